@@ -1,0 +1,120 @@
+//! The command line: what can be typed, and its help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Make, build, inspect and run WebAssembly component workloads while you write them.
+#[derive(Debug, Parser)]
+#[command(name = "wash", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// The form of what is printed on standard output.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Tell more on standard error.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The form of what is printed on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For tools.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new project from a template.
+    New(NewArgs),
+    /// Build the components of a project into its folder `build`.
+    Build(BuildArgs),
+    /// Show what a component imports and exports, or how the components of a workload are linked.
+    Inspect(InspectArgs),
+    /// Build a project, serve it, and do so again whenever a source changes.
+    Dev(DevArgs),
+    /// Print a completion script for a shell.
+    Completion(CompletionArgs),
+}
+
+/// Arguments of `wash new`.
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    /// The name of the project, and of the folder that is made for it.
+    #[arg(required_unless_present = "list")]
+    pub(crate) name: Option<String>,
+    /// What to start from.
+    #[arg(long, short, default_value = "http-hello")]
+    pub(crate) template: String,
+    /// List the templates instead.
+    #[arg(long, conflicts_with_all = ["name", "template"])]
+    pub(crate) list: bool,
+}
+
+/// Arguments of `wash build`.
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// The folder of the project.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The Cargo profile to build with.
+    #[arg(long, default_value = "release")]
+    pub(crate) profile: String,
+}
+
+/// Arguments of `wash inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// A component (`.wasm`), a manifest (`.yaml`, `.json`), or the folder of a project.
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// Print the world of a component as WIT.
+    #[arg(long)]
+    pub(crate) wit: bool,
+}
+
+/// Arguments of `wash dev`.
+#[derive(Args, Debug)]
+pub(crate) struct DevArgs {
+    /// The folder of the project.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen for HTTP; port 0 takes a free one. By default `dev.address` of the project's
+    /// configuration, or else 127.0.0.1:8000.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http_addr: Option<SocketAddr>,
+    /// Where compiled components are kept between runs; by default below the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// The Cargo profile to build with.
+    #[arg(long, default_value = "release")]
+    pub(crate) profile: String,
+}
+
+/// Arguments of `wash completion`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionArgs {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,42 @@
+//! `wash`: make, build, inspect and run WebAssembly workloads while you write them.
+
+mod build;
+mod cli;
+mod completion;
+mod dev;
+mod failure;
+mod inspect;
+mod new;
+mod project;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+use ui::Ui;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.output, cli.verbose);
+    match run(cli.command, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ui.fail(&failure),
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        Command::New(args) => new::run(&args, ui),
+        Command::Build(args) => build::run(args, ui).await,
+        Command::Inspect(args) => inspect::run(&args, ui).await,
+        Command::Dev(args) => dev::run(args, ui).await,
+        Command::Completion(args) => completion::run(&args, ui),
+    }
+}

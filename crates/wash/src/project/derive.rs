@@ -1,0 +1,165 @@
+//! A workload for a project that has no manifest: what was built, with the grants that it asks for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wasmcloud::engine::inspect::{Inspected, World, inspect};
+use wasmcloud::engine::plan::Offers;
+use wasmcloud::plugin::Grant;
+use wasmcloud::workload::{Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse, Workload};
+
+use super::{Project, ToRun, label};
+use crate::failure::Failure;
+
+/// A component that was built.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    /// The name of its package.
+    pub(crate) name: String,
+    /// Where it is, relative to the project.
+    pub(crate) path: PathBuf,
+    /// What it is.
+    pub(crate) inspected: Inspected,
+    /// Whether it differs from what was there before.
+    pub(crate) changed: bool,
+}
+
+/// The workload of a project without a manifest: its own components, those that the configuration puts beside them, and the
+/// grants that all of them need.
+pub(crate) fn derive(project: &Project, built: &[Built], offers: &Offers) -> Result<ToRun, Failure> {
+    let config = &project.config;
+    let mut components = Vec::new();
+    let mut worlds: Vec<_> = built.iter().map(|one| one.inspected.world.clone()).collect();
+    for one in built {
+        let resources = resources(&config.environment, &config.config);
+        components.push(component(component_name(&one.name)?, &one.path, resources));
+    }
+    for sidecar in &config.components {
+        // One that cannot be read is reported when the workload starts.
+        let read = std::fs::read(project.dir.join(&sidecar.file)).ok();
+        worlds.extend(read.and_then(|bytes| inspect(&bytes).ok()).map(|inspected| inspected.world));
+        components.push(component(sidecar.name.clone(), &sidecar.file, resources(&sidecar.environment, &sidecar.config)));
+    }
+    refuse_twice(&components)?;
+    let mut host_interfaces = config.host_interfaces.clone();
+    for world in &worlds {
+        grant(world, offers, &mut host_interfaces);
+    }
+    let name = match built {
+        [one] => component_name(&one.name)?.to_string(),
+        _ => project.name(),
+    };
+    let workload = Workload {
+        namespace: Namespace::default(),
+        name: name.parse().map_err(|error| Failure::new(format!("{error}")))?,
+        annotations: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        components,
+        service: None,
+        host_interfaces,
+        links: Vec::new(),
+        volumes: Vec::new(),
+    };
+    Ok(ToRun { workload, base: project.dir.clone(), locations: None })
+}
+
+fn component_name(package: &str) -> Result<ComponentName, Failure> {
+    let name = label(package).and_then(|label| label.parse().ok());
+    name.ok_or_else(|| Failure::new(format!("the package name `{package}` cannot be the name of a component")))
+}
+
+fn refuse_twice(components: &[Component]) -> Result<(), Failure> {
+    let mut seen = BTreeMap::new();
+    for component in components {
+        if let Some(other) = seen.insert(&component.name, &component.image) {
+            let message = format!("two components are called `{}`: {other} and {}", component.name, component.image);
+            return Err(Failure::new(message).hint("rename one of them"));
+        }
+    }
+    Ok(())
+}
+
+fn component(name: ComponentName, file: &Path, local_resources: LocalResources) -> Component {
+    Component { name, image: Image::File(file.to_owned()), local_resources, reuse: Reuse::Fresh }
+}
+
+fn resources(environment: &BTreeMap<String, String>, config: &BTreeMap<String, String>) -> LocalResources {
+    LocalResources { environment: environment.clone(), config: config.clone(), ..LocalResources::default() }
+}
+
+/// Adds what a component must be granted: exports that the host calls, and imports that have to be listed.
+fn grant(world: &World, offers: &Offers, granted: &mut Vec<HostInterface>) {
+    let exports = world.exports.iter().filter_map(|export| export.interface());
+    let called = exports.filter(|export| offers.calls.iter().any(|calls| calls.exports.iter().any(|call| call.accepts(export))));
+    let imports = world.imports.iter().filter_map(|import| import.interface());
+    let listed = imports.filter(|import| offers.answer(import).is_some_and(|answer| answer.offer.grant == Grant::Listed));
+    for interface in called.chain(listed) {
+        if !granted.iter().any(|entry| entry.covers(interface)) {
+            add(interface, granted);
+        }
+    }
+}
+
+fn add(interface: &Interface, granted: &mut Vec<HostInterface>) {
+    let plain = |entry: &&mut HostInterface| {
+        let same_package = entry.namespace == interface.namespace && entry.package == interface.package;
+        same_package && entry.version.is_none() && entry.name.is_none()
+    };
+    match granted.iter_mut().find(plain) {
+        Some(entry) => drop(entry.interfaces.insert(interface.name.clone())),
+        None => granted.push(HostInterface {
+            name: None,
+            namespace: interface.namespace.clone(),
+            package: interface.package.clone(),
+            interfaces: [interface.name.clone()].into(),
+            version: None,
+            config: BTreeMap::new(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmcloud::engine::inspect::{Extern, ExternKind};
+    use wasmcloud::engine::plan::{Answer, Calls};
+    use wasmcloud::plugin::Offer;
+
+    use super::*;
+
+    fn id(text: &str) -> Interface {
+        text.parse().unwrap()
+    }
+
+    fn external(text: &str) -> Extern {
+        Extern { name: text.to_owned(), kind: ExternKind::Interface { interface: id(text), types_only: false } }
+    }
+
+    #[test]
+    fn grants_follow_from_what_a_component_imports_and_exports() {
+        let listed = Offer { grant: Grant::Listed, ..Offer::shared(id("wasi:keyvalue/store@0.2.0")) };
+        let free = Offer::shared(id("wasi:random/random@0.2.0"));
+        let offers = Offers {
+            answers: vec![Answer { plugin: "kv", offer: listed }, Answer { plugin: "wasi", offer: free }],
+            calls: vec![Calls { plugin: "http", exports: vec![id("wasi:http/handler@0.3.0"), id("wasi:http/incoming-handler@0.2.12")] }],
+        };
+        let world = World {
+            imports: ["wasi:keyvalue/store@0.2.0", "wasi:random/random@0.2.0", "demo:a/b"].map(external).to_vec(),
+            exports: ["wasi:http/incoming-handler@0.2.0", "wasi:http/handler@0.3.0", "demo:c/d"].map(external).to_vec(),
+            ..World::default()
+        };
+        let mut granted = Vec::new();
+        grant(&world, &offers, &mut granted);
+        grant(&world, &offers, &mut granted);
+        let shown: Vec<String> = granted.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["wasi:http/handler,incoming-handler", "wasi:keyvalue/store"]);
+    }
+
+    #[test]
+    fn what_is_listed_already_is_not_listed_again() {
+        let offers = Offers { answers: Vec::new(), calls: vec![Calls { plugin: "http", exports: vec![id("wasi:http/incoming-handler@0.2.12")] }] };
+        let world = World { exports: vec![external("wasi:http/incoming-handler@0.2.0")], ..World::default() };
+        let mut granted = vec!["wasi:http/incoming-handler@0.2.2".parse().unwrap()];
+        grant(&world, &offers, &mut granted);
+        assert_eq!(granted.len(), 1);
+    }
+}

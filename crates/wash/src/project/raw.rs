@@ -1,0 +1,112 @@
+//! `.wash/config.yaml` as it is written, before anything is checked. Keys that this version does not serve are known by name,
+//! so that they can be refused where they stand.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_saphyr::Spanned;
+
+use super::interface::Entry;
+
+/// A key that is refused whatever it holds.
+pub(super) type Refused = Option<Spanned<IgnoredAny>>;
+pub(super) type Texts = BTreeMap<String, String>;
+
+/// Declares a table of the file: the keys that are served, and those that are not yet.
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident { $($served:ident $(= $given:literal)? : $type:ty),* $(,)? } refused { $($refused:ident $(= $key:literal)?),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name {
+            $($(#[serde(rename = $given)])? pub(super) $served: $type,)*
+            $($(#[serde(rename = $key)])? $refused: Refused,)*
+        }
+
+        impl $name {
+            /// The keys that are there and not served, each with its place.
+            pub(super) fn refused(&self) -> Vec<(&'static str, &Spanned<IgnoredAny>)> {
+                let all: Vec<(&'static str, &Refused)> = vec![$((table!(@key $refused $($key)?), &self.$refused)),*];
+                all.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect()
+            }
+        }
+    };
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+}
+
+table! {
+    /// The whole file. `version` describes the file and asks for nothing.
+    Root {
+        _version = "version": Option<IgnoredAny>,
+        build: Option<Build>,
+        dev: Option<Dev>,
+        workload: Option<Spanned<Workload>>,
+    }
+    refused { host, new, configs, secrets, wit }
+}
+
+table! {
+    /// How the project is built.
+    Build {
+        command: Option<Spanned<String>>,
+        env: Texts,
+        component_path: Option<Spanned<String>>,
+    }
+    refused {}
+}
+
+table! {
+    /// Settings of `wash dev`.
+    Dev {
+        command: Option<Spanned<String>>,
+        component_path: Option<Spanned<String>>,
+        address: Option<Spanned<String>>,
+        components: Option<Spanned<Vec<Spanned<Component>>>>,
+        environment: Option<Spanned<Texts>>,
+        host_interfaces: Option<Spanned<Vec<Entry>>>,
+    }
+    refused {
+        service, service_file, service_image, service_pull_policy, service_ports, allow_insecure_registries, host_plugins, volumes,
+        tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
+        max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
+        max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,
+        wasi_keyvalue_path, wasi_keyvalue_nats_url, wasi_blobstore_path, postgres_url, wasi_otel, wasm_proposals,
+    }
+}
+
+table! {
+    /// A component that runs beside the project's own.
+    Component {
+        name: Option<Spanned<String>>,
+        file: Option<Spanned<String>>,
+        environment: Texts,
+        config: Texts,
+    }
+    refused {
+        image, pull_policy = "pullPolicy", allowed_hosts = "allowedHosts", allowed_ip_name_lookups = "allowedIpNameLookups",
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts", pool_size = "poolSize", max_invocations = "maxInvocations",
+        max_concurrency = "maxConcurrency",
+    }
+}
+
+table! {
+    /// What the project's own component runs with.
+    Workload {
+        environment: Environment,
+        config: Texts,
+    }
+    refused {
+        allowed_hosts = "allowedHosts", allowed_ip_name_lookups = "allowedIpNameLookups",
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
+    }
+}
+
+table! {
+    /// Environment variables and where they come from.
+    Environment {
+        config: Texts,
+    }
+    refused { config_from = "configFrom", secret_from = "secretFrom" }
+}

@@ -1,0 +1,119 @@
+//! Puts a host together: typed configuration in, a running host out. The only place that names concrete plugins, for the
+//! binaries, embedders and tests alike.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::artifact::{Fetch, Files};
+use crate::capability::{
+    config::Config, http::Http, http::HttpOptions, logging::Logging, wasi::Wasi,
+};
+use crate::engine::plan::Offers;
+use crate::engine::{Engine, EngineOptions};
+use crate::host::{HostIdentity, LocalHost};
+use crate::plugin::{GuestOutput, Plugin, TracingOutput};
+
+/// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
+pub struct HostConfig {
+    /// How components are compiled and instantiated.
+    pub engine: EngineOptions,
+    /// The HTTP server; without it, no workload can serve HTTP.
+    pub http: Option<HttpOptions>,
+    /// Where components are fetched from.
+    pub fetch: Arc<dyn Fetch>,
+    /// Where guests' lines go.
+    pub output: Arc<dyn GuestOutput>,
+    /// Plugins besides the ones that this crate brings; they come first.
+    pub plugins: Vec<Arc<dyn Plugin>>,
+    /// How long a workload that is stopped may finish what it is answering.
+    pub grace: Duration,
+    /// A name for people; by default the machine's.
+    pub friendly_name: Option<String>,
+    /// What a scheduler may select by.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            engine: EngineOptions::default(),
+            http: None,
+            fetch: Arc::new(Files::default()),
+            output: Arc::new(TracingOutput),
+            plugins: Vec::new(),
+            grace: Duration::from_secs(30),
+            friendly_name: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// A host that runs, and how to reach it.
+#[derive(Debug)]
+pub struct Assembled {
+    /// The host.
+    pub host: Arc<LocalHost>,
+    /// Where its HTTP server listens, if it has one.
+    pub http: Option<SocketAddr>,
+}
+
+/// Why a host could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The HTTP server cannot listen.
+    #[error("cannot listen for HTTP on {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Puts a host together and starts listening. Must be called inside a Tokio runtime; the host lives until its last handle is
+/// dropped.
+///
+/// # Errors
+/// When the HTTP server cannot listen where it should.
+pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
+    let mut plugins = config.plugins;
+    let mut http = None;
+    if let Some(options) = config.http {
+        let addr = options.addr;
+        let plugin = Http::listen(options)
+            .await
+            .map_err(|source| AssembleError::Listen { addr, source })?;
+        http = plugin.local_addr();
+        plugins.push(Arc::new(plugin));
+    } else {
+        plugins.push(Arc::new(Http::without_server()));
+    }
+    plugins.push(Arc::new(Config));
+    plugins.push(Arc::new(Logging));
+    plugins.push(Arc::new(Wasi));
+    let engine = Engine::new(config.engine, plugins.into());
+    let identity = HostIdentity::new(
+        config.friendly_name,
+        config.labels,
+        http.map(|addr| addr.port()),
+    );
+    let host = LocalHost::new(engine, config.fetch, config.output, config.grace, identity);
+    Ok(Assembled {
+        host: Arc::new(host),
+        http,
+    })
+}
+
+/// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
+#[must_use]
+pub fn offers() -> Offers {
+    let plugins: [Arc<dyn Plugin>; 4] = [
+        Arc::new(Http::unopened()),
+        Arc::new(Config),
+        Arc::new(Logging),
+        Arc::new(Wasi),
+    ];
+    Offers::of(&plugins)
+}

@@ -1,0 +1,169 @@
+//! What a client is told when a workload fails to answer: everything on a developer's machine, an id to look up elsewhere.
+
+use std::fmt::{self, Write as _};
+
+use http::{HeaderValue, Response, StatusCode, header};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as P2Code;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as P3Code;
+
+use super::body;
+use super::plugin::ErrorDetail;
+use crate::plugin::{Entry, InstanceError};
+
+/// Why a workload gave no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No instance.
+    Instance(InstanceError),
+    /// The guest trapped, or the host failed under it.
+    Trap(wasmtime::Error),
+    /// The guest returned without an answer.
+    NoAnswer,
+    /// The guest answered with an error code of `wasi:http`.
+    Code { code: String, status: StatusCode },
+    /// The workload is being stopped.
+    Stopped,
+}
+
+impl Failure {
+    pub(super) fn p2(code: &P2Code) -> Self {
+        let status = match code {
+            P2Code::ConnectionTimeout
+            | P2Code::ConnectionReadTimeout
+            | P2Code::HttpResponseTimeout
+            | P2Code::DnsTimeout => StatusCode::GATEWAY_TIMEOUT,
+            P2Code::HttpRequestBodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::Code {
+            code: format!("{code:?}"),
+            status,
+        }
+    }
+
+    pub(super) fn p3(code: &P3Code) -> Self {
+        let status = match code {
+            P3Code::ConnectionTimeout
+            | P3Code::ConnectionReadTimeout
+            | P3Code::HttpResponseTimeout
+            | P3Code::DnsTimeout => StatusCode::GATEWAY_TIMEOUT,
+            P3Code::HttpRequestBodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::Code {
+            code: format!("{code:?}"),
+            status,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Instance(InstanceError::NoRoom(_)) | Self::Stopped => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Code { status, .. } => *status,
+            Self::Instance(InstanceError::Failed(_)) | Self::Trap(_) | Self::NoAnswer => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// Logs the failure and makes the answer for the client. Both carry the same id.
+    pub(super) fn respond(&self, entry: &Entry, detail: ErrorDetail) -> Response<WasiBody> {
+        let id = format!("{:016x}", fastrand::u64(..));
+        let report = Report {
+            failure: self,
+            entry,
+        };
+        self.log(&id, &report);
+        let status = self.status();
+        let text = match detail {
+            ErrorDetail::Full => format!("{} {report}\n\nid: {id}\n", status.as_u16()),
+            ErrorDetail::Reference => format!("{status}\nid: {id}\n"),
+        };
+        let mut response = Response::new(body::text(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    fn log(&self, id: &str, report: &Report<'_>) {
+        let workload = &report.entry.callee.context().workload.id;
+        match self {
+            Self::Stopped => tracing::debug!(id, %workload, "{report}"),
+            Self::Instance(InstanceError::NoRoom(_)) => tracing::warn!(id, %workload, "{report}"),
+            _ => tracing::error!(id, %workload, "{report}"),
+        }
+    }
+}
+
+/// A failure that can no longer be answered: the head of the answer is out.
+pub(super) fn log_late(error: &wasmtime::Error, entry: &Entry) {
+    let failure = Failure::Trap(wasmtime::format_err!("{error:?}"));
+    let culprit = culprit(error, entry);
+    tracing::error!(
+        workload = %entry.callee.context().workload.id,
+        "component `{culprit}` failed after it began to answer: {}",
+        match &failure { Failure::Trap(error) => error.to_string(), _ => String::new() }
+    );
+}
+
+struct Report<'a> {
+    failure: &'a Failure,
+    entry: &'a Entry,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let component = &self.entry.component;
+        match self.failure {
+            Failure::Instance(InstanceError::NoRoom(_)) => write!(
+                f,
+                "the host has no room for another instance of component `{component}`"
+            ),
+            Failure::Instance(InstanceError::Failed(error)) => {
+                let culprit = culprit(error, self.entry);
+                write!(
+                    f,
+                    "component `{culprit}` could not be instantiated: {}",
+                    describe(error)
+                )
+            }
+            Failure::Trap(error) => {
+                let culprit = culprit(error, self.entry);
+                write!(f, "component `{culprit}` trapped: {}", describe(error))
+            }
+            Failure::NoAnswer => write!(f, "component `{component}` returned without an answer"),
+            Failure::Code { code, .. } => {
+                write!(f, "component `{component}` answered with the error {code}")
+            }
+            Failure::Stopped => write!(f, "the workload is being stopped"),
+        }
+    }
+}
+
+/// The component whose code trapped, or the entry's when the backtrace does not tell.
+fn culprit<'a>(error: &wasmtime::Error, entry: &'a Entry) -> &'a crate::workload::ComponentName {
+    entry
+        .callee
+        .context()
+        .culprit(error)
+        .map_or(&entry.component, |component| &component.name)
+}
+
+/// The reason on the first line, then the Wasm backtrace.
+fn describe(error: &wasmtime::Error) -> String {
+    let mut text = error.root_cause().to_string();
+    if let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() {
+        let _ = write!(text, "\n\nWasm backtrace:\n{backtrace}");
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! Links `wasi:http` of both versions: its types, and the client, which is told whose requests it sends.
+
+use wasmtime::component::{Accessor, HasSelf, LinkerInstance, Resource};
+use wasmtime_wasi_http::p2::bindings::http as p2;
+use wasmtime_wasi_http::p3::bindings::http as p3;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
+
+use crate::plugin::{Import, Position, StoreData};
+
+mod generated_p2 {
+    wasmtime::component::bindgen!({
+        path: "wit/p2",
+        world: "wasmcloud:identity-p2/identity",
+        imports: { default: trappable },
+        named_imports: { "wasi:http/outgoing-handler": crate::plugin::Position },
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:cli": wasmtime_wasi::p2::bindings::cli,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
+            "wasi:sockets": wasmtime_wasi::p2::bindings::sockets,
+            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+        },
+        require_store_data_send: true,
+    });
+}
+
+mod generated_p3 {
+    wasmtime::component::bindgen!({
+        path: "wit/p3",
+        world: "wasmcloud:identity-p3/identity",
+        imports: { "wasi:http/client.send": store | trappable, default: trappable },
+        named_imports: { "wasi:http/client": crate::plugin::Position },
+        with: {
+            "wasi:cli": wasmtime_wasi::p3::bindings::cli,
+            "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
+            "wasi:filesystem": wasmtime_wasi::p3::bindings::filesystem,
+            "wasi:http": wasmtime_wasi_http::p3::bindings::http,
+        },
+        require_store_data_send: true,
+    });
+}
+
+use generated_p2::named_imports::wasi::http::outgoing_handler;
+use generated_p3::named_imports::wasi::http::client;
+
+pub(super) fn link(
+    import: &Import<'_>,
+    linker: &mut LinkerInstance<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    type S = StoreData;
+    let minor = import
+        .interface
+        .version
+        .as_ref()
+        .map(|version| version.minor);
+    match (import.interface.name.as_str(), minor) {
+        ("types", Some(3)) => p3::types::add_to_linker_instance::<S, WasiHttp>(linker, S::http),
+        ("types", _) => {
+            let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
+            p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)
+        }
+        ("client", _) => {
+            client::add_to_linker_instance::<S, HasSelf<S>>(linker, import.position, |s| s)
+        }
+        ("outgoing-handler", _) => outgoing_handler::add_to_linker_instance::<S, HasSelf<S>>(
+            linker,
+            import.position,
+            |s| s,
+        ),
+        _ => Err(wasmtime::format_err!(
+            "`{}` is not offered",
+            import.interface
+        )),
+    }
+}
+
+impl outgoing_handler::Host for StoreData {
+    fn handle(
+        &mut self,
+        _: Position,
+        request: Resource<p2::types::OutgoingRequest>,
+        options: Option<Resource<p2::types::RequestOptions>>,
+    ) -> wasmtime::Result<Result<Resource<p2::types::FutureIncomingResponse>, p2::types::ErrorCode>>
+    {
+        match p2::outgoing_handler::Host::handle(&mut self.http(), request, options) {
+            Ok(response) => Ok(Ok(response)),
+            Err(error) => error.downcast().map(Err),
+        }
+    }
+}
+
+impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
+    async fn send(
+        store: &Accessor<StoreData, Self>,
+        _: Position,
+        request: Resource<p3::types::Request>,
+    ) -> wasmtime::Result<Result<Resource<p3::types::Response>, p3::types::ErrorCode>> {
+        let http = store.with_getter::<WasiHttp>(|data| data.http());
+        match <WasiHttp as p3::client::HostWithStore<StoreData>>::send(&http, request).await {
+            Ok(response) => Ok(Ok(response)),
+            Err(error) => error.downcast().map(Err),
+        }
+    }
+}
+
+impl client::Host for StoreData {}

@@ -1,0 +1,18 @@
+//! `wasi:http` 0.2 and 0.3: one listener serves the handlers of all workloads.
+//!
+//! A request is routed by host and path ([`route`]), answered by a fresh instance of the workload's entry, and streamed both ways.
+//! Whoever goes away takes the guest along: a client that leaves drops the guest's future, and with it its store.
+
+mod access;
+mod body;
+mod call;
+mod dispatch;
+mod failure;
+mod link;
+mod plugin;
+pub mod route;
+mod server;
+mod settings;
+
+pub use access::{AccessLog, AccessRecord};
+pub use plugin::{ErrorDetail, Http, HttpOptions};

@@ -1,0 +1,295 @@
+//! The plugin: binds a workload's routes, links `wasi:http`, and opens routes to its entry.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wasmtime::component::LinkerInstance;
+
+use super::access::AccessLog;
+use super::call::Handler;
+use super::dispatch::Target;
+use super::route::{Clash, Pattern, Routes};
+use super::{link, server, settings};
+use crate::plugin::{
+    BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, StoreData,
+};
+use crate::workload::{Interface, WorkloadId};
+
+/// What a client is told about a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorDetail {
+    /// An id under which the log has the rest.
+    #[default]
+    Reference,
+    /// Everything: which component, why, and the Wasm backtrace. For developers' machines.
+    Full,
+}
+
+/// Settings of the HTTP server.
+#[derive(Clone)]
+pub struct HttpOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// What clients are told about failures.
+    pub errors: ErrorDetail,
+    /// Who is told of each request.
+    pub access: Option<Arc<dyn AccessLog>>,
+}
+
+impl HttpOptions {
+    /// Listens at an address, tells clients no details, and keeps no access log.
+    #[must_use]
+    pub fn new(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            errors: ErrorDetail::default(),
+            access: None,
+        }
+    }
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("addr", &self.addr)
+            .field("errors", &self.errors)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The plugin for `wasi:http`.
+#[derive(Debug)]
+pub struct Http {
+    server: Mode,
+}
+
+/// What becomes of workloads that export a handler.
+#[derive(Debug)]
+enum Mode {
+    /// They are served.
+    Listening(Server),
+    /// They cannot be: this host has no HTTP server.
+    Absent,
+    /// They could be, but this is only for planning.
+    Unopened,
+}
+
+/// A listener and the routes behind it. It closes when it is dropped.
+#[derive(Debug)]
+struct Server {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    _closed: DropGuard,
+}
+
+/// What the server and the bindings of all workloads share.
+pub(super) struct Shared {
+    pub(super) options: HttpOptions,
+    pub(super) routes: ArcSwap<Routes<Arc<Target>>>,
+    /// Held by whoever changes the routes.
+    changing: Mutex<()>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    /// Listens and begins to answer. Must be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(options: HttpOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.addr).await?;
+        let local_addr = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            options,
+            routes: ArcSwap::default(),
+            changing: Mutex::default(),
+        });
+        let closed = CancellationToken::new();
+        tokio::spawn(server::serve(listener, Arc::clone(&shared), closed.clone()));
+        Ok(Self {
+            server: Mode::Listening(Server {
+                shared,
+                local_addr,
+                _closed: closed.drop_guard(),
+            }),
+        })
+    }
+
+    /// Answers imports of `wasi:http` but serves nobody: for a host without an HTTP server.
+    #[must_use]
+    pub fn without_server() -> Self {
+        Self {
+            server: Mode::Absent,
+        }
+    }
+
+    /// Offers what a listening one does, but neither listens nor binds workloads.
+    #[must_use]
+    pub(crate) fn unopened() -> Self {
+        Self {
+            server: Mode::Unopened,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.server {
+            Mode::Listening(server) => Some(server.local_addr),
+            Mode::Absent | Mode::Unopened => None,
+        }
+    }
+}
+
+fn interface(name: &str, (major, minor, patch): (u64, u64, u64)) -> Interface {
+    Interface {
+        namespace: "wasi".to_owned(),
+        package: "http".to_owned(),
+        name: name.to_owned(),
+        version: Some(semver::Version::new(major, minor, patch)),
+    }
+}
+
+#[async_trait]
+impl Plugin for Http {
+    fn id(&self) -> &'static str {
+        "wasi-http"
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        vec![
+            Offer::shared(interface("types", (0, 2, 12))),
+            Offer::identity(interface("outgoing-handler", (0, 2, 12))),
+            Offer::shared(interface("types", (0, 3, 0))),
+            Offer::identity(interface("client", (0, 3, 0))),
+        ]
+    }
+
+    fn handles(&self) -> Vec<Interface> {
+        match self.server {
+            Mode::Listening(_) | Mode::Unopened => vec![
+                interface("handler", (0, 3, 0)),
+                interface("incoming-handler", (0, 2, 12)),
+            ],
+            Mode::Absent => Vec::new(),
+        }
+    }
+
+    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let Mode::Listening(server) = &self.server else {
+            return Ok(Box::new(NothingHeld));
+        };
+        let patterns = settings::patterns(request.workload)?;
+        Ok(Box::new(Bound {
+            shared: Arc::clone(&server.shared),
+            id: request.id.clone(),
+            patterns,
+            opened: None,
+        }))
+    }
+
+    fn link(
+        &self,
+        import: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        link::link(import, linker)
+    }
+}
+
+/// The routes of one workload.
+struct Bound {
+    shared: Arc<Shared>,
+    id: WorkloadId,
+    patterns: Vec<Pattern>,
+    opened: Option<Opened>,
+}
+
+/// Routes that were found free, or held by the workload that this one replaces.
+struct Opened {
+    target: Arc<Target>,
+    replaces: Option<WorkloadId>,
+}
+
+impl Bound {
+    fn change(
+        &self,
+        change: impl FnOnce(&Routes<Arc<Target>>) -> Result<Routes<Arc<Target>>, Clash>,
+    ) -> Result<(), Clash> {
+        let _changing = self
+            .shared
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let routes = change(&self.shared.routes.load())?;
+        self.shared.routes.store(Arc::new(routes));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Binding for Bound {
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        let Some(entry) = opening.entries.into_iter().next() else {
+            return Ok(());
+        };
+        let handler = Handler::find(&entry, entry.callee.pre()).map_err(|error| {
+            PluginError::new(format!(
+                "`{}` of component `{}` cannot be called: {error:#}",
+                entry.export, entry.component
+            ))
+        })?;
+        let target = Arc::new(Target { entry, handler });
+        // A dry run: the host lets one workload open at a time, so what is free now still is when it goes live.
+        self.shared
+            .routes
+            .load()
+            .with(&self.id, &self.patterns, &target, opening.replaces.as_ref())
+            .map_err(|clash| self.clash(&clash))?;
+        self.opened = Some(Opened {
+            target,
+            replaces: opening.replaces,
+        });
+        Ok(())
+    }
+
+    fn go_live(&mut self) {
+        if let Some(Opened { target, replaces }) = self.opened.take() {
+            let changed = self
+                .change(|routes| routes.with(&self.id, &self.patterns, &target, replaces.as_ref()));
+            if let Err(clash) = changed {
+                tracing::error!(workload = %self.id, "{}", self.clash(&clash));
+            }
+        }
+    }
+}
+
+impl Bound {
+    fn clash(&self, clash: &Clash) -> PluginError {
+        PluginError::new(format!(
+            "workloads `{}` and `{}` both want to answer {}",
+            clash.holder, self.id, clash.pattern
+        ))
+        .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
+        .at("spec.hostInterfaces")
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = self.change(|routes| Ok(routes.without(&self.id)));
+    }
+}

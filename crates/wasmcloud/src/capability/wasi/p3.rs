@@ -1,0 +1,249 @@
+//! WASI 0.3. What bears identity is answered here, the rest by `wasmtime-wasi`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{
+    Access, FutureReader, HasSelf, LinkerInstance, Resource, Source as StreamSource,
+    StreamConsumer, StreamReader, StreamResult,
+};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
+use wasmtime_wasi::p3::bindings::{cli, clocks, filesystem, random, sockets};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+
+use super::lines::Lines;
+use crate::plugin::{Import, Position, Source, StoreData};
+
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "wit/p3",
+        world: "wasmcloud:identity-p3/identity",
+        imports: {
+            "wasi:cli/stdin": store | trappable,
+            "wasi:cli/stdout": store | trappable,
+            "wasi:cli/stderr": store | trappable,
+            default: trappable,
+        },
+        named_imports: {
+            "wasi:cli/environment": crate::plugin::Position,
+            "wasi:cli/stdin": crate::plugin::Position,
+            "wasi:cli/stdout": crate::plugin::Position,
+            "wasi:cli/stderr": crate::plugin::Position,
+            "wasi:filesystem/preopens": crate::plugin::Position,
+        },
+        with: {
+            "wasi:cli": wasmtime_wasi::p3::bindings::cli,
+            "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
+            "wasi:filesystem": wasmtime_wasi::p3::bindings::filesystem,
+            "wasi:http": wasmtime_wasi_http::p3::bindings::http,
+        },
+        require_store_data_send: true,
+    });
+}
+
+use generated::named_imports::wasi as named;
+
+pub(super) fn link(
+    import: &Import<'_>,
+    linker: &mut LinkerInstance<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    match import.interface.package.as_str() {
+        "cli" => link_cli(import, linker),
+        _ => link_rest(import, linker),
+    }
+}
+
+fn link_cli(
+    import: &Import<'_>,
+    linker: &mut LinkerInstance<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    type S = StoreData;
+    type Own = HasSelf<StoreData>;
+    let position = import.position;
+    match import.interface.name.as_str() {
+        "environment" => {
+            named::cli::environment::add_to_linker_instance::<S, Own>(linker, position, |s| s)
+        }
+        "stdin" => named::cli::stdin::add_to_linker_instance::<S, Own>(linker, position, |s| s),
+        "stdout" => named::cli::stdout::add_to_linker_instance::<S, Own>(linker, position, |s| s),
+        "stderr" => named::cli::stderr::add_to_linker_instance::<S, Own>(linker, position, |s| s),
+        "types" => Ok(()),
+        "exit" => cli::exit::add_to_linker_instance::<S, WasiCli>(linker, S::cli),
+        "terminal-input" => {
+            cli::terminal_input::add_to_linker_instance::<S, WasiCli>(linker, S::cli)
+        }
+        "terminal-output" => {
+            cli::terminal_output::add_to_linker_instance::<S, WasiCli>(linker, S::cli)
+        }
+        "terminal-stdin" => {
+            cli::terminal_stdin::add_to_linker_instance::<S, WasiCli>(linker, S::cli)
+        }
+        "terminal-stdout" => {
+            cli::terminal_stdout::add_to_linker_instance::<S, WasiCli>(linker, S::cli)
+        }
+        "terminal-stderr" => {
+            cli::terminal_stderr::add_to_linker_instance::<S, WasiCli>(linker, S::cli)
+        }
+        _ => Err(super::not_offered(import)),
+    }
+}
+
+fn link_rest(
+    import: &Import<'_>,
+    linker: &mut LinkerInstance<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    type S = StoreData;
+    let (package, name) = (
+        import.interface.package.as_str(),
+        import.interface.name.as_str(),
+    );
+    match (package, name) {
+        ("clocks", "types") => Ok(()),
+        ("clocks", "monotonic-clock") => {
+            clocks::monotonic_clock::add_to_linker_instance::<S, WasiClocks>(linker, S::clocks)
+        }
+        ("clocks", "system-clock") => {
+            clocks::system_clock::add_to_linker_instance::<S, WasiClocks>(linker, S::clocks)
+        }
+        ("random", "random") => {
+            random::random::add_to_linker_instance::<S, WasiRandom>(linker, |s| {
+                s.ctx().ctx.random()
+            })
+        }
+        ("random", "insecure") => {
+            random::insecure::add_to_linker_instance::<S, WasiRandom>(linker, |s| {
+                s.ctx().ctx.random()
+            })
+        }
+        ("random", "insecure-seed") => {
+            random::insecure_seed::add_to_linker_instance::<S, WasiRandom>(linker, |s| {
+                s.ctx().ctx.random()
+            })
+        }
+        ("filesystem", "types") => {
+            filesystem::types::add_to_linker_instance::<S, WasiFilesystem>(linker, S::filesystem)
+        }
+        ("filesystem", "preopens") => named::filesystem::preopens::add_to_linker_instance::<
+            S,
+            HasSelf<S>,
+        >(linker, import.position, |s| s),
+        ("sockets", "types") => {
+            sockets::types::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
+        }
+        ("sockets", "ip-name-lookup") => {
+            sockets::ip_name_lookup::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
+        }
+        _ => Err(super::not_offered(import)),
+    }
+}
+
+impl named::cli::environment::Host for StoreData {
+    fn get_environment(&mut self, position: Position) -> wasmtime::Result<Vec<(String, String)>> {
+        Ok(self.caller(position)?.environment.clone())
+    }
+
+    fn get_arguments(&mut self, _: Position) -> wasmtime::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn get_initial_cwd(&mut self, _: Position) -> wasmtime::Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+type Done = FutureReader<Result<(), ErrorCode>>;
+
+impl named::cli::stdin::HostWithStore<StoreData> for HasSelf<StoreData> {
+    /// Standard input is at its end.
+    fn read_via_stream(
+        mut store: Access<'_, StoreData, Self>,
+        _: Position,
+    ) -> wasmtime::Result<(StreamReader<u8>, Done)> {
+        let stream = StreamReader::new(&mut store, Vec::new())?;
+        Ok((stream, succeeded(&mut store)?))
+    }
+}
+
+impl named::cli::stdin::Host for StoreData {}
+
+impl named::cli::stdout::HostWithStore<StoreData> for HasSelf<StoreData> {
+    fn write_via_stream(
+        store: Access<'_, StoreData, Self>,
+        position: Position,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<Done> {
+        write_lines(store, position, Source::Stdout, data)
+    }
+}
+
+impl named::cli::stdout::Host for StoreData {}
+
+impl named::cli::stderr::HostWithStore<StoreData> for HasSelf<StoreData> {
+    fn write_via_stream(
+        store: Access<'_, StoreData, Self>,
+        position: Position,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<Done> {
+        write_lines(store, position, Source::Stderr, data)
+    }
+}
+
+impl named::cli::stderr::Host for StoreData {}
+
+impl named::filesystem::preopens::Host for StoreData {
+    fn get_directories(
+        &mut self,
+        _: Position,
+    ) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        Ok(Vec::new())
+    }
+}
+
+fn write_lines(
+    mut store: Access<'_, StoreData, HasSelf<StoreData>>,
+    position: Position,
+    source: Source,
+    data: StreamReader<u8>,
+) -> wasmtime::Result<Done> {
+    let (workload, component) = {
+        let data = store.get();
+        (data.workload().clone(), data.caller(position)?.clone())
+    };
+    data.pipe(
+        &mut store,
+        LinesConsumer(Lines::new(workload, component, source)),
+    )?;
+    succeeded(&mut store)
+}
+
+fn succeeded(store: &mut Access<'_, StoreData, HasSelf<StoreData>>) -> wasmtime::Result<Done> {
+    FutureReader::new(store, std::future::ready(wasmtime::error::Ok(Ok(()))))
+}
+
+/// Takes whatever it is given at once; lines are passed on where they end.
+struct LinesConsumer(Lines);
+
+impl<D> StreamConsumer<D> for LinesConsumer {
+    type Item = u8;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        source: StreamSource<'_, u8>,
+        _finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let mut source = source.as_direct(store);
+        let bytes = source.remaining();
+        let taken = bytes.len();
+        self.0.write(bytes);
+        source.mark_read(taken);
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}

@@ -1,0 +1,179 @@
+//! Compiled artifacts on disk.
+//!
+//! An artifact is machine code that this process will run, so a file is used only if it lies in a folder that nobody else may
+//! write to, carries the digest of its own content, and was made by this very engine. Anything else is compiled again.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::config::Flavour;
+use crate::artifact::Digest;
+
+/// Begins every file, so that a later layout can be told from this one.
+const MAGIC: &[u8; 8] = b"wcart\x00\x00\x01";
+const HEADER: usize = MAGIC.len() + 32;
+
+/// A folder of compiled artifacts of one engine.
+#[derive(Clone, Debug)]
+pub(super) struct DiskCache {
+    folder: PathBuf,
+}
+
+/// What was found for a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// An intact artifact.
+    Artifact(Vec<u8>),
+    /// Nothing.
+    Nothing,
+    /// A file that must not be used.
+    Damaged(&'static str),
+}
+
+impl DiskCache {
+    /// Opens the folder for an engine below `root`, making both if need be, for this user only.
+    pub(super) fn open(
+        root: &Path,
+        engine: &wasmtime::Engine,
+        flavour: Flavour,
+    ) -> io::Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let folder = root.join(format!("{}-{:016x}", flavour.as_str(), hasher.finish()));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        for part in [root, &folder] {
+            check_private(part)?;
+        }
+        Ok(Self { folder })
+    }
+
+    pub(super) fn load(&self, key: &Digest) -> Found {
+        let bytes = match fs::read(self.path(key)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(_) => return Found::Damaged("it cannot be read"),
+        };
+        match bytes.split_at_checked(HEADER) {
+            Some((header, body)) if header.starts_with(MAGIC) => {
+                if header.ends_with(Digest::of(body).as_bytes()) {
+                    Found::Artifact(body.to_vec())
+                } else {
+                    Found::Damaged("its content does not have the digest that it was written with")
+                }
+            }
+            _ => Found::Damaged("it is no artifact of this version"),
+        }
+    }
+
+    /// Writes an artifact so that readers see all of it or nothing.
+    pub(super) fn store(&self, key: &Digest, artifact: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(&self.folder)?;
+        file.write_all(MAGIC)?;
+        file.write_all(Digest::of(artifact).as_bytes())?;
+        file.write_all(artifact)?;
+        file.as_file().sync_data()?;
+        file.persist(self.path(key)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn path(&self, key: &Digest) -> PathBuf {
+        let name: String = key
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.folder.join(format!("{name}.cwasm"))
+    }
+}
+
+/// Refuses a folder in which somebody else could put code for this process to run.
+fn check_private(folder: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(folder)?;
+    let owner = fs::metadata("/proc/self")
+        .map(|me| me.uid())
+        .unwrap_or_else(|_| metadata.uid());
+    let refuse = |reason: &str| {
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{}: {reason}", folder.display()),
+        ))
+    };
+    if metadata.uid() != owner {
+        return refuse("the cache folder belongs to another user");
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return refuse("others may write to the cache folder; `chmod 700` it");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::engine::config::{Allocation, config};
+
+    fn cache(root: &Path) -> io::Result<DiskCache> {
+        let engine = wasmtime::Engine::new(&config(Flavour::Plain, Allocation::OnDemand)).unwrap();
+        DiskCache::open(root, &engine, Flavour::Plain)
+    }
+
+    #[test]
+    fn what_is_stored_is_found_and_only_its_owner_can_reach_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cache");
+        let cache = cache(&root).unwrap();
+        let key = Digest::of(b"key");
+        assert_eq!(cache.load(&key), Found::Nothing);
+        cache.store(&key, b"code").unwrap();
+        assert_eq!(cache.load(&key), Found::Artifact(b"code".to_vec()));
+        assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(cache.path(&key)).unwrap().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn any_damaged_byte_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(&dir.path().join("cache")).unwrap();
+        let key = Digest::of(b"key");
+        cache.store(&key, b"code").unwrap();
+        let path = cache.path(&key);
+        let intact = fs::read(&path).unwrap();
+        for index in 0..intact.len() {
+            let mut damaged = intact.clone();
+            damaged[index] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert!(
+                matches!(cache.load(&key), Found::Damaged(_)),
+                "byte {index}"
+            );
+            fs::write(&path, &intact[..index]).unwrap();
+            assert!(
+                matches!(cache.load(&key), Found::Damaged(_)),
+                "cut at {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cache");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = cache(&root).unwrap_err();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Turns a workload into code that runs: inspect, plan, fuse, compile, link. What comes out is shared by every workload with the
+//! same components.
+
+mod adapt;
+mod cache;
+pub mod config;
+mod engines;
+mod fuse;
+pub mod inspect;
+mod link;
+mod modules;
+pub mod plan;
+mod prepare;
+
+pub use config::{Allocation, EngineOptions, Flavour};
+pub use fuse::{FuseError, fuse};
+pub use inspect::{InspectError, Inspected, World, inspect};
+pub use link::LinkError;
+pub use modules::{ModuleShape, attribution};
+pub use plan::{LinkPlan, PlanErrors, plan};
+pub use prepare::{Artifact, Components, Engine, PrepareError};

@@ -1,0 +1,197 @@
+//! Decides who answers each import and what is fused into what, before anything runs. Pure: the same workload, worlds and offers
+//! give the same plan, in whatever order the manifest lists the components.
+
+mod entries;
+mod problem;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use problem::{PlanErrors, Problem};
+
+use super::config::Flavour;
+use super::inspect::World;
+use crate::plugin::{Offer, Plugin};
+use crate::workload::{ComponentName, Interface, Workload};
+
+/// The worlds of a workload's components.
+pub type Worlds = BTreeMap<ComponentName, Arc<World>>;
+
+/// What the host can answer and whom it can call.
+#[derive(Clone, Debug, Default)]
+pub struct Offers {
+    /// Imports that plugins answer, in the order of the plugins.
+    pub answers: Vec<Answer>,
+    /// Exports that plugins call, in the order of the plugins.
+    pub calls: Vec<Calls>,
+}
+
+/// An import that a plugin answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The plugin's id.
+    pub plugin: &'static str,
+    /// What it offers.
+    pub offer: Offer,
+}
+
+/// Exports that a plugin calls; alternatives, most wanted first.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// The plugin's id.
+    pub plugin: &'static str,
+    /// The exports.
+    pub exports: Vec<Interface>,
+}
+
+impl Offers {
+    /// What the given plugins offer.
+    #[must_use]
+    pub fn of(plugins: &[Arc<dyn Plugin>]) -> Self {
+        let answers = plugins
+            .iter()
+            .flat_map(|plugin| {
+                plugin.offers().into_iter().map(|offer| Answer {
+                    plugin: plugin.id(),
+                    offer,
+                })
+            })
+            .collect();
+        let calls = plugins
+            .iter()
+            .map(|plugin| Calls {
+                plugin: plugin.id(),
+                exports: plugin.handles(),
+            })
+            .filter(|calls| !calls.exports.is_empty())
+            .collect();
+        Self { answers, calls }
+    }
+
+    /// Who answers an import; the first plugin that can.
+    #[must_use]
+    pub fn answer(&self, import: &Interface) -> Option<&Answer> {
+        self.answers
+            .iter()
+            .find(|answer| import.accepts(&answer.offer.interface))
+    }
+}
+
+/// Who answers each import of a workload, and what is called from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LinkPlan {
+    /// All links, by component and import.
+    pub links: Vec<PlannedLink>,
+    /// What is called from outside, by plugin and component.
+    pub entries: Vec<PlannedEntry>,
+    /// Components that nothing reaches: they are neither called from outside nor by a component that is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<ComponentName>,
+}
+
+/// Who answers one import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedLink {
+    /// The component that imports.
+    pub from: ComponentName,
+    /// The import as the component names it.
+    pub import: String,
+    /// The component or plugin that answers.
+    pub to: String,
+    /// Over what.
+    pub kind: PlannedKind,
+}
+
+/// Over what a link goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlannedKind {
+    /// Component to component, compiled into one.
+    Fused,
+    /// A plugin of the host answers.
+    Host,
+}
+
+/// A component that is called from outside, with everything fused behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedEntry {
+    /// The plugin that calls it.
+    pub plugin: String,
+    /// The export that is called.
+    pub export: Interface,
+    /// Which engine runs it.
+    pub flavour: Flavour,
+    /// The root, at position 0, and every component it reaches through fused links.
+    pub members: Vec<Member>,
+}
+
+impl PlannedEntry {
+    /// The component that exports the entry.
+    #[must_use]
+    pub fn root(&self) -> Option<&ComponentName> {
+        self.members.first().map(|member| &member.component)
+    }
+}
+
+/// A component inside a fused one. Its position is its place in [`PlannedEntry::members`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Which component.
+    pub component: ComponentName,
+    /// Its imports that another member answers, by name.
+    pub fused: Vec<FusedImport>,
+    /// Its imports that must stay apart from other members' because the answer depends on who asks, by name.
+    #[serde(skip)]
+    pub apart: Vec<String>,
+}
+
+/// An import that another member answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FusedImport {
+    /// The import as the component names it.
+    pub import: String,
+    /// The position of the member that answers.
+    pub to: usize,
+    /// The export as that member names it.
+    pub export: String,
+}
+
+/// Plans a workload.
+///
+/// # Errors
+/// With everything that is wrong: all unmet, ambiguous and ungranted imports, wrong links, cycles, and entries that are missing or
+/// not clear.
+pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<LinkPlan, PlanErrors> {
+    let mut problems = Vec::new();
+    let resolved = resolve::resolve(workload, worlds, offers, &mut problems);
+    problems.extend(resolve::cycles(&resolved));
+    let roots = entries::roots(workload, worlds, offers, &resolved, &mut problems);
+    if !problems.is_empty() {
+        return Err(PlanErrors(problems));
+    }
+    let entries: Vec<PlannedEntry> = roots
+        .into_iter()
+        .map(|root| entries::entry(root, worlds, &resolved))
+        .collect();
+    let reached = |name: &ComponentName| {
+        entries
+            .iter()
+            .any(|entry| entry.members.iter().any(|member| member.component == *name))
+    };
+    let unreached = worlds
+        .keys()
+        .filter(|name| !reached(name))
+        .cloned()
+        .collect();
+    Ok(LinkPlan {
+        links: resolve::links(&resolved),
+        entries,
+        unreached,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! What can be wrong with a workload's links, said so that it can be mended.
+
+use std::fmt;
+
+use crate::workload::{ComponentName, Interface, LinkTarget};
+
+/// One thing that is wrong with a workload's links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Nobody answers an import.
+    Unmet {
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+        /// The closest thing that is offered.
+        nearest: Option<String>,
+    },
+    /// Several siblings answer an import.
+    Ambiguous {
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+        /// The siblings.
+        candidates: Vec<ComponentName>,
+    },
+    /// An import that reaches out or keeps data is not listed.
+    NotGranted {
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+    },
+    /// An import is not an interface, so nobody can answer it.
+    NotAnInterface {
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: String,
+    },
+    /// Components call each other in a circle.
+    Cycle {
+        /// The components, each calling the next and the last the first.
+        components: Vec<ComponentName>,
+    },
+    /// A link names an import that the component does not have.
+    LinkWithoutImport {
+        /// Which link.
+        index: usize,
+        /// The component.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+        /// The closest import that it has.
+        nearest: Option<String>,
+    },
+    /// A link names a target that does not answer.
+    LinkWithoutExport {
+        /// Which link.
+        index: usize,
+        /// The import.
+        import: Interface,
+        /// The target.
+        to: LinkTarget,
+    },
+    /// The manifest lists an interface that this host does not know.
+    UnknownInterface {
+        /// Which entry of `hostInterfaces`.
+        index: usize,
+        /// The interface.
+        interface: Interface,
+        /// The closest one it knows.
+        nearest: Option<String>,
+    },
+    /// The manifest configures an interface that takes no configuration.
+    NotConfigurable {
+        /// Which entry of `hostInterfaces`.
+        index: usize,
+        /// The interface.
+        interface: Interface,
+    },
+    /// Several components could be called from outside.
+    AmbiguousEntry {
+        /// The export, in the dialects that would do.
+        exports: Vec<Interface>,
+        /// The components.
+        candidates: Vec<ComponentName>,
+    },
+    /// The manifest lists an export that no component has.
+    EntryMissing {
+        /// The exports that would do.
+        exports: Vec<Interface>,
+    },
+    /// Nothing of the workload is called from outside.
+    NothingToRun {
+        /// Components that could be called if the manifest listed their exports.
+        ungranted: Vec<(ComponentName, Interface)>,
+        /// What this host calls.
+        callable: Vec<Interface>,
+    },
+}
+
+impl Problem {
+    /// Where in the manifest the problem shows.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Unmet { component, .. }
+            | Self::Ambiguous { component, .. }
+            | Self::NotGranted { component, .. }
+            | Self::NotAnInterface { component, .. } => format!("spec.components.{component}"),
+            Self::Cycle { components } => components.first().map_or_else(
+                || "spec".to_owned(),
+                |component| format!("spec.components.{component}"),
+            ),
+            Self::LinkWithoutImport { index, .. } | Self::LinkWithoutExport { index, .. } => {
+                format!("spec.links.{index}")
+            }
+            Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
+                format!("spec.hostInterfaces.{index}")
+            }
+            Self::AmbiguousEntry { .. } | Self::EntryMissing { .. } | Self::NothingToRun { .. } => {
+                "spec.hostInterfaces".to_owned()
+            }
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unmet {
+                import, nearest, ..
+            } => Some(unmet_hint(import, nearest.as_deref())),
+            Self::Ambiguous {
+                component,
+                import,
+                candidates,
+            } => {
+                let to = candidates.first()?;
+                Some(format!(
+                    "choose one under `links:`, such as\n{}",
+                    link_entry(Some(component), import, to)
+                ))
+            }
+            Self::NotGranted { import, .. } => Some(format!(
+                "to allow it, add under `hostInterfaces:`\n{}",
+                interface_entry(import)
+            )),
+            Self::NotAnInterface { .. } => Some(
+                "import an interface of a WIT package instead of a bare function or type"
+                    .to_owned(),
+            ),
+            Self::Cycle { .. } => {
+                Some("move what both need into a third component, or merge two of them".to_owned())
+            }
+            Self::LinkWithoutImport { nearest, .. } => nearest
+                .as_ref()
+                .map(|name| format!("did you mean `{name}`?")),
+            Self::LinkWithoutExport { .. } => {
+                Some("name a component that exports it, or leave the link out".to_owned())
+            }
+            Self::UnknownInterface {
+                interface, nearest, ..
+            } => nearest.as_ref().map(|near| offered(interface, near)),
+            Self::NotConfigurable { .. } => Some("leave `config` out".to_owned()),
+            Self::AmbiguousEntry {
+                exports,
+                candidates,
+            } => {
+                let (to, export) = (candidates.first()?, exports.first()?);
+                Some(format!(
+                    "say under `links:` which one the outside calls, such as\n{}",
+                    link_entry(None, export, to)
+                ))
+            }
+            Self::EntryMissing { .. } => {
+                Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
+            }
+            Self::NothingToRun { ungranted, .. } => {
+                let (_, export) = ungranted.first()?;
+                Some(format!(
+                    "to let the outside in, add under `hostInterfaces:`\n{}",
+                    interface_entry(export)
+                ))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmet {
+                component, import, ..
+            } => {
+                write!(
+                    f,
+                    "component `{component}` imports `{import}`, which no other component exports and this host does not offer"
+                )
+            }
+            Self::Ambiguous {
+                component,
+                import,
+                candidates,
+            } => {
+                write!(
+                    f,
+                    "component `{component}` imports `{import}`, which several components export: {}",
+                    list(candidates)
+                )
+            }
+            Self::NotGranted { component, import } => {
+                write!(
+                    f,
+                    "component `{component}` imports `{import}`, which the workload is not granted"
+                )
+            }
+            Self::NotAnInterface { component, import } => {
+                write!(
+                    f,
+                    "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
+                )
+            }
+            Self::Cycle { components } => {
+                f.write_str("components call each other in a circle: ")?;
+                components
+                    .iter()
+                    .chain(components.first())
+                    .enumerate()
+                    .try_for_each(|(index, component)| {
+                        if index > 0 {
+                            write!(f, " → {component}")
+                        } else {
+                            write!(f, "{component}")
+                        }
+                    })
+            }
+            Self::LinkWithoutImport {
+                component, import, ..
+            } => {
+                write!(
+                    f,
+                    "the link is for `{import}`, but component `{component}` does not import it"
+                )
+            }
+            Self::LinkWithoutExport { import, to, .. } => match to {
+                LinkTarget::Component(to) => write!(
+                    f,
+                    "the link sends `{import}` to component `{to}`, which does not export it"
+                ),
+                LinkTarget::Host => write!(
+                    f,
+                    "the link sends `{import}` to the host, which does not offer it"
+                ),
+            },
+            Self::UnknownInterface { interface, .. } => {
+                write!(f, "this host does not know the interface `{interface}`")
+            }
+            Self::NotConfigurable { interface, .. } => write!(
+                f,
+                "`{interface}` takes no `config`, so it would have no effect"
+            ),
+            Self::AmbiguousEntry {
+                exports,
+                candidates,
+            } => {
+                write!(
+                    f,
+                    "several components export {} and none of them calls the others: {}",
+                    either(exports),
+                    list(candidates)
+                )
+            }
+            Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
+            Self::NothingToRun {
+                ungranted,
+                callable,
+            } => match ungranted.first() {
+                Some((component, export)) => {
+                    write!(
+                        f,
+                        "nothing may call the workload: component `{component}` exports `{export}`, but `hostInterfaces` does not list it"
+                    )
+                }
+                None => write!(
+                    f,
+                    "nothing would run: no component exports what this host calls ({})",
+                    either(callable)
+                ),
+            },
+        }
+    }
+}
+
+fn unmet_hint(import: &Interface, nearest: Option<&str>) -> String {
+    match nearest {
+        Some(near) => format!(
+            "{}; or add a component that exports it",
+            offered(import, near)
+        ),
+        None => "add a component that exports it to the workload".to_owned(),
+    }
+}
+
+/// "offered is 0.2.12, wanted 0.1.0" when only the version differs, else "did you mean".
+fn offered(wanted: &Interface, near: &str) -> String {
+    match near.parse::<Interface>() {
+        Ok(Interface {
+            version: Some(offered),
+            namespace,
+            package,
+            name,
+        }) if (&namespace, &package, &name)
+            == (&wanted.namespace, &wanted.package, &wanted.name) =>
+        {
+            let version = wanted
+                .version
+                .as_ref()
+                .map_or_else(|| "any version".to_owned(), ToString::to_string);
+            format!("version {offered} is offered, {version} is wanted")
+        }
+        _ => format!("did you mean `{near}`?"),
+    }
+}
+
+fn interface_entry(interface: &Interface) -> String {
+    format!(
+        "  - namespace: {}\n    package: {}\n    interfaces: [{}]",
+        interface.namespace, interface.package, interface.name
+    )
+}
+
+fn link_entry(from: Option<&ComponentName>, import: &Interface, to: &ComponentName) -> String {
+    match from {
+        Some(from) => format!("  - {{ from: {from}, import: \"{import}\", to: {to} }}"),
+        None => format!("  - {{ import: \"{import}\", to: {to} }}"),
+    }
+}
+
+fn list(names: &[ComponentName]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn either(interfaces: &[Interface]) -> String {
+    interfaces
+        .iter()
+        .map(|interface| format!("`{interface}`"))
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
+
+/// Everything that is wrong with a workload's links.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct PlanErrors(pub Vec<Problem>);
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+            if let Some(hint) = problem.hint() {
+                write!(f, "\nhint: {hint}")?;
+            }
+        }
+        Ok(())
+    }
+}

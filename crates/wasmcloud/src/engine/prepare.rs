@@ -1,0 +1,293 @@
+//! From a planned entry to something that can be instantiated: fused, compiled or found in the cache, and linked. Done once for
+//! the same components, however many workloads share them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, InstancePre};
+
+use super::cache::{DiskCache, Found};
+use super::config::{EngineOptions, Flavour};
+use super::engines::Engines;
+use super::fuse::{FuseError, fuse};
+use super::inspect::Inspected;
+use super::link::{LinkError, link};
+use super::plan::{Offers, PlannedEntry};
+use crate::artifact::Digest;
+use crate::plugin::{Plugins, StoreData};
+use crate::workload::ComponentName;
+
+/// Components that were looked at, by name.
+pub type Components = BTreeMap<ComponentName, Inspected>;
+
+/// Changes when the same members would be fused or compiled in another way.
+const LAYOUT: &[u8] = b"wasmcloud artifact 1";
+
+/// Compiles and links for one set of plugins.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    plugins: Plugins,
+    offers: Offers,
+    options: EngineOptions,
+    engines: Engines,
+    compilations: Semaphore,
+    artifacts: Mutex<HashMap<Digest, Slot>>,
+}
+
+/// Whoever holds the lock prepares the artifact; others wait for it and find it.
+type Slot = Arc<tokio::sync::Mutex<Weak<Artifact>>>;
+
+/// Something that can be instantiated.
+pub struct Artifact {
+    /// What instances are made from.
+    pub pre: InstancePre<StoreData>,
+    /// The engine it runs on.
+    pub flavour: Flavour,
+    /// Whether it was taken from the cache on disk rather than compiled.
+    pub from_disk: bool,
+}
+
+impl std::fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Artifact")
+            .field("flavour", &self.flavour)
+            .field("from_disk", &self.from_disk)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an entry could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// Members do not fit each other.
+    #[error(transparent)]
+    Fuse(#[from] FuseError),
+    /// The compiler refused.
+    #[error("`{root}` does not compile: {reason}")]
+    Compile {
+        /// The component at the root of the entry.
+        root: String,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// The host does not fit the component.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// This machine cannot run an engine.
+    #[error("this machine cannot run WebAssembly: {0}")]
+    NoEngine(String),
+    /// The compiler crashed.
+    #[error("compiling `{0}` crashed; this is a bug worth reporting")]
+    Crashed(String),
+}
+
+impl Engine {
+    /// An engine that links with the given plugins.
+    #[must_use]
+    pub fn new(options: EngineOptions, plugins: Plugins) -> Self {
+        let offers = Offers::of(&plugins);
+        let compilations = Semaphore::new(options.compilations.max(1));
+        let engines = Engines::new(options.allocation);
+        Self(Arc::new(Inner {
+            plugins,
+            offers,
+            options,
+            engines,
+            compilations,
+            artifacts: Mutex::default(),
+        }))
+    }
+
+    /// What its plugins offer.
+    #[must_use]
+    pub fn offers(&self) -> &Offers {
+        &self.0.offers
+    }
+
+    /// Its plugins.
+    #[must_use]
+    pub fn plugins(&self) -> &Plugins {
+        &self.0.plugins
+    }
+
+    /// Prepares an entry; `components` must hold its members. Entries with the same members, linked alike, share one artifact
+    /// for as long as any of them is held.
+    ///
+    /// # Errors
+    /// When the members do not fit each other or the host, or do not compile.
+    pub async fn prepare(
+        &self,
+        entry: &PlannedEntry,
+        components: &Components,
+    ) -> Result<Arc<Artifact>, PrepareError> {
+        let root = entry.root().map(ToString::to_string).unwrap_or_default();
+        let missing = |name: &ComponentName| PrepareError::Compile {
+            root: name.to_string(),
+            reason: "it was not inspected".to_owned(),
+        };
+        let members: Vec<Inspected> = entry
+            .members
+            .iter()
+            .map(|member| {
+                components
+                    .get(&member.component)
+                    .cloned()
+                    .ok_or_else(|| missing(&member.component))
+            })
+            .collect::<Result<_, _>>()?;
+        let key = key(entry, &members);
+        let slot = self.slot(key);
+        let mut artifact = slot.lock().await;
+        if let Some(artifact) = artifact.upgrade() {
+            return Ok(artifact);
+        }
+        let _permit = self.0.compilations.acquire().await;
+        let (engine, entry) = (self.clone(), entry.clone());
+        let prepared =
+            tokio::task::spawn_blocking(move || engine.build(key, &entry, &members)).await;
+        let prepared = Arc::new(prepared.map_err(|_| PrepareError::Crashed(root))??);
+        *artifact = Arc::downgrade(&prepared);
+        Ok(prepared)
+    }
+
+    /// The slot for a key. Slots whose artifact is gone are dropped on the way.
+    fn slot(&self, key: Digest) -> Slot {
+        let mut artifacts = self
+            .0
+            .artifacts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        artifacts.retain(|_, slot| {
+            Arc::strong_count(slot) > 1
+                || slot
+                    .try_lock()
+                    .is_ok_and(|artifact| artifact.strong_count() > 0)
+        });
+        Arc::clone(artifacts.entry(key).or_default())
+    }
+
+    fn build(
+        &self,
+        key: Digest,
+        entry: &PlannedEntry,
+        members: &[Inspected],
+    ) -> Result<Artifact, PrepareError> {
+        let engine = self
+            .0
+            .engines
+            .get(entry.flavour)
+            .map_err(PrepareError::NoEngine)?;
+        let cache = self.disk_cache(engine, entry.flavour);
+        let cached = cache.as_ref().and_then(|cache| load(cache, &key, engine));
+        let from_disk = cached.is_some();
+        let component = match cached {
+            Some(component) => component,
+            None => compile(engine, cache.as_ref(), &key, entry, members)?,
+        };
+        let pre = link(
+            &component,
+            &self.0.plugins,
+            &self.0.offers,
+            members.len() > 1,
+        )?;
+        Ok(Artifact {
+            pre,
+            flavour: entry.flavour,
+            from_disk,
+        })
+    }
+
+    /// A cache that cannot be used costs time, not function: that is logged, and the host goes on without.
+    fn disk_cache(&self, engine: &wasmtime::Engine, flavour: Flavour) -> Option<DiskCache> {
+        let root = self.0.options.cache_dir.as_ref()?;
+        DiskCache::open(root, engine, flavour)
+            .inspect_err(|error| {
+                tracing::warn!(folder = %root.display(), %error, "compiled components are not kept: the cache folder cannot be used");
+            })
+            .ok()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose.
+fn key(entry: &PlannedEntry, members: &[Inspected]) -> Digest {
+    let mut hasher = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    };
+    add(LAYOUT);
+    add(entry.flavour.as_str().as_bytes());
+    for (member, component) in entry.members.iter().zip(members) {
+        add(component.digest.as_bytes());
+        for link in &member.fused {
+            add(link.import.as_bytes());
+            add(&(link.to as u64).to_le_bytes());
+            add(link.export.as_bytes());
+        }
+        add(b"apart");
+        member
+            .apart
+            .iter()
+            .for_each(|import| add(import.as_bytes()));
+    }
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+fn load(cache: &DiskCache, key: &Digest, engine: &wasmtime::Engine) -> Option<Component> {
+    let artifact = match cache.load(key) {
+        Found::Artifact(artifact) => artifact,
+        Found::Nothing => return None,
+        Found::Damaged(reason) => {
+            tracing::warn!(artifact = %key, reason, "a compiled component in the cache is damaged; compiling it again");
+            return None;
+        }
+    };
+    #[expect(
+        unsafe_code,
+        reason = "runs code from disk: the cache vouches that this engine of this user wrote it and that it is intact"
+    )]
+    // SAFETY: the bytes come from `Component::serialize` of a compatible engine: the folder is private to this user, the digest in
+    // the file matches its content, and Wasmtime checks the version and settings that it recorded in it.
+    let component = unsafe { Component::deserialize(engine, &artifact) };
+    component
+        .inspect_err(|error| {
+            tracing::warn!(artifact = %key, error = format!("{error:#}"), "a compiled component in the cache does not fit this engine; compiling it again");
+        })
+        .ok()
+}
+
+fn compile(
+    engine: &wasmtime::Engine,
+    cache: Option<&DiskCache>,
+    key: &Digest,
+    entry: &PlannedEntry,
+    members: &[Inspected],
+) -> Result<Component, PrepareError> {
+    let bytes = fuse(entry, members)?;
+    let component = Component::new(engine, &bytes[..]).map_err(|error| PrepareError::Compile {
+        root: entry.root().map(ToString::to_string).unwrap_or_default(),
+        reason: format!("{error:#}"),
+    })?;
+    if let Some(cache) = cache {
+        let stored = component
+            .serialize()
+            .map_err(std::io::Error::other)
+            .and_then(|artifact| cache.store(key, &artifact));
+        if let Err(error) = stored {
+            tracing::warn!(%error, "a compiled component could not be kept in the cache");
+        }
+    }
+    Ok(component)
+}

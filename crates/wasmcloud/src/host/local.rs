@@ -1,0 +1,461 @@
+//! The host of this process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::slot::{self, Label, Slot};
+use super::start::{Held, Started, Starter};
+use super::{Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
+use crate::artifact::Fetch;
+use crate::engine::Engine;
+use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
+use crate::workload::{HostId, WorkloadId};
+
+/// Runs workloads in this process. Dropping the last handle ends them all at once; [`Host::stop`] ends one gently.
+pub struct LocalHost(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    fetch: Arc<dyn Fetch>,
+    output: Arc<dyn GuestOutput>,
+    grace: Duration,
+    identity: HostIdentity,
+    opening: tokio::sync::Mutex<()>,
+    endings: mpsc::UnboundedSender<Ended>,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    starts: u64,
+    by_id: HashMap<WorkloadId, (Label, Slot<Held>)>,
+}
+
+impl fmt::Debug for LocalHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalHost")
+            .field("id", &self.0.identity.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LocalHost {
+    /// A host with nothing on it. Must be called inside a Tokio runtime.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        fetch: Arc<dyn Fetch>,
+        output: Arc<dyn GuestOutput>,
+        grace: Duration,
+        identity: HostIdentity,
+    ) -> Self {
+        let (endings, ended) = mpsc::unbounded_channel();
+        let slots = Mutex::default();
+        let inner = Arc::new(Inner {
+            engine,
+            fetch,
+            output,
+            grace,
+            identity,
+            opening: tokio::sync::Mutex::default(),
+            endings,
+            slots,
+        });
+        tokio::spawn(watch_endings(Arc::downgrade(&inner), ended));
+        Self(inner)
+    }
+
+    /// How all workloads are, by id.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<WorkloadStatus> {
+        let slots = self.0.slots();
+        let mut all: Vec<WorkloadStatus> = slots
+            .by_id
+            .values()
+            .map(|(label, slot)| slot.status(label))
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Stops all workloads, gently and at the same time.
+    pub async fn shutdown(&self) {
+        let ids: Vec<WorkloadId> = self.0.slots().by_id.keys().cloned().collect();
+        futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
+    }
+}
+
+/// Releases workloads that came to their end by themselves.
+async fn watch_endings(host: Weak<Inner>, mut ended: mpsc::UnboundedReceiver<Ended>) {
+    while let Some(ended) = ended.recv().await {
+        let Some(host) = host.upgrade() else { return };
+        host.end(ended);
+    }
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the slot of an id for a start.
+    fn reserve(self: &Arc<Self>, label: &Label) -> Result<Reservation, StartError> {
+        let mut slots = self.slots();
+        if slots
+            .by_id
+            .get(&label.id)
+            .is_some_and(|(_, slot)| !slot.is_free())
+        {
+            return Err(StartError::AlreadyExists(label.id.clone()));
+        }
+        slots.starts += 1;
+        let start = slots.starts;
+        let (give_up, over) = (CancellationToken::new(), CancellationToken::new());
+        let slot = Slot::Starting {
+            start,
+            give_up: give_up.clone(),
+            over: over.clone(),
+            ended: None,
+        };
+        slots.by_id.insert(label.id.clone(), (label.clone(), slot));
+        Ok(Reservation {
+            host: Arc::clone(self),
+            label: label.clone(),
+            start,
+            give_up,
+            over,
+            filled: false,
+        })
+    }
+
+    /// Moves a running workload out of its slot; the caller releases what it held.
+    fn take_running(
+        &self,
+        id: &WorkloadId,
+        start: Option<u64>,
+    ) -> Option<(Held, CancellationToken)> {
+        let mut slots = self.slots();
+        let (_, slot) = slots.by_id.get_mut(id)?;
+        let Slot::Running { start: running, .. } = slot else {
+            return None;
+        };
+        if start.is_some_and(|start| start != *running) {
+            return None;
+        }
+        let over = CancellationToken::new();
+        match std::mem::replace(slot, Slot::Stopping { over: over.clone() }) {
+            Slot::Running { held, .. } => Some((held, over)),
+            _ => None,
+        }
+    }
+
+    /// Releases what a workload held on a task of its own, so that a caller who goes away does not leave it half stopped, and
+    /// then puts what is left into its slot.
+    fn release(
+        self: &Arc<Self>,
+        id: WorkloadId,
+        held: Held,
+        over: CancellationToken,
+        grace: Duration,
+        left: Option<Slot<Held>>,
+    ) {
+        let host = Arc::clone(self);
+        tokio::spawn(async move {
+            held.release(grace).await;
+            {
+                let mut slots = host.slots();
+                match (left, slots.by_id.get_mut(&id)) {
+                    (Some(left), Some((_, slot))) => *slot = left,
+                    _ => drop(slots.by_id.remove(&id)),
+                }
+            }
+            over.cancel();
+        });
+    }
+
+    /// A workload came to its end by itself.
+    fn end(self: &Arc<Self>, ended: Ended) {
+        if let Some((
+            _,
+            Slot::Starting {
+                start,
+                ended: early,
+                ..
+            },
+        )) = self.slots().by_id.get_mut(&ended.id)
+        {
+            if *start == ended.start {
+                early.get_or_insert(ended.ending);
+            }
+            return;
+        }
+        if let Some((held, over)) = self.take_running(&ended.id, Some(ended.start)) {
+            let (left, grace) = match ended.ending {
+                Ending::Completed => (Slot::Completed, self.grace),
+                Ending::Failed(reason) => (Slot::Failed { reason }, Duration::ZERO),
+            };
+            self.release(ended.id, held, over, grace, Some(left));
+        }
+    }
+
+    /// Begins to stop a workload. The token, if there is something to wait for, is cancelled when nothing is left.
+    fn begin_stop(
+        self: &Arc<Self>,
+        id: &WorkloadId,
+    ) -> Result<(WorkloadStatus, Option<CancellationToken>), NotFound> {
+        if let Some((held, over)) = self.take_running(id, None) {
+            let status = self.status(id)?;
+            self.release(id.clone(), held, over.clone(), self.grace, None);
+            return Ok((status, Some(over)));
+        }
+        let mut slots = self.slots();
+        let (label, slot) = slots.by_id.get(id).ok_or_else(|| NotFound(id.clone()))?;
+        let status = slot::status(label, WorkloadState::Stopping, None, None);
+        let over = match slot {
+            Slot::Starting { give_up, over, .. } => {
+                give_up.cancel();
+                Some(over.clone())
+            }
+            Slot::Stopping { over, .. } => Some(over.clone()),
+            Slot::Running { .. } => None,
+            Slot::Completed | Slot::Failed { .. } => {
+                slots.by_id.remove(id);
+                None
+            }
+        };
+        Ok((status, over))
+    }
+
+    fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
+        let slots = self.slots();
+        slots
+            .by_id
+            .get(id)
+            .map(|(label, slot)| slot.status(label))
+            .ok_or_else(|| NotFound(id.clone()))
+    }
+}
+
+/// A slot taken for a start. Dropped unfilled, such as when the caller goes away, it gives the slot back.
+struct Reservation {
+    host: Arc<Inner>,
+    label: Label,
+    start: u64,
+    give_up: CancellationToken,
+    over: CancellationToken,
+    filled: bool,
+}
+
+impl Reservation {
+    /// Fills the slot with a running workload, unless it was stopped meanwhile.
+    fn fill(mut self, started: Started) -> Result<WorkloadStatus, StartError> {
+        let host = Arc::clone(&self.host);
+        let mut slots = host.slots();
+        if self.give_up.is_cancelled() {
+            drop(slots);
+            return Err(StartError::Stopped);
+        }
+        self.filled = true;
+        let id = &self.label.id;
+        let slot = Slot::Running {
+            start: self.start,
+            plan: started.plan,
+            held: started.held,
+        };
+        let status = slot.status(&self.label);
+        let before = slots.by_id.insert(id.clone(), (self.label.clone(), slot));
+        drop(slots);
+        if let Some((
+            _,
+            Slot::Starting {
+                ended: Some(ending),
+                ..
+            },
+        )) = before
+        {
+            host.end(Ended {
+                id: id.clone(),
+                start: self.start,
+                ending,
+            });
+        }
+        Ok(status)
+    }
+
+    /// Leaves the reason in the slot.
+    fn fail(mut self, error: StartError) -> StartError {
+        if !self.give_up.is_cancelled() {
+            self.filled = true;
+            let slot = Slot::Failed {
+                reason: error.to_string(),
+            };
+            self.host
+                .slots()
+                .by_id
+                .insert(self.label.id.clone(), (self.label.clone(), slot));
+        }
+        error
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.host.slots().by_id.remove(&self.label.id);
+        }
+        self.over.cancel();
+    }
+}
+
+#[async_trait]
+impl Host for LocalHost {
+    async fn heartbeat(&self) -> Heartbeat {
+        let (workload_count, component_count) = {
+            let slots = self.0.slots();
+            let running = slots.by_id.values().filter_map(|(_, slot)| match slot {
+                Slot::Running { held, .. } => Some(held.components as u64),
+                _ => None,
+            });
+            running.fold((0, 0), |(workloads, components), more| {
+                (workloads + 1, components + more)
+            })
+        };
+        let offers = self.0.engine.offers();
+        let imports = offers
+            .answers
+            .iter()
+            .map(|answer| answer.offer.interface.clone())
+            .collect();
+        let exports = offers
+            .calls
+            .iter()
+            .flat_map(|calls| calls.exports.clone())
+            .collect();
+        self.0
+            .identity
+            .heartbeat(workload_count, component_count, imports, exports)
+    }
+
+    async fn start(&self, request: StartRequest) -> Result<WorkloadStatus, StartError> {
+        let label = Label {
+            id: request.id.clone(),
+            namespace: request.workload.namespace.clone(),
+            name: request.workload.name.clone(),
+        };
+        let reservation = self.0.reserve(&label)?;
+        let ending = EndingSender::new(
+            request.id.clone(),
+            reservation.start,
+            self.0.endings.clone(),
+        );
+        let starter = Starter {
+            engine: &self.0.engine,
+            fetch: self.0.fetch.as_ref(),
+            output: &self.0.output,
+            opening: &self.0.opening,
+            ending,
+        };
+        let started = tokio::select! {
+            biased;
+            () = reservation.give_up.cancelled() => Err(StartError::Stopped),
+            started = starter.start(&request) => started,
+        };
+        let status = match started {
+            Ok(started) => reservation.fill(started)?,
+            Err(error) => return Err(reservation.fail(error)),
+        };
+        if let Some(replaced) = &request.replaces {
+            // It finishes what it is answering; nobody has to wait for that.
+            let _ = self.0.begin_stop(replaced);
+        }
+        Ok(status)
+    }
+
+    async fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
+        self.0.status(id)
+    }
+
+    async fn stop(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
+        let (status, over) = self.0.begin_stop(id)?;
+        if let Some(over) = over {
+            over.cancelled().await;
+        }
+        Ok(status)
+    }
+}
+
+/// Who a host is.
+pub struct HostIdentity {
+    id: HostId,
+    hostname: String,
+    friendly_name: String,
+    labels: BTreeMap<String, String>,
+    started_at: SystemTime,
+    http_port: Option<u16>,
+    system: Mutex<Option<sysinfo::System>>,
+}
+
+impl HostIdentity {
+    /// An identity with a new random id. Without a friendly name it goes by the machine's.
+    #[must_use]
+    pub fn new(
+        friendly_name: Option<String>,
+        labels: BTreeMap<String, String>,
+        http_port: Option<u16>,
+    ) -> Self {
+        let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
+        Self {
+            id: HostId::random(),
+            friendly_name: friendly_name.unwrap_or_else(|| hostname.clone()),
+            hostname,
+            labels,
+            started_at: SystemTime::now(),
+            http_port,
+            system: Mutex::new(sysinfo::System::new().ok()),
+        }
+    }
+
+    fn heartbeat(
+        &self,
+        workload_count: u64,
+        component_count: u64,
+        imports: Vec<crate::workload::Interface>,
+        exports: Vec<crate::workload::Interface>,
+    ) -> Heartbeat {
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cpu, total, free) = system.as_mut().map_or((0.0, 0, 0), |system| {
+            system.refresh_cpu_usage();
+            system.refresh_memory();
+            (
+                system.global_cpu_usage(),
+                system.total_memory(),
+                system.available_memory(),
+            )
+        });
+        Heartbeat {
+            id: self.id.clone(),
+            hostname: self.hostname.clone(),
+            friendly_name: self.friendly_name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            labels: self.labels.clone(),
+            started_at: self.started_at,
+            os_arch: std::env::consts::ARCH.to_owned(),
+            os_name: std::env::consts::OS.to_owned(),
+            os_kernel: sysinfo::System::kernel_version().unwrap_or_default(),
+            system_cpu_usage: cpu,
+            system_memory_total: total,
+            system_memory_free: free,
+            component_count,
+            workload_count,
+            imports,
+            exports,
+            http_port: self.http_port,
+        }
+    }
+}

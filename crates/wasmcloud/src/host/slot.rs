@@ -1,0 +1,85 @@
+//! The state of one workload, and which moves are legal. Pure but for what a running workload holds, which is opaque here.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{WorkloadState, WorkloadStatus};
+use crate::engine::LinkPlan;
+use crate::plugin::Ending;
+use crate::workload::{Namespace, WorkloadId, WorkloadName};
+
+/// What a slot says about its workload whatever its state.
+#[derive(Clone, Debug)]
+pub(super) struct Label {
+    pub(super) id: WorkloadId,
+    pub(super) namespace: Namespace,
+    pub(super) name: WorkloadName,
+}
+
+/// The state of one workload. `H` is what a running one holds.
+///
+/// ```text
+/// (none) → Starting → Running → Stopping → (none)
+///             │          ├→ Completed ─┐
+///             ├→ Failed ←┘      │      ├→ Starting, or (none) when stopped
+///             └→ (none) when stopped   │
+///                 Failed ──────────────┘
+/// ```
+#[derive(Debug)]
+pub(super) enum Slot<H> {
+    /// A start is under way. `give_up` tells it to; `over` is cancelled when it has ended either way. A plugin may report the
+    /// workload's end before the start is through: `ended`.
+    Starting {
+        start: u64,
+        give_up: CancellationToken,
+        over: CancellationToken,
+        ended: Option<Ending>,
+    },
+    /// It runs and holds something.
+    Running {
+        start: u64,
+        plan: Arc<LinkPlan>,
+        held: H,
+    },
+    /// What it held is being released; `over` is cancelled when that is done.
+    Stopping { over: CancellationToken },
+    /// It ended by itself and holds nothing.
+    Completed,
+    /// It could not start or could not go on, and holds nothing.
+    Failed { reason: String },
+}
+
+impl<H> Slot<H> {
+    /// Whether a new start may take the slot.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self, Self::Completed | Self::Failed { .. })
+    }
+
+    pub(super) fn status(&self, label: &Label) -> WorkloadStatus {
+        let (state, message, plan) = match self {
+            Self::Starting { .. } => (WorkloadState::Starting, None, None),
+            Self::Running { plan, .. } => (WorkloadState::Running, None, Some(Arc::clone(plan))),
+            Self::Stopping { .. } => (WorkloadState::Stopping, None, None),
+            Self::Completed => (WorkloadState::Completed, None, None),
+            Self::Failed { reason } => (WorkloadState::Failed, Some(reason.clone()), None),
+        };
+        status(label, state, message, plan)
+    }
+}
+
+pub(super) fn status(
+    label: &Label,
+    state: WorkloadState,
+    message: Option<String>,
+    plan: Option<Arc<LinkPlan>>,
+) -> WorkloadStatus {
+    WorkloadStatus {
+        id: label.id.clone(),
+        namespace: label.namespace.clone(),
+        name: label.name.clone(),
+        state,
+        message,
+        plan,
+    }
+}

@@ -1,0 +1,15 @@
+//! Runs WebAssembly component workloads: an embeddable host.
+//!
+//! A workload is one or more components with their configuration. It is compiled, not interpreted: the [`engine`] decides who
+//! answers each import before anything runs, fuses components that call each other into one, and shares what it compiled between
+//! all workloads with the same components.
+//!
+//! [`assembly::assemble`] puts a host together; [`host::Host`] is what it can do.
+
+pub mod artifact;
+pub mod assembly;
+pub mod capability;
+pub mod engine;
+pub mod host;
+pub mod plugin;
+pub mod workload;

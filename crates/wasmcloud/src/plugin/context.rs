@@ -1,0 +1,104 @@
+//! Who is calling: the identity of a workload and of its components, shared by all their instances.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{GuestOutput, States};
+use crate::workload::{ComponentName, Namespace, WorkloadId, WorkloadName};
+
+/// Where a component sits inside the fused component it is part of. Positions, not names, are compiled into an artifact, so that
+/// the same components make the same artifact whatever the workload is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u32);
+
+/// A started workload as its instances see it.
+pub struct WorkloadContext {
+    /// The id it was started under.
+    pub id: WorkloadId,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: WorkloadName,
+    /// What its plugins bound.
+    pub states: States,
+    /// Where its output goes.
+    pub output: Arc<dyn GuestOutput>,
+}
+
+impl fmt::Debug for WorkloadContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkloadContext")
+            .field("id", &self.id)
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
+/// A component of a started workload as its instances see it.
+pub struct ComponentContext {
+    /// Its name in the workload.
+    pub name: ComponentName,
+    /// Its environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Environment values may be secret, so only their names are shown.
+impl fmt::Debug for ComponentContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<&str> = self
+            .environment
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        f.debug_struct("ComponentContext")
+            .field("name", &self.name)
+            .field("environment", &variables)
+            .finish()
+    }
+}
+
+/// Tells from the backtrace of an error which component's code failed, where it can be told.
+pub type Attribution = Arc<dyn Fn(&wasmtime::Error) -> Option<Position> + Send + Sync>;
+
+/// What every instance of one entry shares.
+pub struct InstanceContext {
+    /// The workload.
+    pub workload: Arc<WorkloadContext>,
+    /// The components fused into the entry, by [`Position`].
+    pub members: Vec<Arc<ComponentContext>>,
+    /// Tells members apart in a backtrace.
+    pub attribution: Attribution,
+}
+
+impl fmt::Debug for InstanceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceContext")
+            .field("workload", &self.workload)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
+    }
+}
+
+impl InstanceContext {
+    /// The component at a position. The planner numbers members without gaps, so a position from a linked import always exists;
+    /// should it not, that is an error of the host, reported to the guest as a trap.
+    ///
+    /// # Errors
+    /// When no component has the position.
+    pub fn member(&self, position: Position) -> wasmtime::Result<&Arc<ComponentContext>> {
+        self.members.get(position.0 as usize).ok_or_else(|| {
+            wasmtime::format_err!(
+                "no component at position {} of workload {}",
+                position.0,
+                self.workload.name
+            )
+        })
+    }
+
+    /// The component whose code failed, where the error's backtrace tells.
+    #[must_use]
+    pub fn culprit(&self, error: &wasmtime::Error) -> Option<&Arc<ComponentContext>> {
+        self.members.get((self.attribution)(error)?.0 as usize)
+    }
+}

@@ -1,0 +1,225 @@
+//! What a capability must be: the contract between the engine, which links components, and the plugins that answer their
+//! imports or call their exports.
+//!
+//! A plugin meets a workload in three moments. **bind** acquires whatever the workload needs, **link** puts functions into a
+//! linker (no I/O, no state of a workload), **open** lets the world in. What bind returns owns everything acquired: dropping it
+//! is the only undo.
+
+mod callee;
+mod context;
+mod ending;
+mod output;
+mod state;
+mod store;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use wasmtime::component::LinkerInstance;
+
+pub use callee::{Callee, InstanceError, Lease};
+pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use ending::{Ended, Ending, EndingSender};
+pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
+pub use state::{State, States};
+pub use store::StoreData;
+
+use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
+
+/// Whether a workload has to list an interface before its components may import it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Free to every component: it only computes, or it denies by itself.
+    Free,
+    /// Reaches out or keeps data: `hostInterfaces` must list it.
+    Listed,
+}
+
+/// An interface that a plugin answers.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The interface, at the version the plugin implements.
+    pub interface: Interface,
+    /// Whether `hostInterfaces` must list it.
+    pub grant: Grant,
+    /// Whether the answer depends on which component asks. Such imports stay apart when components are fused, and the plugin is
+    /// told the caller's [`Position`]. An interface that defines resources cannot bear identity.
+    pub identity: bool,
+    /// Whether the plugin reads the `config` of a matching `hostInterfaces` entry. Where it does not, a `config` is an error.
+    pub configurable: bool,
+}
+
+impl Offer {
+    /// An offer that needs no grant, bears no identity and takes no configuration.
+    #[must_use]
+    pub fn shared(interface: Interface) -> Self {
+        Self {
+            interface,
+            grant: Grant::Free,
+            identity: false,
+            configurable: false,
+        }
+    }
+
+    /// Like [`Offer::shared`], for an interface whose answer depends on the caller.
+    #[must_use]
+    pub fn identity(interface: Interface) -> Self {
+        Self {
+            identity: true,
+            ..Self::shared(interface)
+        }
+    }
+}
+
+/// A capability of the host. Implementations are registered once per host and serve all its workloads.
+#[async_trait]
+pub trait Plugin: Send + Sync + 'static {
+    /// A stable name for messages and plans, such as `wasi-config`.
+    fn id(&self) -> &'static str;
+
+    /// The imports it answers.
+    fn offers(&self) -> Vec<Offer>;
+
+    /// The exports it calls, most wanted first. A component that exports one of them is an entry of its workload when
+    /// `hostInterfaces` lists the interface. Interfaces of one plugin are alternatives: a component that exports several is
+    /// called through the first.
+    fn handles(&self) -> Vec<Interface> {
+        Vec::new()
+    }
+
+    /// Acquires what one workload needs.
+    ///
+    /// # Errors
+    /// When the workload's configuration is wrong or a backend cannot be had; then nothing is held.
+    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let _ = request;
+        Ok(Box::new(NothingHeld))
+    }
+
+    /// Puts the functions of one import into the linker. Called once for each import of an artifact, so never with anything that
+    /// belongs to a workload: that travels in [`StoreData`].
+    ///
+    /// # Errors
+    /// When the import is not one of its offers, or a function cannot be defined.
+    fn link(
+        &self,
+        import: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()>;
+}
+
+/// An import of an artifact that a plugin is asked to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Import<'a> {
+    /// The interface as the component names it; its version may differ from the offer's on the same track.
+    pub interface: &'a Interface,
+    /// Which component of the fused one asks; 0 for interfaces that bear no identity.
+    pub position: Position,
+}
+
+/// What a plugin is told when a workload that uses it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct BindRequest<'a> {
+    /// The id under which the supervisor started it.
+    pub id: &'a WorkloadId,
+    /// The whole workload.
+    pub workload: &'a Workload,
+    /// The entries of `hostInterfaces` that concern this plugin.
+    pub interfaces: &'a [HostInterface],
+    /// Which components use which of its offers, by their position in the workload.
+    pub uses: &'a [(ComponentName, Interface)],
+}
+
+/// An entry of a started workload: a component whose export the plugin may call.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The component that exports it.
+    pub component: ComponentName,
+    /// The export, as the component names it.
+    pub export: Interface,
+    /// How to get instances of it.
+    pub callee: Callee,
+}
+
+/// What [`Binding::open`] is given.
+#[derive(Debug)]
+pub struct Opening {
+    /// The entries that the plugin handles.
+    pub entries: Vec<Entry>,
+    /// The workload whose place this one takes: the plugin hands over what must not be absent or double, such as routes.
+    pub replaces: Option<WorkloadId>,
+    /// Where to tell the host that the workload is over.
+    pub ending: EndingSender,
+}
+
+/// What a plugin holds for one workload. Dropping it releases everything and ends what [`Binding::open`] began.
+#[async_trait]
+pub trait Binding: Send + Sync + 'static {
+    /// What host functions of this plugin need to see in the store of every instance of the workload.
+    fn state(&self) -> Option<State> {
+        None
+    }
+
+    /// Makes ready to let the world in: everything that can fail. Called once, when everything else of the workload is ready; one
+    /// workload at a time.
+    ///
+    /// # Errors
+    /// When the outside cannot be joined, such as a route that another workload holds.
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        let _ = opening;
+        Ok(())
+    }
+
+    /// Lets the world in, taking over from the workload that is replaced. Called when all plugins have opened; it cannot fail.
+    fn go_live(&mut self) {}
+}
+
+/// The binding of a plugin that needs nothing.
+#[derive(Debug)]
+pub struct NothingHeld;
+
+impl Binding for NothingHeld {}
+
+/// Why a plugin refused a workload.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PluginError {
+    /// What failed, what was found and what was wanted.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Where in the manifest, as a path such as `spec.hostInterfaces.0`.
+    pub path: Option<String>,
+    /// What caused it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PluginError {
+    /// An error with a message only.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            path: None,
+            source: None,
+        }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the place in the manifest.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+}
+
+/// The plugins of a host, in a fixed order.
+pub type Plugins = Arc<[Arc<dyn Plugin>]>;

@@ -1,0 +1,336 @@
+//! Components, the service, volumes, and what each of them runs with.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use serde_saphyr::{Location, Spanned};
+
+use super::checker::Checker;
+use super::raw;
+use crate::workload::diagnostic::quoted;
+use crate::workload::model::{Component, Image, Service, Volume, VolumeSource};
+use crate::workload::names::ComponentName;
+use crate::workload::resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
+
+/// Taken: a link writes it for the host.
+const HOST: &str = "host";
+const POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+pub(super) fn components(
+    checker: &mut Checker,
+    list: &raw::List<raw::Component>,
+) -> Vec<Component> {
+    let mut seen = BTreeMap::new();
+    let items = list.iter().flat_map(|list| &list.value);
+    items
+        .filter_map(|item| component(checker, item, &mut seen))
+        .collect()
+}
+
+fn component(
+    checker: &mut Checker,
+    item: &Spanned<raw::Component>,
+    seen: &mut BTreeMap<String, Location>,
+) -> Option<Component> {
+    let at = item.referenced;
+    let raw = &item.value;
+    let name = checker.required(at, "the component", "name", raw.name.as_ref());
+    let name: Option<ComponentName> = name.and_then(|name| component_name(checker, name, seen));
+    let what = name.as_ref().map_or_else(
+        || "the component".to_owned(),
+        |name| format!("component `{name}`"),
+    );
+    let base = name.as_ref().map(|name| format!("spec.components.{name}"));
+    if let Some(base) = &base {
+        checker.place(base, at);
+        checker.place_field(base, "name", raw.name.as_ref());
+        checker.place_field(base, "image", raw.image.as_ref());
+        checker.place_field(base, "poolSize", raw.pool_size.as_ref());
+        checker.place_field(base, "localResources", raw.local_resources.as_ref());
+    }
+    let image = image(checker, at, &what, raw.image.as_ref());
+    pull_fields(
+        checker,
+        image.as_ref(),
+        &raw.image_pull_secret,
+        &raw.image_pull_policy,
+    );
+    let reuse = reuse(checker, raw);
+    let base = base.unwrap_or_default();
+    let local_resources = local_resources(checker, &base, raw.local_resources.as_ref());
+    Some(Component {
+        name: name?,
+        image: image?,
+        local_resources,
+        reuse,
+    })
+}
+
+fn component_name(
+    checker: &mut Checker,
+    name: &Spanned<String>,
+    seen: &mut BTreeMap<String, Location>,
+) -> Option<ComponentName> {
+    let at = name.referenced;
+    if name.value == HOST {
+        let hint = "choose another name; links write `host` for the host itself";
+        checker.error(at, "no component can be called `host`", Some(hint));
+        return None;
+    }
+    let what = format!("a component called {}", quoted(&name.value));
+    checker.unique(seen, name.value.clone(), &what, at);
+    checker.parse(name)
+}
+
+fn image(
+    checker: &mut Checker,
+    at: Location,
+    what: &str,
+    image: Option<&Spanned<String>>,
+) -> Option<Image> {
+    let image = checker.required(at, what, "image", image)?;
+    checker.parse(image)
+}
+
+fn pull_fields(
+    checker: &mut Checker,
+    image: Option<&Image>,
+    secret: &raw::Refused,
+    policy: &Option<Spanned<String>>,
+) {
+    let message = "`imagePullSecret` names a secret of a cluster, which a host does not see";
+    checker.refuse(secret, message, "remove it");
+    let Some(policy) = policy else { return };
+    if !POLICIES.contains(&policy.value.as_str()) {
+        checker.unknown(policy, "is no pull policy", &POLICIES);
+    } else if matches!(image, Some(Image::File(_))) {
+        let message = "`imagePullPolicy` is for registry images; a file is always read";
+        checker.error(policy.referenced, message, Some("remove it"));
+    }
+}
+
+fn reuse(checker: &mut Checker, raw: &raw::Component) -> Reuse {
+    let size = checker
+        .positive(raw.pool_size.as_ref())
+        .and_then(NonZeroU32::new);
+    let invocations = checker
+        .positive(raw.max_invocations.as_ref())
+        .and_then(NonZeroU32::new);
+    let concurrency = checker
+        .positive(raw.max_concurrency.as_ref())
+        .and_then(NonZeroU32::new);
+    if let Some(size) = size {
+        return Reuse::Pooled {
+            size,
+            max_invocations: invocations,
+            max_concurrency: concurrency.unwrap_or(NonZeroU32::MIN),
+        };
+    }
+    let fields = [
+        ("maxInvocations", invocations, &raw.max_invocations),
+        ("maxConcurrency", concurrency, &raw.max_concurrency),
+    ];
+    for (name, value, field) in fields {
+        if let (Some(_), Some(field)) = (value, field) {
+            let message = format!("`{name}` is for pooled instances, and there is no `poolSize`");
+            let hint = format!("add `poolSize`, or remove `{name}`");
+            checker.error(field.referenced, message, Some(&hint));
+        }
+    }
+    Reuse::Fresh
+}
+
+pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) -> Option<Service> {
+    let at = service.referenced;
+    let raw = &service.value;
+    checker.place("spec.service", at);
+    let image = image(checker, at, "the service", raw.image.as_ref());
+    pull_fields(
+        checker,
+        image.as_ref(),
+        &raw.image_pull_secret,
+        &raw.image_pull_policy,
+    );
+    let base = "spec.service";
+    let local_resources = local_resources(checker, base, raw.local_resources.as_ref());
+    let restarts = raw.max_restarts.as_ref().map_or(Ok(0), |number| {
+        u64::try_from(number.value).map_err(|_| (number.referenced, number.value))
+    });
+    let max_restarts = restarts.unwrap_or_else(|(at, number)| {
+        checker.error(at, format!("found {number}, wanted 0 or more"), None);
+        0
+    });
+    Some(Service {
+        image: image?,
+        local_resources,
+        max_restarts,
+    })
+}
+
+fn local_resources(
+    checker: &mut Checker,
+    base: &str,
+    raw: Option<&Spanned<raw::LocalResources>>,
+) -> LocalResources {
+    let Some(raw) = raw else {
+        return LocalResources::default();
+    };
+    let raw = &raw.value;
+    let base = format!("{base}.localResources");
+    checker.place_field(&base, "memoryLimitMb", raw.memory_limit_mb.as_ref());
+    checker.place_field(&base, "cpuLimit", raw.cpu_limit.as_ref());
+    checker.place_field(&base, "volumeMounts", raw.volume_mounts.as_ref());
+    checker.place_field(&base, "allowedHosts", raw.allowed_hosts.as_ref());
+    checker.place_field(
+        &base,
+        "allowedIpNameLookups",
+        raw.allowed_ip_name_lookups.as_ref(),
+    );
+    let ports = raw.allowed_host_loopback_ports.as_ref();
+    checker.place_field(&base, "allowedHostLoopbackPorts", ports);
+    LocalResources {
+        environment: environment(checker, raw.environment.as_ref()),
+        config: checker.map(&raw.config, "the config key"),
+        limits: Limits {
+            memory: checker
+                .positive(raw.memory_limit_mb.as_ref())
+                .map(Mebibytes),
+            cpu: checker.positive(raw.cpu_limit.as_ref()),
+        },
+        volume_mounts: mounts(checker, &raw.volume_mounts),
+        allowed_hosts: Checker::texts(&raw.allowed_hosts),
+        allowed_ip_name_lookups: Checker::texts(&raw.allowed_ip_name_lookups),
+        allowed_host_loopback_ports: Checker::texts(&raw.allowed_host_loopback_ports),
+    }
+}
+
+fn environment(
+    checker: &mut Checker,
+    raw: Option<&Spanned<raw::Environment>>,
+) -> BTreeMap<String, String> {
+    let Some(raw) = raw else {
+        return BTreeMap::new();
+    };
+    let raw = &raw.value;
+    refuse_cluster_sources(checker, &raw.config_from, &raw.secret_from);
+    for (key, value) in raw.config.iter().flat_map(|map| &map.value) {
+        if key.contains('=') {
+            let message = format!("the variable {} has a `=` in its name", quoted(key));
+            checker.error(value.referenced, message, None);
+        }
+    }
+    checker.map(&raw.config, "the variable")
+}
+
+pub(super) fn refuse_cluster_sources(
+    checker: &mut Checker,
+    config: &raw::Refused,
+    secret: &raw::Refused,
+) {
+    let hint = "write the values under `config`";
+    let message = "`configFrom` names ConfigMaps of a cluster, which a host does not see";
+    checker.refuse(config, message, hint);
+    let message = "`secretFrom` names Secrets of a cluster, which a host does not see";
+    checker.refuse(secret, message, hint);
+}
+
+fn mounts(checker: &mut Checker, list: &raw::List<raw::VolumeMount>) -> Vec<VolumeMount> {
+    let mut seen = BTreeMap::new();
+    let mut mounts = Vec::new();
+    for item in list.iter().flat_map(|list| &list.value) {
+        let raw = &item.value;
+        let name = checker.required(item.referenced, "the mount", "name", raw.name.as_ref());
+        let path = raw.mount_path.as_ref();
+        let path = checker.required(item.referenced, "the mount", "mountPath", path);
+        let Some((name, path)) = name.zip(path) else {
+            continue;
+        };
+        if !path.value.starts_with('/') || path.value.contains('\0') {
+            let message = format!("found {}, wanted an absolute path", quoted(&path.value));
+            checker.error(path.referenced, message, None);
+        }
+        let what = format!("a mount at {}", quoted(&path.value));
+        let key = path.value.trim_end_matches('/').to_owned();
+        checker.unique(&mut seen, key, &what, path.referenced);
+        mounts.push(VolumeMount {
+            name: name.value.clone(),
+            mount_path: path.value.clone(),
+            read_only: raw.read_only.unwrap_or_default(),
+        });
+    }
+    mounts
+}
+
+/// Every mount must name a volume of the workload.
+pub(super) fn check_mounts(checker: &mut Checker, spec: &raw::Spec) {
+    let volumes = spec.volumes.iter().flat_map(|list| &list.value);
+    let names: Vec<&str> = volumes
+        .filter_map(|volume| volume.value.name.as_ref())
+        .map(|name| name.value.as_str())
+        .collect();
+    let components = spec.components.iter().flat_map(|list| &list.value);
+    let resources = components.filter_map(|component| component.value.local_resources.as_ref());
+    let service = spec
+        .service
+        .iter()
+        .filter_map(|service| service.value.local_resources.as_ref());
+    for resources in resources.chain(service) {
+        for mount in resources
+            .value
+            .volume_mounts
+            .iter()
+            .flat_map(|list| &list.value)
+        {
+            let Some(name) = &mount.value.name else {
+                continue;
+            };
+            if !names.contains(&name.value.as_str()) {
+                checker.unknown(name, "is no volume of this workload", &names);
+            }
+        }
+    }
+}
+
+pub(super) fn volumes(checker: &mut Checker, list: &raw::List<raw::Volume>) -> Vec<Volume> {
+    let mut seen = BTreeMap::new();
+    let items = list.iter().flat_map(|list| &list.value);
+    items
+        .filter_map(|item| volume(checker, item, &mut seen))
+        .collect()
+}
+
+fn volume(
+    checker: &mut Checker,
+    item: &Spanned<raw::Volume>,
+    seen: &mut BTreeMap<String, Location>,
+) -> Option<Volume> {
+    let at = item.referenced;
+    let raw = &item.value;
+    let name = checker.required(at, "the volume", "name", raw.name.as_ref())?;
+    let what = format!("a volume called {}", quoted(&name.value));
+    checker.unique(seen, name.value.clone(), &what, name.referenced);
+    if name.value.is_empty() {
+        checker.error(name.referenced, "the name of the volume is empty", None);
+    }
+    let source = match (&raw.ephemeral, &raw.host_path) {
+        (Some(_), None) => VolumeSource::Ephemeral,
+        (None, Some(host)) => {
+            let path = host.value.path.as_ref();
+            let path = checker.required(host.referenced, "`hostPath`", "path", path)?;
+            VolumeSource::HostPath(path.value.clone().into())
+        }
+        _ => {
+            let message = format!(
+                "the volume {} needs exactly one source",
+                quoted(&name.value)
+            );
+            let hint = "write `ephemeral: {}` or `hostPath: {path: /srv/data}`";
+            checker.error(at, message, Some(hint));
+            return None;
+        }
+    };
+    Some(Volume {
+        name: name.value.clone(),
+        source,
+    })
+}

@@ -1,0 +1,160 @@
+//! A workload as a manifest again, in JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::API_VERSION;
+use crate::workload::model::{
+    Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
+};
+use crate::workload::resources::{LocalResources, Mebibytes, Reuse, VolumeMount};
+
+impl Workload {
+    /// The workload as a manifest, in JSON. Read again, it is the same workload.
+    ///
+    /// It holds the values of environment and config, which may be secrets.
+    #[must_use]
+    pub fn to_manifest(&self) -> Value {
+        let metadata = object([
+            ("name", json!(self.name)),
+            ("namespace", json!(self.namespace)),
+            ("annotations", texts(&self.annotations)),
+            ("labels", texts(&self.labels)),
+        ]);
+        let spec = object([
+            ("components", list(&self.components, component)),
+            (
+                "service",
+                self.service.as_ref().map_or(Value::Null, service),
+            ),
+            (
+                "hostInterfaces",
+                list(&self.host_interfaces, host_interface),
+            ),
+            ("links", list(&self.links, link)),
+            ("volumes", list(&self.volumes, volume)),
+        ]);
+        json!({"apiVersion": API_VERSION, "kind": "Workload", "metadata": metadata, "spec": spec})
+    }
+}
+
+/// An object of the fields that hold something.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    let filled = fields.into_iter().filter(|(_, value)| !empty(value));
+    Value::Object(
+        filled
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn list<T>(items: &[T], print: impl Fn(&T) -> Value) -> Value {
+    Value::Array(items.iter().map(print).collect())
+}
+
+fn texts(map: &BTreeMap<String, String>) -> Value {
+    let fields: Map<String, Value> = map
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
+    Value::Object(fields)
+}
+
+fn image(image: &Image) -> Value {
+    json!(image.to_string())
+}
+
+fn component(component: &Component) -> Value {
+    let (size, invocations, concurrency) = match component.reuse {
+        Reuse::Fresh => (None, None, None),
+        Reuse::Pooled {
+            size,
+            max_invocations,
+            max_concurrency,
+        } => (Some(size), max_invocations, Some(max_concurrency)),
+    };
+    object([
+        ("name", json!(component.name)),
+        ("image", image(&component.image)),
+        ("poolSize", json!(size)),
+        ("maxInvocations", json!(invocations)),
+        ("maxConcurrency", json!(concurrency)),
+        (
+            "localResources",
+            local_resources(&component.local_resources),
+        ),
+    ])
+}
+
+fn service(service: &Service) -> Value {
+    object([
+        ("image", image(&service.image)),
+        ("maxRestarts", json!(service.max_restarts)),
+        ("localResources", local_resources(&service.local_resources)),
+    ])
+}
+
+fn local_resources(resources: &LocalResources) -> Value {
+    object([
+        (
+            "environment",
+            object([("config", texts(&resources.environment))]),
+        ),
+        ("config", texts(&resources.config)),
+        (
+            "memoryLimitMb",
+            json!(resources.limits.memory.map(|Mebibytes(amount)| amount)),
+        ),
+        ("cpuLimit", json!(resources.limits.cpu)),
+        ("volumeMounts", list(&resources.volume_mounts, mount)),
+        ("allowedHosts", json!(resources.allowed_hosts)),
+        (
+            "allowedIpNameLookups",
+            json!(resources.allowed_ip_name_lookups),
+        ),
+        (
+            "allowedHostLoopbackPorts",
+            json!(resources.allowed_host_loopback_ports),
+        ),
+    ])
+}
+
+fn mount(mount: &VolumeMount) -> Value {
+    json!({"name": mount.name, "mountPath": mount.mount_path, "readOnly": mount.read_only})
+}
+
+fn host_interface(entry: &HostInterface) -> Value {
+    object([
+        ("name", json!(entry.name)),
+        ("namespace", json!(entry.namespace)),
+        ("package", json!(entry.package)),
+        ("interfaces", json!(entry.interfaces)),
+        ("version", json!(entry.version)),
+        ("config", texts(&entry.config)),
+    ])
+}
+
+fn link(link: &Link) -> Value {
+    object([
+        ("from", json!(link.from)),
+        ("import", json!(link.import)),
+        ("to", json!(link.to.to_string())),
+        ("kind", json!(link.kind.as_str())),
+    ])
+}
+
+fn volume(volume: &Volume) -> Value {
+    match &volume.source {
+        VolumeSource::Ephemeral => json!({"name": volume.name, "ephemeral": {}}),
+        VolumeSource::HostPath(path) => {
+            json!({"name": volume.name, "hostPath": {"path": path.display().to_string()}})
+        }
+    }
+}

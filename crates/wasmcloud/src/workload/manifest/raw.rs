@@ -1,0 +1,150 @@
+//! A manifest as it is written, before anything is checked. Every value knows its place in the file.
+//!
+//! Required fields are optional here, so that one pass reports everything that is missing.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_saphyr::Spanned;
+
+pub(super) type Text = Option<Spanned<String>>;
+pub(super) type Number = Option<Spanned<i64>>;
+pub(super) type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
+pub(super) type Map = Option<Spanned<BTreeMap<String, Spanned<String>>>>;
+/// A field that is refused whatever it holds.
+pub(super) type Refused = Option<Spanned<IgnoredAny>>;
+
+/// What tells the kind of a document. Read on its own first: another kind has other fields.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
+    pub(super) api_version: Text,
+    pub(super) kind: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Document {
+    #[serde(rename = "apiVersion")]
+    pub(super) _api_version: Text,
+    #[serde(rename = "kind")]
+    pub(super) _kind: Text,
+    pub(super) metadata: Option<Spanned<Metadata>>,
+    pub(super) spec: Option<Spanned<Spec>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) name: Text,
+    pub(super) namespace: Text,
+    pub(super) annotations: Map,
+    pub(super) labels: Map,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Spec {
+    pub(super) components: List<Component>,
+    pub(super) service: Option<Spanned<Service>>,
+    pub(super) host_interfaces: List<HostInterface>,
+    pub(super) links: List<Link>,
+    pub(super) volumes: List<Volume>,
+    pub(super) host_selector: Refused,
+    pub(super) host_id: Refused,
+    pub(super) environment: Refused,
+    pub(super) kubernetes: Refused,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Component {
+    pub(super) name: Text,
+    pub(super) image: Text,
+    pub(super) image_pull_secret: Refused,
+    pub(super) image_pull_policy: Text,
+    pub(super) pool_size: Number,
+    pub(super) max_invocations: Number,
+    pub(super) max_concurrency: Number,
+    pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Service {
+    pub(super) image: Text,
+    pub(super) image_pull_secret: Refused,
+    pub(super) image_pull_policy: Text,
+    pub(super) max_restarts: Number,
+    pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct LocalResources {
+    pub(super) environment: Option<Spanned<Environment>>,
+    pub(super) config: Map,
+    pub(super) memory_limit_mb: Number,
+    pub(super) cpu_limit: Number,
+    pub(super) volume_mounts: List<VolumeMount>,
+    pub(super) allowed_hosts: List<String>,
+    pub(super) allowed_ip_name_lookups: List<String>,
+    pub(super) allowed_host_loopback_ports: List<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Environment {
+    pub(super) config: Map,
+    pub(super) config_from: Refused,
+    pub(super) secret_from: Refused,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct VolumeMount {
+    pub(super) name: Text,
+    pub(super) mount_path: Text,
+    pub(super) read_only: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct HostInterface {
+    pub(super) name: Text,
+    pub(super) namespace: Text,
+    pub(super) package: Text,
+    pub(super) interfaces: List<String>,
+    pub(super) version: Text,
+    pub(super) config: Map,
+    pub(super) config_from: Refused,
+    pub(super) secret_from: Refused,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Link {
+    pub(super) from: Text,
+    pub(super) import: Text,
+    pub(super) to: Text,
+    pub(super) kind: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Volume {
+    pub(super) name: Text,
+    pub(super) ephemeral: Option<Spanned<Ephemeral>>,
+    pub(super) host_path: Option<Spanned<HostPath>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ephemeral {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostPath {
+    pub(super) path: Text,
+}

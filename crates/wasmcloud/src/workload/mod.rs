@@ -1,0 +1,24 @@
+//! What a workload is: names, interface ids, and manifests read into validated types.
+//!
+//! Everything here is pure: text goes in, values or diagnostics come out.
+
+mod diagnostic;
+mod interface;
+pub mod manifest;
+mod model;
+mod names;
+mod resources;
+mod support;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, Diagnostics, nearest};
+pub use interface::{Interface, InterfaceError};
+pub use manifest::{Locations, Manifest};
+pub use model::{
+    Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, Volume,
+    VolumeSource, Workload,
+};
+pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
+pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
+pub use support::{Unsupported, unsupported};
+pub use yaml::decode_yaml;

@@ -1,0 +1,129 @@
+//! What a component gets to run with: environment, config, limits, mounts, and whether its instances are reused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+
+/// What one component (or service) gets to run with. Everything in it belongs to that component alone.
+#[derive(Clone, Default, PartialEq)]
+pub struct LocalResources {
+    /// Environment variables. Values may be secrets: `Debug` shows the keys only.
+    pub environment: BTreeMap<String, String>,
+    /// What `wasi:config` answers. Values may be secrets: `Debug` shows the keys only.
+    pub config: BTreeMap<String, String>,
+    /// Limits that differ from the host's defaults.
+    pub limits: Limits,
+    /// Volumes of the workload that the component sees, and where.
+    pub volume_mounts: Vec<VolumeMount>,
+    /// Hosts that HTTP requests may go to. Empty: none.
+    pub allowed_hosts: Vec<String>,
+    /// Names that may be looked up. Empty: none.
+    pub allowed_ip_name_lookups: Vec<String>,
+    /// Ports of the machine's own loopback that may be reached. Empty: none.
+    pub allowed_host_loopback_ports: Vec<String>,
+}
+
+impl fmt::Debug for LocalResources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalResources")
+            .field("environment", &Keys(&self.environment))
+            .field("config", &Keys(&self.config))
+            .field("limits", &self.limits)
+            .field("volume_mounts", &self.volume_mounts)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_ip_name_lookups", &self.allowed_ip_name_lookups)
+            .field(
+                "allowed_host_loopback_ports",
+                &self.allowed_host_loopback_ports,
+            )
+            .finish()
+    }
+}
+
+/// Shows a map's keys and hides its values.
+pub(super) struct Keys<'a>(pub(super) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Keys<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Limits of one instance. `None` is the host's default, which is documented with the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of one instance, all its memories and tables together.
+    pub memory: Option<Mebibytes>,
+    /// CPU budget, in the unit of the wire field `cpuLimit`.
+    pub cpu: Option<u32>,
+}
+
+/// An amount of memory in MiB (1,048,576 bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mebibytes(pub u32);
+
+impl Mebibytes {
+    /// The amount in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        (self.0 as u64) << 20
+    }
+}
+
+impl fmt::Display for Mebibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB", self.0)
+    }
+}
+
+/// Whether instances of a component outlive an invocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// Every invocation gets a new instance.
+    #[default]
+    Fresh,
+    /// Instances are kept and used again.
+    Pooled {
+        /// How many instances are kept.
+        size: NonZeroU32,
+        /// After how many invocations one is retired. `None`: never for that reason.
+        max_invocations: Option<NonZeroU32>,
+        /// How many invocations one instance serves at once.
+        max_concurrency: NonZeroU32,
+    },
+}
+
+/// Where a component sees a volume of its workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// The volume's name.
+    pub name: String,
+    /// The absolute path inside the guest.
+    pub mount_path: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_never_shows_a_value() {
+        let secret = BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
+        let resources = LocalResources {
+            environment: secret.clone(),
+            config: secret,
+            ..Default::default()
+        };
+        let shown = format!("{resources:?}");
+        assert!(shown.contains("TOKEN"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn mebibytes_know_their_bytes() {
+        assert_eq!(Mebibytes(64).bytes(), 67_108_864);
+        assert_eq!(Mebibytes(u32::MAX).bytes(), 4_503_599_626_321_920);
+    }
+}

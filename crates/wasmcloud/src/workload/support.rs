@@ -1,0 +1,136 @@
+//! The one list of what manifests can say and this version does not run yet.
+//!
+//! Such things are refused before anything starts, so nobody believes in a limit that is not there.
+
+use super::model::{Component, LinkKind, Workload};
+use super::resources::{LocalResources, Reuse};
+
+/// One thing a workload asks for that this version does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Where it is in the manifest, such as `spec.components.api.poolSize`.
+    pub path: String,
+    /// What is not done.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Everything in the workload that this version does not run yet, in the order of the manifest's fields.
+#[must_use]
+pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
+    let mut found = Vec::new();
+    for component in &workload.components {
+        of_component(component, &mut found);
+    }
+    if workload.service.is_some() {
+        let hint = "remove `service`; components run without one";
+        push(
+            &mut found,
+            "spec.service".to_owned(),
+            "services are not run yet",
+            hint,
+        );
+    }
+    for (index, entry) in workload.host_interfaces.iter().enumerate() {
+        if entry.name.is_some() {
+            let path = format!("spec.hostInterfaces.{index}.name");
+            let hint = "remove `name`, so that the entry serves the plain import";
+            push(
+                &mut found,
+                path,
+                "named host interfaces are not routed yet",
+                hint,
+            );
+        }
+    }
+    for (index, link) in workload.links.iter().enumerate() {
+        if matches!(link.kind, LinkKind::Isolated | LinkKind::Remote) {
+            let path = format!("spec.links.{index}.kind");
+            let message = format!("`{}` links are not made yet", link.kind);
+            push(
+                &mut found,
+                path,
+                &message,
+                "use `kind: fused`, or leave `kind` out",
+            );
+        }
+    }
+    if !workload.volumes.is_empty() {
+        let hint = "remove `volumes` and every `volumeMounts`";
+        push(
+            &mut found,
+            "spec.volumes".to_owned(),
+            "volumes are not mounted yet",
+            hint,
+        );
+    }
+    found
+}
+
+fn of_component(component: &Component, found: &mut Vec<Unsupported>) {
+    let base = format!("spec.components.{}", component.name);
+    if component.reuse != Reuse::Fresh {
+        let hint = "remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance";
+        push(
+            found,
+            format!("{base}.poolSize"),
+            "instances are not pooled yet",
+            hint,
+        );
+    }
+    of_resources(
+        &component.local_resources,
+        &format!("{base}.localResources"),
+        found,
+    );
+}
+
+fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsupported>) {
+    let mut check = |present: bool, field: &str, message: &str, hint: &str| {
+        if present {
+            push(found, format!("{base}.{field}"), message, hint);
+        }
+    };
+    let hint = "remove it; the host's own limits apply";
+    let limits = resources.limits;
+    let message = "a memory limit per component is not enforced yet";
+    check(limits.memory.is_some(), "memoryLimitMb", message, hint);
+    let message = "a CPU limit per component is not enforced yet";
+    check(limits.cpu.is_some(), "cpuLimit", message, hint);
+
+    let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
+    check(
+        !resources.volume_mounts.is_empty(),
+        "volumeMounts",
+        message,
+        hint,
+    );
+
+    let hint = "remove it; components reach nothing outside the host yet";
+    let present = !resources.allowed_hosts.is_empty();
+    check(
+        present,
+        "allowedHosts",
+        "outgoing HTTP is not served yet",
+        hint,
+    );
+    let present = !resources.allowed_ip_name_lookups.is_empty();
+    check(
+        present,
+        "allowedIpNameLookups",
+        "name lookups are not served yet",
+        hint,
+    );
+    let present = !resources.allowed_host_loopback_ports.is_empty();
+    let message = "the machine's loopback cannot be reached yet";
+    check(present, "allowedHostLoopbackPorts", message, hint);
+}
+
+fn push(found: &mut Vec<Unsupported>, path: String, message: &str, hint: &str) {
+    found.push(Unsupported {
+        path,
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+    });
+}

@@ -1,0 +1,129 @@
+//! The benchmark: measures the library beside its baselines, in one run. Started by
+//! `cargo xtask bench`; `docs/performance.md` says what is measured and how to read it.
+
+mod bare_hyper;
+mod call;
+mod guests;
+mod http;
+mod library;
+mod process;
+mod record;
+mod start;
+mod stats;
+mod wrk;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Parser, Subcommand, ValueEnum};
+use record::Record;
+
+/// What the library's host uses too, so that no side wins by its allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the library beside its baselines.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask bench",
+    bin_name = "cargo xtask bench",
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    /// What to measure; everything when nothing is named.
+    #[arg(value_name = "NAME")]
+    names: Vec<Bench>,
+    /// A `wasmtime` program, to compare with `wasmtime serve`.
+    #[arg(long, value_name = "PATH")]
+    wasmtime: Option<PathBuf>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// A group of cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// Calls from one component to another.
+    Call,
+    /// Requests a second.
+    Http,
+    /// From a start request to the first response.
+    Start,
+}
+
+/// What this program plays when it starts itself as another process.
+#[derive(Subcommand)]
+enum Role {
+    /// A hyper server that answers with a fixed body.
+    #[command(hide = true)]
+    BareHyper,
+    /// The library serving one component.
+    #[command(hide = true)]
+    Library {
+        /// The component.
+        component: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.role {
+        Some(Role::BareHyper) => bare_hyper::run(),
+        Some(Role::Library { component }) => library::serve(component),
+        None => measure(&cli),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells the user something. Stdout is for the results.
+fn say(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Runs what was asked for. One bench that fails does not take the figures of the others with it.
+fn measure(cli: &Cli) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        bail!("this is a debug build, its figures mean nothing\nhint: use `cargo xtask bench`");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let all = [Bench::Call, Bench::Http, Bench::Start];
+    let (mut records, mut failed) = (Vec::new(), Vec::new());
+    for bench in all
+        .into_iter()
+        .filter(|bench| cli.names.is_empty() || cli.names.contains(bench))
+    {
+        match runtime.block_on(run(bench, cli)) {
+            Ok(found) => records.extend(found),
+            Err(error) => {
+                say(&format!("error: {bench:?}: {error:#}"));
+                failed.push(format!("{bench:?}").to_lowercase());
+            }
+        }
+    }
+    std::io::stdout().write_all(record::table(&records).as_bytes())?;
+    let file = record::write(&records)?;
+    say(&format!("written to {}", file.display()));
+    if !failed.is_empty() {
+        bail!("not measured: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+async fn run(bench: Bench, cli: &Cli) -> anyhow::Result<Vec<Record>> {
+    match bench {
+        Bench::Call => call::run().await,
+        Bench::Http => http::run(cli.wasmtime.as_deref()).await,
+        Bench::Start => start::run().await,
+    }
+}

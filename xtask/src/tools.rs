@@ -1,0 +1,171 @@
+//! What the tests and the bench need beside Rust: how to see that it is there, and how to get it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::shell::{output, run, say};
+
+/// A program from outside the Rust toolchain.
+struct Tool {
+    /// What people call it.
+    name: &'static str,
+    /// A command that succeeds when the tool is there.
+    probe: &'static [&'static str],
+    /// The Debian package it comes in.
+    package: &'static str,
+    /// Who asks for it.
+    wanted_by: For,
+}
+
+/// The task that needs a tool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// `cargo xtask test`. Nothing outside the toolchain so far; servers for capabilities go here.
+    Test,
+    /// `cargo xtask bench http`.
+    BenchHttp,
+}
+
+const TOOLS: &[Tool] = &[Tool {
+    name: "wrk",
+    probe: &["sh", "-c", "command -v wrk"],
+    package: "wrk",
+    wanted_by: For::BenchHttp,
+}];
+
+/// Installs the tools of one task that are missing.
+pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
+    for tool in TOOLS
+        .iter()
+        .filter(|tool| tool.wanted_by == task && !is_there(tool))
+    {
+        say(&format!(
+            "{} is missing: installing the Debian package `{}`",
+            tool.name, tool.package
+        ));
+        install(tool.package).with_context(|| {
+            format!(
+                "could not install {}\nhint: install it by hand and run the command again",
+                tool.name
+            )
+        })?;
+        if !is_there(tool) {
+            bail!(
+                "{} is still missing after installing `{}`",
+                tool.name,
+                tool.package
+            );
+        }
+    }
+    Ok(())
+}
+
+fn is_there(tool: &Tool) -> bool {
+    let Some((program, args)) = tool.probe.split_first() else {
+        return false;
+    };
+    let probe = Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    probe.is_ok_and(|status| status.success())
+}
+
+fn install(package: &str) -> anyhow::Result<()> {
+    let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
+    let apt = |args: &[&str]| {
+        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+        if !is_root {
+            command.arg("apt-get");
+        }
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    let install = ["install", "-y", "--no-install-recommends", package];
+    // The package lists of a fresh machine or container are empty or stale.
+    if run(&mut apt(&install)).is_ok() {
+        return Ok(());
+    }
+    run(&mut apt(&["update"]))?;
+    run(&mut apt(&install))
+}
+
+/// Installs the compilation targets that `rust-toolchain.toml` lists.
+///
+/// rustup does so by itself unless it was told not to (`RUSTUP_AUTO_INSTALL=0`), or the toolchain
+/// was there before a target was added to the file.
+pub(crate) fn ensure_targets(root: &Path) -> anyhow::Result<()> {
+    let file = root.join("rust-toolchain.toml");
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("{} cannot be read", file.display()))?;
+    for target in quoted_list(&text, "targets") {
+        if has_target(root, &target) {
+            continue;
+        }
+        say(&format!("the target {target} is missing"));
+        run(Command::new("rustup").args(["target", "add", &target]).current_dir(root)).with_context(|| {
+            format!("could not add the target {target}\nhint: without rustup, install the standard library of {target} the way your Rust came")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the compiler in use has the target's standard library. Asks rustc rather than rustup,
+/// so that it holds for a Rust that came another way.
+fn has_target(root: &Path, target: &str) -> bool {
+    let mut rustc = Command::new("rustc");
+    rustc
+        .args(["--print", "target-libdir", "--target", target])
+        .current_dir(root);
+    output(&mut rustc).is_ok_and(|dir| Path::new(dir.trim()).is_dir())
+}
+
+/// The strings of `key = ["a", "b"]` in a TOML text, over as many lines as it takes.
+fn quoted_list(text: &str, key: &str) -> Vec<String> {
+    let start = text.lines().position(|line| {
+        line.split_once('=')
+            .is_some_and(|(left, _)| left.trim() == key)
+    });
+    let Some(start) = start else {
+        return Vec::new();
+    };
+    let rest = text.lines().skip(start).collect::<Vec<_>>().join("\n");
+    let inside = rest.split_once('[').map_or("", |(_, right)| right);
+    let inside = inside.split(']').next().unwrap_or_default();
+    inside
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_over_one_line_or_several() {
+        let one = "[toolchain]\nchannel = \"1.95.0\"\ntargets = [\"a\", \"b\"]\n";
+        assert_eq!(quoted_list(one, "targets"), ["a", "b"]);
+        let many = "components = [\"x\"]\ntargets = [\n  \"a\",\n  \"b\",\n]\n";
+        assert_eq!(quoted_list(many, "targets"), ["a", "b"]);
+        assert!(quoted_list("channel = \"stable\"", "targets").is_empty());
+    }
+
+    #[test]
+    fn a_tool_is_seen_by_its_probe() {
+        let tool = |probe| Tool {
+            name: "t",
+            probe,
+            package: "t",
+            wanted_by: For::Test,
+        };
+        assert!(is_there(&tool(&["true"])));
+        assert!(!is_there(&tool(&["false"])));
+        assert!(!is_there(&tool(&["no-such-program-anywhere"])));
+    }
+}
