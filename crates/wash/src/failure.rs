@@ -11,7 +11,7 @@ pub(crate) struct Failure {
     /// What is wrong, in order.
     problems: Vec<Diagnostic>,
     /// What is left to say where another program has shown the problems already.
-    summary: Option<String>,
+    summary: Option<Box<Diagnostic>>,
     exit: u8,
 }
 
@@ -44,9 +44,18 @@ impl Failure {
         self
     }
 
-    /// Another program has shown the problems: only `summary` is left to say to people. Tools are told everything.
+    /// Both failures as one.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.problems.extend(other.problems);
+        self
+    }
+
+    /// Another program has shown the problems: only `summary` and the first hint are left to say to people. Tools are told
+    /// everything.
     pub(crate) fn shown(mut self, summary: impl Into<String>) -> Self {
-        self.summary = Some(summary.into());
+        let mut summary = Diagnostic::new(summary);
+        summary.hint = self.problems.first().and_then(|problem| problem.hint.clone());
+        self.summary = Some(Box::new(summary));
         self
     }
 
@@ -57,7 +66,7 @@ impl Failure {
     /// For people, on a terminal or in a log.
     pub(crate) fn render(&self, color: bool) -> String {
         if let Some(summary) = &self.summary {
-            return error_line(summary, color);
+            return render(summary, color);
         }
         let rendered: Vec<String> = self.problems.iter().map(|problem| render(problem, color)).collect();
         let excerpts = self.problems.iter().any(|problem| problem.line.is_some());
@@ -68,6 +77,11 @@ impl Failure {
     pub(crate) fn message(&self) -> String {
         let messages: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
         messages.join("\n")
+    }
+
+    /// All problems for tools, as a list.
+    pub(crate) fn problems_json(&self) -> Value {
+        Value::Array(self.problems.iter().map(problem_json).collect())
     }
 
     /// For tools: the first problem under `error`; if there are more, all of them under `errors`.
@@ -148,8 +162,8 @@ mod tests {
 
     #[test]
     fn what_another_program_showed_is_not_shown_again() {
-        let failure = Failure::new("E0425").shown("the project does not build");
-        assert_eq!(failure.render(false), "error: the project does not build");
+        let failure = Failure::new("E0425").hint("look").shown("the project does not build");
+        assert_eq!(failure.render(false), "error: the project does not build\nhint: look");
         assert_eq!(failure.to_json()["error"]["message"], "E0425");
     }
 }

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
-use crate::capability::{
-    config::Config, http::Http, http::HttpOptions, logging::Logging, wasi::Wasi,
-};
+#[cfg(feature = "config")]
+use crate::capability::config::Config;
+#[cfg(feature = "http")]
+use crate::capability::http::{Http, HttpOptions};
+#[cfg(feature = "logging")]
+use crate::capability::logging::Logging;
+use crate::capability::wasi::Wasi;
 use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions};
 use crate::host::{HostIdentity, LocalHost};
@@ -20,6 +24,7 @@ pub struct HostConfig {
     /// How components are compiled and instantiated.
     pub engine: EngineOptions,
     /// The HTTP server; without it, no workload can serve HTTP.
+    #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
@@ -39,6 +44,7 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             engine: EngineOptions::default(),
+            #[cfg(feature = "http")]
             http: None,
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
@@ -79,25 +85,24 @@ pub enum AssembleError {
 /// When the HTTP server cannot listen where it should.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
-    let mut http = None;
-    if let Some(options) = config.http {
-        let addr = options.addr;
-        let plugin = Http::listen(options)
-            .await
-            .map_err(|source| AssembleError::Listen { addr, source })?;
-        http = plugin.local_addr();
-        plugins.push(Arc::new(plugin));
-    } else {
-        plugins.push(Arc::new(Http::without_server()));
-    }
-    plugins.push(Arc::new(Config));
-    plugins.push(Arc::new(Logging));
-    plugins.push(Arc::new(Wasi));
+    #[cfg(feature = "http")]
+    let http = {
+        let http = match config.http {
+            Some(options) => listen(options).await?,
+            None => Http::without_server(),
+        };
+        let address = http.local_addr();
+        plugins.push(Arc::new(http));
+        address
+    };
+    #[cfg(not(feature = "http"))]
+    let http: Option<SocketAddr> = None;
+    plugins.extend(free_plugins());
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
         config.labels,
-        http.map(|addr| addr.port()),
+        http.map(|address| address.port()),
     );
     let host = LocalHost::new(engine, config.fetch, config.output, config.grace, identity);
     Ok(Assembled {
@@ -106,14 +111,31 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     })
 }
 
+#[cfg(feature = "http")]
+async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
+    let addr = options.addr;
+    Http::listen(options)
+        .await
+        .map_err(|source| AssembleError::Listen { addr, source })
+}
+
+/// The plugins that need no settings.
+fn free_plugins() -> Vec<Arc<dyn Plugin>> {
+    vec![
+        #[cfg(feature = "config")]
+        Arc::new(Config),
+        #[cfg(feature = "logging")]
+        Arc::new(Logging),
+        Arc::new(Wasi),
+    ]
+}
+
 /// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
 #[must_use]
 pub fn offers() -> Offers {
-    let plugins: [Arc<dyn Plugin>; 4] = [
+    let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
-        Arc::new(Config),
-        Arc::new(Logging),
-        Arc::new(Wasi),
     ];
-    Offers::of(&plugins)
+    Offers::of(&[plugins, free_plugins()].concat())
 }

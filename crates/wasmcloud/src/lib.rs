@@ -12,4 +12,5 @@ pub mod capability;
 pub mod engine;
 pub mod host;
 pub mod plugin;
+pub mod supervisor;
 pub mod workload;

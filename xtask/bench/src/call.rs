@@ -33,7 +33,7 @@ pub(crate) trait Caller {
 /// All cases of this bench.
 pub(crate) async fn run() -> anyhow::Result<Vec<Record>> {
     let guests = guests::calc();
-    let mut bare = BareWasmtime::new(&library::engine_config()?, &guests)
+    let mut bare = BareWasmtime::new(&library::engine_config(), &guests)
         .await
         .context("the baseline")?;
     let mut fused = library::caller(&guests).await?;
@@ -134,8 +134,12 @@ impl BareWasmtime {
         // The checks are compiled in, as in the library; no deadline ever comes.
         store.set_epoch_deadline(1 << 40);
         let instance = linker.instantiate_async(&mut store, &component).await?;
-        let add = instance.get_typed_func(&mut store, "run-add")?;
-        let greet = instance.get_typed_func(&mut store, "run-greet")?;
+        let drive = instance.get_export_index(&mut store, None, library::DRIVE);
+        let drive = drive.context("the caller exports no loops")?;
+        let add = instance.get_export_index(&mut store, Some(&drive), "run-add");
+        let greet = instance.get_export_index(&mut store, Some(&drive), "run-greet");
+        let add = instance.get_typed_func(&mut store, add.context("no run-add")?)?;
+        let greet = instance.get_typed_func(&mut store, greet.context("no run-greet")?)?;
         Ok(Self { store, add, greet })
     }
 }

@@ -1,10 +1,13 @@
 //! Requests a second and how long they take: a component served by the library with a fresh
 //! instance per request, beside hyper alone and, when a program is given, `wasmtime serve`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::process::{Address, Running, Server, free_address};
@@ -137,6 +140,17 @@ fn wasmtime_serve(wasmtime: &Path, case: &Case) -> anyhow::Result<Server> {
         address: Address::Chosen(address),
         path: PATH,
     })
+}
+
+/// One request and the whole answer, for a server in this process.
+pub(crate) async fn get(address: SocketAddr) -> anyhow::Result<()> {
+    let mut client = TcpStream::connect(address).await?;
+    let request = format!("GET {PATH} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await?;
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    Ok(())
 }
 
 fn myself() -> anyhow::Result<Command> {

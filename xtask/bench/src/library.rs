@@ -1,45 +1,178 @@
 //! The library's side of every comparison: the only file here that uses the crate `wasmcloud`.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::Context as _;
+use wasmcloud::assembly::{Assembled, HostConfig, assemble};
+use wasmcloud::capability::http::HttpOptions;
+use wasmcloud::engine::EngineOptions;
+use wasmcloud::engine::config::{Allocation, Flavour, config};
+use wasmcloud::host::{Host as _, StartRequest};
+use wasmcloud::plugin::{
+    BindRequest, Binding, Callee, Import, Lease, Offer, Opening, Plugin, PluginError, StoreData,
+};
+use wasmcloud::workload::{Interface, Manifest};
 use wasmtime::Config;
+use wasmtime::component::{LinkerInstance, TypedFunc};
 
 use crate::call::Caller;
 use crate::guests::Guests;
 
+/// The interface of the caller, through which the loops are entered.
+pub(crate) const DRIVE: &str = "bench:calc/drive@0.1.0";
+
 /// A fused workload whose caller can be called directly.
-pub(crate) enum FusedCaller {}
+pub(crate) struct FusedCaller {
+    lease: Lease,
+    add: TypedFunc<(u32,), (u32,)>,
+    greet: TypedFunc<(u32,), (u32,)>,
+    _host: Assembled,
+}
 
 impl Caller for FusedCaller {
-    async fn run_add(&mut self, _n: u32) -> anyhow::Result<u32> {
-        match *self {}
+    async fn run_add(&mut self, n: u32) -> anyhow::Result<u32> {
+        Ok(self.add.call_async(&mut self.lease.store, (n,)).await?.0)
     }
 
-    async fn run_greet(&mut self, _n: u32) -> anyhow::Result<u32> {
-        match *self {}
+    async fn run_greet(&mut self, n: u32) -> anyhow::Result<u32> {
+        Ok(self.greet.call_async(&mut self.lease.store, (n,)).await?.0)
     }
 }
 
 /// The settings that the library compiles and runs with, for the baseline to share.
-pub(crate) fn engine_config() -> anyhow::Result<Config> {
-    bail!("the library does not hand out its engine settings yet")
+pub(crate) fn engine_config() -> Config {
+    config(Flavour::Plain, Allocation::for_machine())
 }
 
 /// The two guests as a workload: planned, fused, compiled and instantiated by the library.
-pub(crate) async fn caller(_guests: &Guests) -> anyhow::Result<FusedCaller> {
-    bail!("the library does not fuse workloads yet")
+pub(crate) async fn caller(guests: &Guests) -> anyhow::Result<FusedCaller> {
+    let opened = Arc::new(Mutex::new(None));
+    let host = assemble(HostConfig {
+        plugins: vec![Arc::new(Driver(Arc::clone(&opened)))],
+        ..HostConfig::default()
+    })
+    .await?;
+    let components = format!(
+        "[{{name: caller, image: {}}}, {{name: callee, image: {}}}]",
+        guests.caller.display(),
+        guests.callee.display()
+    );
+    let grant = "{namespace: bench, package: calc, interfaces: [drive]}";
+    host.host.start(request(&components, grant)?).await?;
+    let callee: Option<Callee> = opened.lock().ok().and_then(|mut opened| opened.take());
+    let mut lease = callee.context("the caller was not opened")?.lease().await?;
+    let Lease { store, instance, .. } = &mut lease;
+    let drive = instance
+        .get_export_index(&mut *store, None, DRIVE)
+        .context("the caller exports no loops")?;
+    let mut function = |name: &str| {
+        let index = instance
+            .get_export_index(&mut *store, Some(&drive), name)
+            .with_context(|| format!("the caller exports no `{name}`"))?;
+        anyhow::Ok(instance.get_typed_func(&mut *store, index)?)
+    };
+    let (add, greet) = (function("run-add")?, function("run-greet")?);
+    Ok(FusedCaller { lease, add, greet, _host: host })
+}
+
+/// Calls the loops of the caller.
+struct Driver(Arc<Mutex<Option<Callee>>>);
+
+#[async_trait::async_trait]
+impl Plugin for Driver {
+    fn id(&self) -> &'static str {
+        "bench-driver"
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+
+    fn handles(&self) -> Vec<Interface> {
+        DRIVE.parse().into_iter().collect()
+    }
+
+    async fn bind(&self, _: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        Ok(Box::new(Driving(Arc::clone(&self.0))))
+    }
+
+    fn link(
+        &self,
+        import: &Import<'_>,
+        _: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        Err(wasmtime::format_err!("`{}` is not offered", import.interface))
+    }
+}
+
+struct Driving(Arc<Mutex<Option<Callee>>>);
+
+#[async_trait::async_trait]
+impl Binding for Driving {
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        let callee = opening.entries.into_iter().next().map(|entry| entry.callee);
+        *self.0.lock().map_err(|_| PluginError::new("a start panicked"))? = callee;
+        Ok(())
+    }
 }
 
 /// Serves one component on a free port of 127.0.0.1, prints the URL in a line on stdout, and runs
 /// until the process is ended.
-pub(crate) fn serve(_component: &Path) -> anyhow::Result<()> {
-    bail!("the library does not serve workloads yet")
+pub(crate) fn serve(component: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // On a worker, like the connections: the thread inside `block_on` is a third one.
+        let component = component.to_owned();
+        let host = tokio::spawn(async move {
+            let host = http_host(None).await?;
+            host.host.start(http_request(&component)?).await?;
+            anyhow::Ok(host)
+        })
+        .await??;
+        let address = host.http.context("no HTTP server")?;
+        writeln!(std::io::stdout().lock(), "http://{address}/")?;
+        std::future::pending::<()>().await;
+        Ok(())
+    })
 }
 
 /// From the start request for a workload of one HTTP component to the end of its first response,
 /// by a host that has just been made and keeps its compiled code in `cache`.
-pub(crate) async fn first_response(_component: &Path, _cache: &Path) -> anyhow::Result<Duration> {
-    bail!("the library does not start workloads yet")
+pub(crate) async fn first_response(component: &Path, cache: &Path) -> anyhow::Result<Duration> {
+    let host = http_host(Some(cache)).await?;
+    let address = host.http.context("no HTTP server")?;
+    let request = http_request(component)?;
+    let start = Instant::now();
+    host.host.start(request).await?;
+    crate::http::get(address).await?;
+    Ok(start.elapsed())
+}
+
+async fn http_host(cache: Option<&Path>) -> anyhow::Result<Assembled> {
+    let engine = EngineOptions { cache_dir: cache.map(Path::to_owned), ..EngineOptions::default() };
+    let http = Some(HttpOptions::new(([127, 0, 0, 1], 0).into()));
+    Ok(assemble(HostConfig { engine, http, ..HostConfig::default() }).await?)
+}
+
+fn http_request(component: &Path) -> anyhow::Result<StartRequest> {
+    let components = format!("[{{name: main, image: {}}}]", component.display());
+    request(&components, "{namespace: wasi, package: http, interfaces: [incoming-handler]}")
+}
+
+fn request(components: &str, grant: &str) -> anyhow::Result<StartRequest> {
+    let manifest = format!(
+        "{{apiVersion: runtime.wasmcloud.dev/v1alpha1, kind: Workload, metadata: {{name: bench}}, \
+         spec: {{components: {components}, hostInterfaces: [{grant}]}}}}"
+    );
+    let manifests = wasmcloud::workload::manifest::parse(&manifest, Path::new("bench.yaml"))?;
+    let Some(Manifest { workload, .. }) = manifests.into_iter().next() else {
+        anyhow::bail!("no workload in the manifest");
+    };
+    Ok(StartRequest { id: "bench".parse()?, workload, base: "/".into(), replaces: None })
 }

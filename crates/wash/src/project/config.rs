@@ -106,6 +106,7 @@ impl Checker {
         self.refuse("", &root.refused());
         let raw::Root { build, dev, workload, .. } = root;
         let (build, dev) = (build.unwrap_or_default(), dev.unwrap_or_default());
+        self.refuse("build.", &build.refused());
         self.refuse("dev.", &dev.refused());
         if let Some(manifest) = manifest {
             self.beside_manifest(&dev, workload.as_ref(), manifest);

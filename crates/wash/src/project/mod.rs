@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use config::Config;
 pub(crate) use derive::{Built, derive};
-pub(crate) use workloads::{ToRun, of_manifest};
+pub(crate) use workloads::{MISSING, ToRun, of_manifest};
 
 use crate::failure::Failure;
 

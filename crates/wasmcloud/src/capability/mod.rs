@@ -1,6 +1,9 @@
 //! What guests can ask of the host: one plugin a folder. Plugins know the contract in [`crate::plugin`] and nothing of the engine.
 
+#[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "logging")]
 pub mod logging;
 pub mod wasi;

@@ -302,3 +302,11 @@ fn describe(bytes: &[u8]) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod tests;

@@ -84,6 +84,15 @@ impl LocalHost {
         all
     }
 
+    /// How many instances of a workload are in use; none of one that does not run.
+    #[must_use]
+    pub fn instances(&self, id: &WorkloadId) -> usize {
+        match self.0.slots().by_id.get(id) {
+            Some((_, Slot::Running { held, .. })) => held.instances(),
+            _ => 0,
+        }
+    }
+
     /// Stops all workloads, gently and at the same time.
     pub async fn shutdown(&self) {
         let ids: Vec<WorkloadId> = self.0.slots().by_id.keys().cloned().collect();

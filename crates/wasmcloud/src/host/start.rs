@@ -43,6 +43,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// How many instances are in use.
+    pub(super) fn instances(&self) -> usize {
+        self.leases.len()
+    }
+
     /// Closes the ways in, lets guests finish within the grace, then ends them.
     pub(super) async fn release(self, grace: Duration) {
         drop(self.bindings);

@@ -117,6 +117,12 @@ pub struct Lease {
     _counted: TaskTrackerToken,
 }
 
+/// A type with a destructor is captured whole: an `async move` block that uses nothing but the store would otherwise leave the
+/// count behind, and a stopped workload would not wait for it.
+impl Drop for Lease {
+    fn drop(&mut self) {}
+}
+
 /// Why there is no instance.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {

@@ -8,6 +8,8 @@
 mod callee;
 mod context;
 mod ending;
+#[cfg(feature = "http")]
+mod http;
 mod output;
 mod state;
 mod store;

@@ -4,9 +4,6 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
 
 use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
 
@@ -14,8 +11,8 @@ use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
 pub struct StoreData {
     instance: Arc<InstanceContext>,
     wasi: WasiCtx,
-    http: WasiHttpCtx,
-    client: DeniedClient,
+    #[cfg(feature = "http")]
+    http: super::http::HttpState,
     table: ResourceTable,
 }
 
@@ -26,8 +23,8 @@ impl StoreData {
         Self {
             instance,
             wasi: WasiCtx::default(),
-            http: WasiHttpCtx::new(),
-            client: DeniedClient,
+            #[cfg(feature = "http")]
+            http: super::http::HttpState::default(),
             table: ResourceTable::new(),
         }
     }
@@ -69,33 +66,9 @@ impl WasiView for StoreData {
     }
 }
 
-impl WasiHttpView for StoreData {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.client,
-        }
-    }
-}
-
-/// The HTTP client of a host that grants no outgoing requests.
-struct DeniedClient;
-
-type Sent = (
-    http::Response<WasiBody>,
-    Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-);
-
-impl WasiHttpHooks for DeniedClient {
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-    ) -> Box<dyn Future<Output = wasmtime_wasi_http::Result<Sent>> + Send> {
-        Box::new(std::future::ready(Err(
-            wasmtime_wasi_http::Error::HttpRequestDenied,
-        )))
+#[cfg(feature = "http")]
+impl wasmtime_wasi_http::WasiHttpView for StoreData {
+    fn http(&mut self) -> wasmtime_wasi_http::WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
     }
 }

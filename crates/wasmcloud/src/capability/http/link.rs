@@ -10,15 +10,12 @@ use crate::plugin::{Import, Position, StoreData};
 mod generated_p2 {
     wasmtime::component::bindgen!({
         path: "wit/p2",
-        world: "wasmcloud:identity-p2/identity",
+        world: "wasmcloud:identity-p2/http-client",
         imports: { default: trappable },
         named_imports: { "wasi:http/outgoing-handler": crate::plugin::Position },
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
-            "wasi:cli": wasmtime_wasi::p2::bindings::cli,
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-            "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
-            "wasi:sockets": wasmtime_wasi::p2::bindings::sockets,
             "wasi:http": wasmtime_wasi_http::p2::bindings::http,
         },
         require_store_data_send: true,
@@ -28,13 +25,11 @@ mod generated_p2 {
 mod generated_p3 {
     wasmtime::component::bindgen!({
         path: "wit/p3",
-        world: "wasmcloud:identity-p3/identity",
+        world: "wasmcloud:identity-p3/http-client",
         imports: { "wasi:http/client.send": store | trappable, default: trappable },
         named_imports: { "wasi:http/client": crate::plugin::Position },
         with: {
-            "wasi:cli": wasmtime_wasi::p3::bindings::cli,
             "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
-            "wasi:filesystem": wasmtime_wasi::p3::bindings::filesystem,
             "wasi:http": wasmtime_wasi_http::p3::bindings::http,
         },
         require_store_data_send: true,

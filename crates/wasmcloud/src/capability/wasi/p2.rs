@@ -35,7 +35,6 @@ mod generated {
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
             "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
             "wasi:sockets": wasmtime_wasi::p2::bindings::sockets,
-            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
         },
         require_store_data_send: true,
     });

@@ -41,7 +41,6 @@ mod generated {
             "wasi:cli": wasmtime_wasi::p3::bindings::cli,
             "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
             "wasi:filesystem": wasmtime_wasi::p3::bindings::filesystem,
-            "wasi:http": wasmtime_wasi_http::p3::bindings::http,
         },
         require_store_data_send: true,
     });

@@ -1,7 +1,8 @@
 //! Finds what is called from outside, and lays out everything that is fused behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::graph::reach;
 use super::resolve::{Resolution, Resolved};
 use super::{Calls, FusedImport, Member, Offers, PlannedEntry, Problem, Worlds};
 use crate::engine::config::Flavour;
@@ -21,21 +22,16 @@ pub(super) fn roots(
     resolved: &Resolved,
     problems: &mut Vec<Problem>,
 ) -> Vec<Root> {
+    let called = called(resolved);
     let mut roots = Vec::new();
     let mut ungranted = Vec::new();
     for calls in &offers.calls {
-        let candidates = candidates(calls, worlds, resolved);
-        if !is_granted(calls, workload) {
-            ungranted.extend(
-                candidates
-                    .into_iter()
-                    .map(|root| (root.component, root.export)),
-            );
-            continue;
-        }
-        match chosen(calls, workload, candidates) {
-            Ok(root) => roots.push(root),
-            Err(problem) => problems.push(problem),
+        let candidates = Candidates::of(calls, worlds, &called);
+        if is_granted(calls, workload) {
+            roots.extend(chosen(calls, workload, candidates, problems));
+        } else {
+            let fronts = candidates.fronts().into_iter();
+            ungranted.extend(fronts.map(|root| (root.component, root.export)));
         }
     }
     if roots.is_empty() && problems.is_empty() {
@@ -51,31 +47,64 @@ pub(super) fn roots(
     roots
 }
 
-/// Components that export what the plugin calls and that no sibling calls: the front of a chain of middleware, not its end.
-fn candidates(calls: &Calls, worlds: &Worlds, resolved: &Resolved) -> Vec<Root> {
-    let called_by_sibling = |component: &ComponentName, export: &str| {
-        resolved.values().flat_map(BTreeMap::values).any(
-            |resolution| matches!(resolution, Resolution::Sibling { to, export: called } if to == component && called == export),
-        )
-    };
-    let mut found = Vec::new();
-    for (component, world) in worlds {
-        let wanted = calls
-            .exports
-            .iter()
-            .find_map(|wanted| world.exporting(wanted));
-        if let Some(export) = wanted
-            && let Some(interface) = export.interface()
-            && !called_by_sibling(component, &export.name)
-        {
-            found.push(Root {
+/// What siblings call: a component and the name of its export.
+type Called<'a> = HashSet<(&'a ComponentName, &'a str)>;
+
+fn called(resolved: &Resolved) -> Called<'_> {
+    let resolutions = resolved.values().flat_map(BTreeMap::values);
+    resolutions
+        .filter_map(|resolution| match resolution {
+            Resolution::Sibling { to, export } => Some((to, export.as_str())),
+            Resolution::Host { .. } => None,
+        })
+        .collect()
+}
+
+/// Components that export what a plugin calls, in the order of their names.
+#[derive(Default)]
+struct Candidates {
+    /// Those that no sibling calls so: the fronts of chains of middleware.
+    uncalled: Vec<Root>,
+    /// The others.
+    called: Vec<Root>,
+}
+
+impl Candidates {
+    fn of(calls: &Calls, worlds: &Worlds, called: &Called<'_>) -> Self {
+        let mut candidates = Self::default();
+        for (component, world) in worlds {
+            let exports = || calls.exports.iter().filter_map(|it| world.exporting(it));
+            let Some(export) = exports().find_map(|export| export.interface()) else {
+                continue;
+            };
+            let root = Root {
                 plugin: calls.plugin,
                 component: component.clone(),
-                export: interface.clone(),
-            });
+                export: export.clone(),
+            };
+            // The exports are dialects of one capability: who is called through one of them is no front in another.
+            if exports().any(|export| called.contains(&(component, export.name.as_str()))) {
+                candidates.called.push(root);
+            } else {
+                candidates.uncalled.push(root);
+            }
+        }
+        candidates
+    }
+
+    /// The fronts; where siblings call every candidate, all of them.
+    fn fronts(self) -> Vec<Root> {
+        if self.uncalled.is_empty() {
+            self.called
+        } else {
+            self.uncalled
         }
     }
-    found
+
+    fn take(self, component: &ComponentName) -> Option<Root> {
+        let mut all = self.uncalled.into_iter().chain(self.called);
+        all.find(|root| root.component == *component)
+    }
 }
 
 /// Listing any of the exports grants them all: they are dialects of one capability.
@@ -86,41 +115,71 @@ fn is_granted(calls: &Calls, workload: &Workload) -> bool {
         .any(|entry| calls.exports.iter().any(|export| entry.covers(export)))
 }
 
-fn chosen(calls: &Calls, workload: &Workload, mut candidates: Vec<Root>) -> Result<Root, Problem> {
-    let link = workload.links.iter().find(|link| {
-        link.from.is_none()
-            && calls
-                .exports
-                .iter()
-                .any(|export| link.import.accepts(export))
-    });
-    if let Some(link) = link
-        && let LinkTarget::Component(to) = &link.to
-    {
-        candidates.retain(|root| root.component == *to);
-    }
-    if candidates.len() > 1 {
-        return Err(Problem::AmbiguousEntry {
-            exports: calls.exports.clone(),
-            candidates: candidates.into_iter().map(|root| root.component).collect(),
-        });
-    }
-    candidates.pop().ok_or_else(|| Problem::EntryMissing {
+fn chosen(
+    calls: &Calls,
+    workload: &Workload,
+    candidates: Candidates,
+    problems: &mut Vec<Problem>,
+) -> Option<Root> {
+    let missing = Problem::EntryMissing {
         exports: calls.exports.clone(),
-    })
+    };
+    if let Some((index, to)) = link(calls, workload) {
+        let root = candidates.take(to);
+        let reported = |problem: &Problem| matches!(problem, Problem::LinkWithoutExport { index: at, .. } if *at == index);
+        if root.is_none() && !problems.iter().any(reported) {
+            problems.push(missing);
+        }
+        return root;
+    }
+    let in_circle = candidates.uncalled.is_empty()
+        && !candidates.called.is_empty()
+        && problems
+            .iter()
+            .any(|problem| matches!(problem, Problem::Cycle { .. }));
+    if in_circle {
+        // Where the circle is to be broken says which one is the front.
+        return None;
+    }
+    let mut fronts = candidates.fronts();
+    if fronts.len() > 1 {
+        problems.push(Problem::AmbiguousEntry {
+            exports: calls.exports.clone(),
+            candidates: fronts
+                .into_iter()
+                .map(|root| (root.component, root.export))
+                .collect(),
+        });
+        return None;
+    }
+    let front = fronts.pop();
+    if front.is_none() {
+        problems.push(missing);
+    }
+    front
 }
 
-/// Lays out an entry: the root first, then everything it reaches, depth first in the order of import names. Names of components
-/// play no part in the order.
+/// The link without `from` that chooses whom a plugin calls, and its index.
+fn link<'a>(calls: &Calls, workload: &'a Workload) -> Option<(usize, &'a ComponentName)> {
+    let links = workload.links.iter().enumerate();
+    links
+        .filter(|(_, link)| link.from.is_none())
+        .filter(|(_, link)| calls.exports.iter().any(|it| link.import.accepts(it)))
+        .find_map(|(index, link)| match &link.to {
+            LinkTarget::Component(to) => Some((index, to)),
+            LinkTarget::Host => None,
+        })
+}
+
+/// Lays out an entry: the root first, then everything it reaches.
 pub(super) fn entry(root: Root, worlds: &Worlds, resolved: &Resolved) -> PlannedEntry {
-    let mut order = Vec::new();
-    reach(&root.component, resolved, &mut order);
-    let position = |component: &ComponentName| {
-        order
-            .iter()
-            .position(|member| *member == component)
-            .unwrap_or_default()
-    };
+    let order = reach(&root.component, resolved);
+    let positions: HashMap<&ComponentName, usize> = order
+        .iter()
+        .enumerate()
+        .map(|(position, component)| (*component, position))
+        .collect();
+    let position = |component| positions.get(component).copied().unwrap_or_default();
     let members: Vec<Member> = order
         .iter()
         .map(|component| {
@@ -158,25 +217,5 @@ pub(super) fn entry(root: Root, worlds: &Worlds, resolved: &Resolved) -> Planned
         export: root.export,
         flavour,
         members,
-    }
-}
-
-fn reach<'a>(
-    component: &'a ComponentName,
-    resolved: &'a Resolved,
-    order: &mut Vec<&'a ComponentName>,
-) {
-    if order.contains(&component) {
-        return;
-    }
-    order.push(component);
-    for resolution in resolved
-        .get(component)
-        .into_iter()
-        .flat_map(BTreeMap::values)
-    {
-        if let Resolution::Sibling { to, .. } = resolution {
-            reach(to, resolved, order);
-        }
     }
 }

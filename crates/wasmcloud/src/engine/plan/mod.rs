@@ -2,10 +2,11 @@
 //! give the same plan, in whatever order the manifest lists the components.
 
 mod entries;
+mod graph;
 mod problem;
 mod resolve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -167,7 +168,7 @@ pub struct FusedImport {
 pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<LinkPlan, PlanErrors> {
     let mut problems = Vec::new();
     let resolved = resolve::resolve(workload, worlds, offers, &mut problems);
-    problems.extend(resolve::cycles(&resolved));
+    problems.extend(graph::cycles(&resolved));
     let roots = entries::roots(workload, worlds, offers, &resolved, &mut problems);
     if !problems.is_empty() {
         return Err(PlanErrors(problems));
@@ -176,14 +177,14 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
         .into_iter()
         .map(|root| entries::entry(root, worlds, &resolved))
         .collect();
-    let reached = |name: &ComponentName| {
-        entries
-            .iter()
-            .any(|entry| entry.members.iter().any(|member| member.component == *name))
-    };
+    let reached: BTreeSet<&ComponentName> = entries
+        .iter()
+        .flat_map(|entry| &entry.members)
+        .map(|member| &member.component)
+        .collect();
     let unreached = worlds
         .keys()
-        .filter(|name| !reached(name))
+        .filter(|name| !reached.contains(name))
         .cloned()
         .collect();
     Ok(LinkPlan {

@@ -64,6 +64,13 @@ pub enum Problem {
         /// The target.
         to: LinkTarget,
     },
+    /// A link chooses whom the outside calls through something that the outside does not call.
+    LinkWithoutCaller {
+        /// Which link.
+        index: usize,
+        /// The export.
+        import: Interface,
+    },
     /// The manifest lists an interface that this host does not know.
     UnknownInterface {
         /// Which entry of `hostInterfaces`.
@@ -84,8 +91,8 @@ pub enum Problem {
     AmbiguousEntry {
         /// The export, in the dialects that would do.
         exports: Vec<Interface>,
-        /// The components.
-        candidates: Vec<ComponentName>,
+        /// The components, and which of the exports each has.
+        candidates: Vec<(ComponentName, Interface)>,
     },
     /// The manifest lists an export that no component has.
     EntryMissing {
@@ -114,9 +121,9 @@ impl Problem {
                 || "spec".to_owned(),
                 |component| format!("spec.components.{component}"),
             ),
-            Self::LinkWithoutImport { index, .. } | Self::LinkWithoutExport { index, .. } => {
-                format!("spec.links.{index}")
-            }
+            Self::LinkWithoutImport { index, .. }
+            | Self::LinkWithoutExport { index, .. }
+            | Self::LinkWithoutCaller { index, .. } => format!("spec.links.{index}"),
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
@@ -161,15 +168,15 @@ impl Problem {
             Self::LinkWithoutExport { .. } => {
                 Some("name a component that exports it, or leave the link out".to_owned())
             }
+            Self::LinkWithoutCaller { .. } => {
+                Some("add `from`: the component whose import the link is for".to_owned())
+            }
             Self::UnknownInterface {
                 interface, nearest, ..
             } => nearest.as_ref().map(|near| offered(interface, near)),
             Self::NotConfigurable { .. } => Some("leave `config` out".to_owned()),
-            Self::AmbiguousEntry {
-                exports,
-                candidates,
-            } => {
-                let (to, export) = (candidates.first()?, exports.first()?);
+            Self::AmbiguousEntry { candidates, .. } => {
+                let (to, export) = candidates.first()?;
                 Some(format!(
                     "say under `links:` which one the outside calls, such as\n{}",
                     link_entry(None, export, to)
@@ -255,6 +262,10 @@ impl fmt::Display for Problem {
                     "the link sends `{import}` to the host, which does not offer it"
                 ),
             },
+            Self::LinkWithoutCaller { import, .. } => write!(
+                f,
+                "the link without `from` is for `{import}`, which this host calls in no component"
+            ),
             Self::UnknownInterface { interface, .. } => {
                 write!(f, "this host does not know the interface `{interface}`")
             }
@@ -270,7 +281,7 @@ impl fmt::Display for Problem {
                     f,
                     "several components export {} and none of them calls the others: {}",
                     either(exports),
-                    list(candidates)
+                    list(candidates.iter().map(|(name, _)| name))
                 )
             }
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
@@ -295,16 +306,18 @@ impl fmt::Display for Problem {
 }
 
 fn unmet_hint(import: &Interface, nearest: Option<&str>) -> String {
+    let add = "add a component that exports it to the workload";
     match nearest {
-        Some(near) => format!(
-            "{}; or add a component that exports it",
-            offered(import, near)
-        ),
-        None => "add a component that exports it to the workload".to_owned(),
+        Some(near) => {
+            let near = offered(import, near);
+            let or = if near.ends_with('?') { " Or" } else { ", or" };
+            format!("{near}{or} {add}")
+        }
+        None => add.to_owned(),
     }
 }
 
-/// "offered is 0.2.12, wanted 0.1.0" when only the version differs, else "did you mean".
+/// "version 0.2.12 is offered, 0.1.0 is wanted" when only the version differs, else "did you mean".
 fn offered(wanted: &Interface, near: &str) -> String {
     match near.parse::<Interface>() {
         Ok(Interface {
@@ -339,12 +352,9 @@ fn link_entry(from: Option<&ComponentName>, import: &Interface, to: &ComponentNa
     }
 }
 
-fn list(names: &[ComponentName]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn list<'a>(names: impl IntoIterator<Item = &'a ComponentName>) -> String {
+    let quoted = names.into_iter().map(|name| format!("`{name}`"));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 fn either(interfaces: &[Interface]) -> String {

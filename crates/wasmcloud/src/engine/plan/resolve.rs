@@ -1,6 +1,6 @@
 //! Finds who answers each import: an explicit link, else the one sibling that exports it, else a plugin of the host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Answer, Offers, PlannedKind, PlannedLink, Problem, Worlds};
 use crate::engine::inspect::{Extern, ExternKind};
@@ -34,6 +34,7 @@ pub(super) fn resolve(
         workload,
         worlds,
         offers,
+        exports: exports(worlds),
     };
     resolver.check_links(problems);
     resolver.check_interfaces(problems);
@@ -76,10 +77,31 @@ pub(super) fn links(resolved: &Resolved) -> Vec<PlannedLink> {
         .collect()
 }
 
+/// Who exports an interface, by its name without the version. Components are in the order of their names.
+type Exports<'a> = HashMap<(&'a str, &'a str, &'a str), Vec<(&'a ComponentName, &'a Extern)>>;
+
+fn exports(worlds: &Worlds) -> Exports<'_> {
+    let mut exports = Exports::new();
+    for (name, world) in worlds {
+        for export in &world.exports {
+            if let Some(interface) = export.interface() {
+                let exporters = exports.entry(unversioned(interface)).or_default();
+                exporters.push((name, export));
+            }
+        }
+    }
+    exports
+}
+
+fn unversioned(interface: &Interface) -> (&str, &str, &str) {
+    (&interface.namespace, &interface.package, &interface.name)
+}
+
 struct Resolver<'a> {
     workload: &'a Workload,
     worlds: &'a Worlds,
     offers: &'a Offers,
+    exports: Exports<'a>,
 }
 
 impl Resolver<'_> {
@@ -88,50 +110,38 @@ impl Resolver<'_> {
         component: &ComponentName,
         import: &Extern,
     ) -> Result<Option<Resolution>, Problem> {
-        let interface = match &import.kind {
-            ExternKind::Interface { interface, .. } => interface,
-            ExternKind::Function | ExternKind::Other => {
-                return Err(Problem::NotAnInterface {
-                    component: component.clone(),
-                    import: import.name.clone(),
-                });
-            }
-        };
-        if let Some(target) = self.explicit(component, interface) {
-            // A link that does not fit was reported with the links.
-            return Ok(match target {
-                LinkTarget::Component(to) => self
-                    .export_of(to, interface)
-                    .map(|export| sibling(to, export)),
-                LinkTarget::Host => self.offers.answer(interface).map(host),
+        let ExternKind::Interface {
+            interface,
+            types_only,
+        } = &import.kind
+        else {
+            return Err(Problem::NotAnInterface {
+                component: component.clone(),
+                import: import.name.clone(),
             });
+        };
+        if let Some((index, link)) = self.explicit(component, interface) {
+            return self.linked(component, import, index, link);
         }
-        let siblings = self.exporters(component, interface);
-        match siblings.as_slice() {
-            [(to, export)] => return Ok(Some(sibling(to, export))),
-            [] => {}
-            several => {
-                return Err(Problem::Ambiguous {
-                    component: component.clone(),
-                    import: interface.clone(),
-                    candidates: several.iter().map(|(name, _)| (*name).clone()).collect(),
-                });
+        // Plain types are the same wherever they come from: a sibling's would only tie the two together, perhaps into a circle.
+        if !types_only {
+            let siblings = self.exporters(component, interface);
+            match siblings.as_slice() {
+                [(to, export)] => return Ok(Some(sibling(to, export))),
+                [] => {}
+                several => {
+                    return Err(Problem::Ambiguous {
+                        component: component.clone(),
+                        import: interface.clone(),
+                        candidates: several.iter().map(|(name, _)| (*name).clone()).collect(),
+                    });
+                }
             }
         }
         if let Some(answer) = self.offers.answer(interface) {
-            self.check_grant(component, interface, answer)?;
-            return Ok(Some(Resolution::Host {
-                plugin: answer.plugin,
-                identity: answer.offer.identity || import.is_label(),
-            }));
+            return self.granted(component, import, answer).map(Some);
         }
-        if matches!(
-            import.kind,
-            ExternKind::Interface {
-                types_only: true,
-                ..
-            }
-        ) {
+        if *types_only {
             return Ok(None);
         }
         Err(Problem::Unmet {
@@ -141,10 +151,45 @@ impl Resolver<'_> {
         })
     }
 
-    fn explicit(&self, component: &ComponentName, import: &Interface) -> Option<&LinkTarget> {
-        let fits =
-            |link: &&Link| link.from.as_ref() == Some(component) && link.import.accepts(import);
-        self.workload.links.iter().find(fits).map(|link| &link.to)
+    /// The link for an import; where several fit, the one that names its version best.
+    fn explicit(&self, component: &ComponentName, import: &Interface) -> Option<(usize, &Link)> {
+        let links = self.workload.links.iter().enumerate();
+        links
+            .filter(|(_, link)| {
+                link.from.as_ref() == Some(component) && link.import.accepts(import)
+            })
+            .min_by_key(|(_, link)| (link.import != *import, link.import.version.is_none()))
+    }
+
+    /// The answer that a link chooses. It must fit the import's own version, which the link may leave open.
+    fn linked(
+        &self,
+        component: &ComponentName,
+        import: &Extern,
+        index: usize,
+        link: &Link,
+    ) -> Result<Option<Resolution>, Problem> {
+        let Some(interface) = import.interface() else {
+            return Ok(None);
+        };
+        let resolution = match &link.to {
+            LinkTarget::Component(to) => self
+                .export_of(to, interface)
+                .map(|export| sibling(to, export)),
+            LinkTarget::Host => match self.offers.answer(interface) {
+                Some(answer) => Some(self.granted(component, import, answer)?),
+                None => None,
+            },
+        };
+        // A link whose target answers nothing of the kind was reported with the links.
+        if resolution.is_none() && self.is_answered(link) {
+            return Err(Problem::LinkWithoutExport {
+                index,
+                import: interface.clone(),
+                to: link.to.clone(),
+            });
+        }
+        Ok(resolution)
     }
 
     fn exporters(
@@ -152,31 +197,55 @@ impl Resolver<'_> {
         component: &ComponentName,
         import: &Interface,
     ) -> Vec<(&ComponentName, &str)> {
-        self.worlds
-            .iter()
+        let exports = self.exports.get(&unversioned(import));
+        let mut found: Vec<(&ComponentName, &str)> = exports
+            .into_iter()
+            .flatten()
             .filter(|(name, _)| *name != component)
-            .filter_map(|(name, world)| Some((name, world.exporting(import)?.name.as_str())))
-            .collect()
+            .filter(|(_, export)| export.interface().is_some_and(|it| import.accepts(it)))
+            .map(|(name, export)| (*name, export.name.as_str()))
+            .collect();
+        found.dedup_by_key(|(name, _)| *name);
+        found
     }
 
     fn export_of(&self, component: &ComponentName, import: &Interface) -> Option<&str> {
         Some(self.worlds.get(component)?.exporting(import)?.name.as_str())
     }
 
-    fn check_grant(
+    fn granted(
         &self,
         component: &ComponentName,
-        import: &Interface,
+        import: &Extern,
         answer: &Answer,
-    ) -> Result<(), Problem> {
-        let granted = |entry: &HostInterface| entry.covers(import);
-        if answer.offer.grant == Grant::Free || self.workload.host_interfaces.iter().any(granted) {
-            return Ok(());
+    ) -> Result<Resolution, Problem> {
+        let covered = |interface| {
+            let mut entries = self.workload.host_interfaces.iter();
+            entries.any(|entry| entry.covers(interface))
+        };
+        match &import.kind {
+            // Plain types reach nothing, so there is nothing to grant.
+            ExternKind::Interface {
+                interface,
+                types_only: false,
+            } if answer.offer.grant == Grant::Listed && !covered(interface) => {
+                Err(Problem::NotGranted {
+                    component: component.clone(),
+                    import: interface.clone(),
+                })
+            }
+            _ => Ok(Resolution::Host {
+                plugin: answer.plugin,
+                identity: answer.offer.identity || import.is_label(),
+            }),
         }
-        Err(Problem::NotGranted {
-            component: component.clone(),
-            import: import.clone(),
-        })
+    }
+
+    fn is_answered(&self, link: &Link) -> bool {
+        match &link.to {
+            LinkTarget::Component(to) => self.export_of(to, &link.import).is_some(),
+            LinkTarget::Host => self.offers.answer(&link.import).is_some(),
+        }
     }
 
     /// Every explicit link must name an import that is there and a target that answers it.
@@ -196,11 +265,13 @@ impl Resolver<'_> {
                         .map(ToOwned::to_owned),
                 });
             }
-            let answered = match &link.to {
-                LinkTarget::Component(to) => self.export_of(to, &link.import).is_some(),
-                LinkTarget::Host => self.offers.answer(&link.import).is_some(),
-            };
-            if !answered {
+            if link.from.is_none() && !self.is_called(&link.import) {
+                problems.push(Problem::LinkWithoutCaller {
+                    index,
+                    import: link.import.clone(),
+                });
+            }
+            if !self.is_answered(link) {
                 problems.push(Problem::LinkWithoutExport {
                     index,
                     import: link.import.clone(),
@@ -220,35 +291,41 @@ impl Resolver<'_> {
     /// Every interface that the manifest lists must be one that this host knows, and be configured only where that has a meaning.
     fn check_interfaces(&self, problems: &mut Vec<Problem>) {
         for (index, entry) in self.workload.host_interfaces.iter().enumerate() {
-            for name in &entry.interfaces {
-                let interface = Interface {
-                    namespace: entry.namespace.clone(),
-                    package: entry.package.clone(),
-                    name: name.clone(),
-                    version: entry.version.clone(),
-                };
-                let answer = self.offers.answer(&interface);
-                let called = self
-                    .offers
-                    .calls
-                    .iter()
-                    .any(|calls| calls.exports.iter().any(|export| interface.accepts(export)));
-                if answer.is_none() && !called {
-                    let nearest = self.nearest_known(&interface);
+            let before = problems.len();
+            let interfaces: Vec<Interface> = interfaces(entry).collect();
+            for interface in &interfaces {
+                if self.offers.answer(interface).is_none() && !self.is_called(interface) {
                     problems.push(Problem::UnknownInterface {
                         index,
-                        interface,
-                        nearest,
+                        nearest: self.nearest_known(interface),
+                        interface: interface.clone(),
                     });
-                } else if !called
-                    && !entry.config.is_empty()
-                    && answer.is_some_and(|answer| !answer.offer.configurable)
-                    && entry.interfaces.len() == 1
-                {
-                    problems.push(Problem::NotConfigurable { index, interface });
                 }
             }
+            let configurable = |interface: &Interface| {
+                self.is_called(interface) || self.is_configurable(interface)
+            };
+            if problems.len() == before
+                && !entry.config.is_empty()
+                && !interfaces.iter().any(configurable)
+                && let Some(interface) = interfaces.into_iter().next()
+            {
+                problems.push(Problem::NotConfigurable { index, interface });
+            }
         }
+    }
+
+    /// Whether a plugin calls it.
+    fn is_called(&self, interface: &Interface) -> bool {
+        let mut exports = self.offers.calls.iter().flat_map(|calls| &calls.exports);
+        exports.any(|export| interface.accepts(export))
+    }
+
+    fn is_configurable(&self, interface: &Interface) -> bool {
+        self.offers
+            .answers
+            .iter()
+            .any(|answer| answer.offer.configurable && interface.accepts(&answer.offer.interface))
     }
 
     fn nearest_known(&self, wanted: &Interface) -> Option<String> {
@@ -285,11 +362,14 @@ fn sibling(to: &ComponentName, export: &str) -> Resolution {
     }
 }
 
-fn host(answer: &Answer) -> Resolution {
-    Resolution::Host {
-        plugin: answer.plugin,
-        identity: answer.offer.identity,
-    }
+/// The interfaces of an entry, one by one.
+fn interfaces(entry: &HostInterface) -> impl Iterator<Item = Interface> {
+    entry.interfaces.iter().map(|name| Interface {
+        namespace: entry.namespace.clone(),
+        package: entry.package.clone(),
+        name: name.clone(),
+        version: entry.version.clone(),
+    })
 }
 
 /// The same interface at another version, else one with a similar name.
@@ -300,57 +380,4 @@ fn nearest_interface(wanted: &Interface, known: &[&Interface]) -> Option<String>
     }
     let names: Vec<String> = known.iter().map(ToString::to_string).collect();
     nearest(&wanted.to_string(), names.iter().map(String::as_str)).map(ToOwned::to_owned)
-}
-
-/// The cycles among fused links, each once, beginning at its first component by name.
-pub(super) fn cycles(resolved: &Resolved) -> Vec<Problem> {
-    let mut search = CycleSearch {
-        resolved,
-        done: BTreeSet::new(),
-        path: Vec::new(),
-        found: Vec::new(),
-    };
-    for component in resolved.keys() {
-        search.visit(component);
-    }
-    search.found
-}
-
-struct CycleSearch<'a> {
-    resolved: &'a Resolved,
-    done: BTreeSet<&'a ComponentName>,
-    path: Vec<&'a ComponentName>,
-    found: Vec<Problem>,
-}
-
-impl<'a> CycleSearch<'a> {
-    /// Depth is bounded by the number of components of a workload, which the manifest bounds.
-    fn visit(&mut self, component: &'a ComponentName) {
-        if self.done.contains(component) {
-            return;
-        }
-        if let Some(start) = self.path.iter().position(|name| *name == component) {
-            let round = self
-                .path
-                .iter()
-                .skip(start)
-                .map(|name| (*name).clone())
-                .collect();
-            self.found.push(Problem::Cycle { components: round });
-            return;
-        }
-        self.path.push(component);
-        for resolution in self
-            .resolved
-            .get(component)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-        {
-            if let Resolution::Sibling { to, .. } = resolution {
-                self.visit(to);
-            }
-        }
-        self.path.pop();
-        self.done.insert(component);
-    }
 }

@@ -3,6 +3,7 @@
 wit_bindgen::generate!({ path: "../wit", world: "calc-caller", generate_all });
 
 use bench::calc::math;
+use exports::bench::calc::drive::Guest;
 
 struct Caller;
 

@@ -1,0 +1,134 @@
+//! `wash dev`: builds a project, serves it, and does so again whenever a source changes.
+
+mod events;
+mod grants;
+mod guests;
+mod lock;
+mod serving;
+mod session;
+mod tree;
+mod watch;
+
+use std::env;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
+use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::engine::EngineOptions;
+
+use crate::build::outside_sources;
+use crate::cli::DevArgs;
+use crate::failure::Failure;
+use crate::project::{Project, Recipe};
+use crate::ui::Ui;
+use events::{Event, Reporter};
+use guests::Guests;
+use lock::Lock;
+use serving::Serving;
+use session::Session;
+use tree::Filter;
+use watch::Watch;
+
+/// Where it listens unless told otherwise: only this machine can reach it.
+const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+/// How long requests that are being answered may take when everything stops.
+const GRACE: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    let project = Project::open(&args.dir)?;
+    let recipe = project.recipe(true)?;
+    let mut lock = Lock::take(&project)?;
+    let reporter = Reporter::new(ui).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
+    let guests = Guests::new(reporter.clone());
+    let address = args.http_addr.or(project.config.address).unwrap_or(ADDRESS);
+    let Assembled { host, http } = assemble(host_config(address, args.cache_dir, &guests)).await.map_err(|error| cannot_listen(&error))?;
+    let http = http.unwrap_or(address);
+    lock.serving(http);
+    let watch = Watch::start(sources(&project, &recipe).await?)?;
+    let serving = Serving::new(Arc::clone(&host), guests);
+    let mut session = Session::new(project, recipe, args.profile, *ui, reporter.clone(), serving, watch, http);
+    let outcome = tokio::select! {
+        failure = session.run() => Err(failure),
+        () = stop.wanted() => Ok(()),
+    };
+    // Who asks twice does not want to wait.
+    tokio::select! {
+        () = host.shutdown() => {}
+        () = stop.wanted() => {}
+    }
+    if outcome.is_ok() {
+        reporter.event(&Event::Stopped, || Some("stopped".to_owned()));
+    }
+    reporter.finish();
+    outcome
+}
+
+/// The wish to end: Ctrl-C, or a polite request of the system.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error: io::Error| Failure::new(format!("cannot listen for signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn wanted(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
+    HostConfig {
+        http: Some(HttpOptions { addr: address, errors: ErrorDetail::Full, access: Some(Arc::new(guests.clone())) }),
+        engine: EngineOptions { cache_dir: cache_dir.or_else(usual_cache), ..EngineOptions::default() },
+        output: Arc::new(guests.clone()),
+        grace: GRACE,
+        ..HostConfig::default()
+    }
+}
+
+/// The folder for compiled components below the user's cache folder, if the user has one.
+fn usual_cache() -> Option<PathBuf> {
+    let absolute = |key: &str| env::var_os(key).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("wash").join("compiled"))
+}
+
+fn cannot_listen(error: &AssembleError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match error {
+        AssembleError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            failure.hint("another program listens there; choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port")
+        }
+        AssembleError::Listen { .. } => failure.hint("choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port"),
+    }
+}
+
+/// What to watch: the project, and what it takes its sources from elsewhere.
+async fn sources(project: &Project, recipe: &Recipe) -> Result<Filter, Failure> {
+    let root = absolute(&project.dir)?;
+    let mut roots = vec![root.clone()];
+    let mut without = std::collections::BTreeSet::new();
+    match recipe {
+        Recipe::Cargo => roots.extend(outside_sources(&project.dir).await),
+        Recipe::Command { component, .. } => drop(without.insert(root.join(component))),
+        Recipe::None => {}
+    }
+    Ok(Filter { roots, extra: std::collections::BTreeSet::new(), without })
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+    dir.canonicalize().map_err(|error| Failure::io("cannot open", dir.display(), &error))
+}

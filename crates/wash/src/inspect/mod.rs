@@ -1,0 +1,49 @@
+//! `wash inspect`: what a component is, or how the components of a workload are linked.
+
+mod component;
+mod plan;
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::InspectArgs;
+use crate::failure::Failure;
+use crate::project::{self, Project, ToRun};
+use crate::ui::Ui;
+
+pub(crate) use plan::{plan_json, plan_text};
+
+pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
+    let path = &args.path;
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(format!("there is no {}", path.display())),
+        _ => Failure::io("cannot open", path.display(), &error),
+    })?;
+    if metadata.is_file() && !is_manifest(path) {
+        return component::run(path, args.wit, ui).await;
+    }
+    if args.wit {
+        return Err(Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file"));
+    }
+    let workloads = if metadata.is_dir() { of_folder(path)? } else { project::of_manifest(path)? };
+    plan::run(&workloads, ui).await
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// The workloads of a project: those of its manifest, or what was built last.
+fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
+    let project = Project::open(dir)?;
+    if let Some(manifest) = &project.manifest {
+        return project::of_manifest(manifest);
+    }
+    let built = component::built(&project)?;
+    if built.is_empty() && project.config.components.is_empty() {
+        let message = format!("{} has no manifest and no components that were built", dir.display());
+        return Err(Failure::new(message).hint("run `wash build` first, or give the path of a manifest or a component"));
+    }
+    Ok(vec![project::derive(&project, &built, &wasmcloud::assembly::offers())?])
+}

@@ -1,0 +1,157 @@
+//! The link plan of workloads: who answers each import, and what is called from outside.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
+use wasmcloud::engine::inspect::{World, inspect};
+use wasmcloud::engine::plan::{LinkPlan, Offers, PlannedEntry, PlannedKind, Worlds, plan};
+use wasmcloud::workload::{Component, Diagnostic, Workload};
+
+use crate::failure::Failure;
+use crate::project::{MISSING, ToRun};
+use crate::ui::{Ui, table};
+
+pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
+    let offers = wasmcloud::assembly::offers();
+    let mut plans = Vec::new();
+    let mut problems = Vec::new();
+    for to_run in workloads {
+        match plan_one(to_run, &offers).await {
+            Ok(plan) => plans.push((&to_run.workload, plan)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    let value = || {
+        let mut values: Vec<Value> = plans.iter().map(|(workload, plan)| plan_json(workload, plan)).collect();
+        if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
+    };
+    let text = || {
+        let texts = plans.iter().map(|(workload, plan)| plan_text(workload, plan, true));
+        texts.collect::<Vec<_>>().join("\n\n")
+    };
+    ui.result(value, text)
+}
+
+async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagnostic>> {
+    let mut worlds = Worlds::new();
+    let mut problems = Vec::new();
+    for component in &to_run.workload.components {
+        match world(to_run, component).await {
+            Ok(world) => drop(worlds.insert(component.name.clone(), world)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    plan(&to_run.workload, &worlds, offers).map_err(|errors| to_run.plan_problems(&errors))
+}
+
+async fn world(to_run: &ToRun, component: &Component) -> Result<Arc<World>, Diagnostic> {
+    let place = format!("spec.components.{}.image", component.name);
+    let fetched = Files::default().fetch(&component.image.resolve(&to_run.base)).await;
+    let bytes = fetched.map_err(|error| {
+        let hint = matches!(error.kind, FetchErrorKind::NotFound).then(|| MISSING.to_owned());
+        to_run.problem(&place, format!("component `{}`: {error}", component.name), hint)
+    })?;
+    let inspected = inspect(&bytes);
+    let inspected = inspected
+        .map_err(|error| to_run.problem(&place, format!("component `{}` ({}): {error}", component.name, component.image), None))?;
+    Ok(inspected.world)
+}
+
+/// A plan for tools.
+pub(crate) fn plan_json(workload: &Workload, plan: &LinkPlan) -> Value {
+    let mut value = json!(plan);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("workload".to_owned(), json!({"namespace": workload.namespace, "name": workload.name}));
+    }
+    value
+}
+
+/// A plan for people. Without `whole`, links that the host answers are only counted: there are many, and they say little.
+pub(crate) fn plan_text(workload: &Workload, plan: &LinkPlan, whole: bool) -> String {
+    let mut text = format!("workload {}/{}", workload.namespace, workload.name);
+    let shown = plan.links.iter().filter(|link| whole || link.kind != PlannedKind::Host);
+    let mut rows = vec![["FROM", "IMPORT", "TO", "KIND"].map(str::to_owned).to_vec()];
+    rows.extend(shown.map(|link| vec![link.from.to_string(), link.import.clone(), link.to.clone(), kind(link.kind).to_owned()]));
+    if rows.len() > 1 {
+        text.push_str(&format!("\n\n{}\n", table(&rows)));
+    }
+    for entry in &plan.entries {
+        text.push_str(&format!("\n{}", entry_text(entry)));
+    }
+    for name in &plan.unreached {
+        text.push_str(&format!("\nnothing calls {name}"));
+    }
+    text
+}
+
+fn kind(kind: PlannedKind) -> &'static str {
+    match kind {
+        PlannedKind::Fused => "fused",
+        PlannedKind::Host => "host",
+    }
+}
+
+fn entry_text(entry: &PlannedEntry) -> String {
+    let root = entry.root().map(ToString::to_string).unwrap_or_default();
+    let others: Vec<String> = entry.members.iter().skip(1).map(|member| member.component.to_string()).collect();
+    let with = if others.is_empty() { String::new() } else { format!(", fused with {}", others.join(", ")) };
+    format!("{} calls {root} ({}){with}; {} engine", entry.plugin, entry.export, entry.flavour.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmcloud::engine::Flavour;
+    use wasmcloud::engine::plan::{Member, PlannedLink};
+    use wasmcloud::workload::manifest;
+
+    use super::*;
+
+    fn workload() -> Workload {
+        let text = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\n\
+                    spec: {components: [{name: front, image: ./front.wasm}]}\n";
+        manifest::parse(text, std::path::Path::new("w.yaml")).unwrap().remove(0).workload
+    }
+
+    fn sample() -> LinkPlan {
+        let link = |import: &str, to: &str, kind| PlannedLink { from: "front".parse().unwrap(), import: import.to_owned(), to: to.to_owned(), kind };
+        let member = |name: &str| Member { component: name.parse().unwrap(), fused: Vec::new(), apart: Vec::new() };
+        LinkPlan {
+            links: vec![link("a:b/c", "back", PlannedKind::Fused), link("wasi:io/poll@0.2.6", "wasi", PlannedKind::Host)],
+            entries: vec![PlannedEntry {
+                plugin: "wasi-http".to_owned(),
+                export: "wasi:http/incoming-handler@0.2.6".parse().unwrap(),
+                flavour: Flavour::Plain,
+                members: vec![member("front"), member("back")],
+            }],
+            unreached: vec!["lonely".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn people_see_links_entries_and_what_nothing_calls() {
+        let text = plan_text(&workload(), &sample(), true);
+        let wanted = "workload default/shop\n\n\
+                      FROM   IMPORT              TO    KIND\n\
+                      front  a:b/c               back  fused\n\
+                      front  wasi:io/poll@0.2.6  wasi  host\n\n\
+                      wasi-http calls front (wasi:http/incoming-handler@0.2.6), fused with back; plain engine\n\
+                      nothing calls lonely";
+        assert_eq!(text, wanted);
+        assert!(!plan_text(&workload(), &sample(), false).contains("wasi:io/poll"));
+    }
+
+    #[test]
+    fn tools_get_the_name_links_and_entries() {
+        let value = plan_json(&workload(), &sample());
+        assert_eq!(value["workload"], json!({"namespace": "default", "name": "shop"}));
+        assert_eq!(value["links"][0], json!({"from": "front", "import": "a:b/c", "to": "back", "kind": "fused"}));
+        assert_eq!(value["entries"][0]["plugin"], "wasi-http");
+    }
+}

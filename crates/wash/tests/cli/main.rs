@@ -1,0 +1,18 @@
+//! The real program, seen from outside: what it prints, how it ends, what it serves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod build;
+mod dev;
+mod examples;
+mod inspect;
+mod new;
+mod reload;
+mod support;

@@ -1,0 +1,33 @@
+//! What is not granted is denied with the interface's own error, so that programs cope.
+
+use super::Dialect;
+use crate::support::TestHost;
+
+pub(crate) async fn requests_to_elsewhere_are_denied(dialect: &Dialect) {
+    let host = TestHost::start().await;
+    host.run("reach", &dialect.spec()).await;
+    let answer = host.get("/http").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "ErrorCode::HttpRequestDenied\n"));
+}
+
+pub(crate) async fn files_are_denied(dialect: &Dialect) {
+    let host = TestHost::start().await;
+    host.run("reach", &dialect.spec()).await;
+    let answer = host.get("/files").await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.body.contains("Ok("), "{}", answer.body);
+    let mut lines = answer.body.lines();
+    assert!(lines.next().unwrap().starts_with("read Err("), "{}", answer.body);
+    assert!(!std::path::Path::new("/tmp/written-by-a-guest").exists());
+}
+
+pub(crate) async fn sockets_are_denied(dialect: &Dialect) {
+    let host = TestHost::start().await;
+    host.run("reach", &dialect.spec()).await;
+    let answer = host.get("/sockets").await;
+    assert_eq!(answer.status, 200);
+    for line in ["tcp Err(", "udp Err(", "dns Err("] {
+        assert!(answer.body.contains(line), "{}", answer.body);
+    }
+    assert!(!answer.body.contains("ConnectionRefused"), "{}", answer.body);
+}

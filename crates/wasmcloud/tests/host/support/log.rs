@@ -1,0 +1,68 @@
+//! The host's own log, captured. Works on current-thread runtimes only, where everything runs on the thread of the test.
+
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Captures the log of the calling thread while it lives.
+pub(crate) struct Log {
+    lines: Arc<Mutex<String>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn capture() -> Self {
+        let lines = Arc::default();
+        let guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        Self {
+            lines,
+            _guard: guard,
+        }
+    }
+
+    /// Everything so far: level, message and fields of each event.
+    pub(crate) fn text(&self) -> String {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+/// Writes events of this crate down, and takes no notice of spans.
+struct Lines(Arc<Mutex<String>>);
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("wasmcloud") && *metadata.level() <= Level::DEBUG
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(format!("{}", event.metadata().level()));
+        event.record(&mut line);
+        let mut lines = self.0.lock().unwrap();
+        lines.push_str(&line.0);
+        lines.push('\n');
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = write!(self.0, " {field}={value:?}");
+    }
+}
