@@ -1,10 +1,5 @@
 //! Puts the example projects into the program, so that `wash new` works without a network.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "this is how a build script talks to Cargo"
-)]
-
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -28,7 +28,10 @@ impl Failure {
 
     /// What was typed makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: USAGE, ..Self::new(message) }
+        Self {
+            exit: USAGE,
+            ..Self::new(message)
+        }
     }
 
     /// Something that was done with a file or folder failed: `what` is like "cannot read".
@@ -54,7 +57,10 @@ impl Failure {
     /// everything.
     pub(crate) fn shown(mut self, summary: impl Into<String>) -> Self {
         let mut summary = Diagnostic::new(summary);
-        summary.hint = self.problems.first().and_then(|problem| problem.hint.clone());
+        summary.hint = self
+            .problems
+            .first()
+            .and_then(|problem| problem.hint.clone());
         self.summary = Some(Box::new(summary));
         self
     }
@@ -68,7 +74,11 @@ impl Failure {
         if let Some(summary) = &self.summary {
             return render(summary, color);
         }
-        let rendered: Vec<String> = self.problems.iter().map(|problem| render(problem, color)).collect();
+        let rendered: Vec<String> = self
+            .problems
+            .iter()
+            .map(|problem| render(problem, color))
+            .collect();
         let excerpts = self.problems.iter().any(|problem| problem.line.is_some());
         rendered.join(if excerpts { "\n\n" } else { "\n" })
     }
@@ -88,7 +98,11 @@ impl Failure {
     pub(crate) fn to_json(&self) -> Value {
         let all: Vec<Value> = self.problems.iter().map(problem_json).collect();
         let first = all.first().cloned().unwrap_or_default();
-        if all.len() > 1 { json!({"error": first, "errors": all}) } else { json!({"error": first}) }
+        if all.len() > 1 {
+            json!({"error": first, "errors": all})
+        } else {
+            json!({"error": first})
+        }
     }
 }
 
@@ -98,14 +112,22 @@ fn render(problem: &Diagnostic, color: bool) -> String {
     }
     let mut text = error_line(&problem.message, color);
     if let Some(hint) = &problem.hint {
-        let label = if color { "\u{1b}[1;36mhint\u{1b}[0m" } else { "hint" };
+        let label = if color {
+            "\u{1b}[1;36mhint\u{1b}[0m"
+        } else {
+            "hint"
+        };
         text.push_str(&format!("\n{label}: {hint}"));
     }
     text
 }
 
 fn error_line(message: &str, color: bool) -> String {
-    let label = if color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
+    let label = if color {
+        "\u{1b}[1;31merror\u{1b}[0m"
+    } else {
+        "error"
+    };
     format!("{label}: {message}")
 }
 
@@ -121,7 +143,11 @@ fn problem_json(problem: &Diagnostic) -> Value {
 
 impl From<Diagnostic> for Failure {
     fn from(problem: Diagnostic) -> Self {
-        Self { problems: vec![problem], summary: None, exit: FAILED }
+        Self {
+            problems: vec![problem],
+            summary: None,
+            exit: FAILED,
+        }
     }
 }
 
@@ -133,7 +159,11 @@ impl From<Diagnostics> for Failure {
 
 impl From<Vec<Diagnostic>> for Failure {
     fn from(problems: Vec<Diagnostic>) -> Self {
-        Self { problems, summary: None, exit: FAILED }
+        Self {
+            problems,
+            summary: None,
+            exit: FAILED,
+        }
     }
 }
 
@@ -144,7 +174,10 @@ mod tests {
     #[test]
     fn people_get_a_line_and_a_hint_and_tools_get_fields() {
         let failure = Failure::usage("no such thing").hint("make one");
-        assert_eq!(failure.render(false), "error: no such thing\nhint: make one");
+        assert_eq!(
+            failure.render(false),
+            "error: no such thing\nhint: make one"
+        );
         assert_eq!(failure.exit(), 2);
         let json = failure.to_json();
         assert_eq!(json["error"]["message"], "no such thing");
@@ -154,7 +187,12 @@ mod tests {
 
     #[test]
     fn several_problems_are_all_told() {
-        let failure = Failure::from(vec![Diagnostic::new("one").in_file(std::path::Path::new("a.yaml")).at(3, 4), Diagnostic::new("two")]);
+        let failure = Failure::from(vec![
+            Diagnostic::new("one")
+                .in_file(std::path::Path::new("a.yaml"))
+                .at(3, 4),
+            Diagnostic::new("two"),
+        ]);
         assert_eq!(failure.message(), "a.yaml:3:4: one\ntwo");
         assert_eq!(failure.to_json()["errors"][1]["message"], "two");
         assert_eq!(failure.to_json()["error"]["line"], 3);
@@ -162,8 +200,13 @@ mod tests {
 
     #[test]
     fn what_another_program_showed_is_not_shown_again() {
-        let failure = Failure::new("E0425").hint("look").shown("the project does not build");
-        assert_eq!(failure.render(false), "error: the project does not build\nhint: look");
+        let failure = Failure::new("E0425")
+            .hint("look")
+            .shown("the project does not build");
+        assert_eq!(
+            failure.render(false),
+            "error: the project does not build\nhint: look"
+        );
         assert_eq!(failure.to_json()["error"]["message"], "E0425");
     }
 }

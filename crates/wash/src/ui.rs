@@ -28,10 +28,24 @@ impl Ui {
         let terminal = io::stderr().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = terminal && !plain;
-        let usual = if verbose { "info,wasmcloud=debug,wash=debug" } else { "warn" };
+        let usual = if verbose {
+            "info,wasmcloud=debug,wash=debug"
+        } else {
+            "warn"
+        };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(color).without_time().with_target(false).init();
-        Self { format, terminal, color }
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_ansi(color)
+            .without_time()
+            .with_target(false)
+            .init();
+        Self {
+            format,
+            terminal,
+            color,
+        }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -51,14 +65,24 @@ impl Ui {
         match writeln!(io::stdout().lock(), "{text}") {
             // Whoever read it has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::new(format!("cannot write to standard output: {error}"))),
+            Err(error) => Err(Failure::new(format!(
+                "cannot write to standard output: {error}"
+            ))),
             Ok(()) => Ok(()),
         }
     }
 
     /// Prints the value for tools or the text for people.
-    pub(crate) fn result(&self, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.is_json() { self.data(value()) } else { self.data(text()) }
+    pub(crate) fn result(
+        &self,
+        value: impl FnOnce() -> Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.is_json() {
+            self.data(value())
+        } else {
+            self.data(text())
+        }
     }
 
     /// Tells people something.
@@ -116,12 +140,20 @@ pub(crate) fn size(bytes: usize) -> String {
 /// A length of time for people: `1.2 ms`, `3.4 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
-    if millis < 1000.0 { format!("{millis:.1} ms") } else { format!("{:.1} s", millis / 1000.0) }
+    if millis < 1000.0 {
+        format!("{millis:.1} ms")
+    } else {
+        format!("{:.1} s", millis / 1000.0)
+    }
 }
 
 /// "1 import", "2 imports".
 pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }
 
 /// Lines of columns, as wide as they need to be; the last one is not padded.
@@ -137,7 +169,10 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         }
     }
     let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -149,9 +184,21 @@ mod tests {
 
     #[test]
     fn quantities_are_for_people() {
-        assert_eq!([size(12), size(243_098), size(5 << 20)], ["12 B", "237.4 KiB", "5.0 MiB"]);
-        assert_eq!([duration(Duration::from_micros(1234)), duration(Duration::from_millis(3440))], ["1.2 ms", "3.4 s"]);
-        assert_eq!([count(1, "import"), count(0, "import")], ["1 import", "0 imports"]);
+        assert_eq!(
+            [size(12), size(243_098), size(5 << 20)],
+            ["12 B", "237.4 KiB", "5.0 MiB"]
+        );
+        assert_eq!(
+            [
+                duration(Duration::from_micros(1234)),
+                duration(Duration::from_millis(3440))
+            ],
+            ["1.2 ms", "3.4 s"]
+        );
+        assert_eq!(
+            [count(1, "import"), count(0, "import")],
+            ["1 import", "0 imports"]
+        );
     }
 
     #[test]

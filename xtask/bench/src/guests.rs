@@ -1,6 +1,9 @@
 //! The components that are measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
 
 /// The pair of the `call` bench.
 pub(crate) struct Guests {
@@ -18,12 +21,27 @@ pub(crate) fn calc() -> Guests {
     }
 }
 
-/// A WASI 0.2 HTTP handler that answers `/hello`.
-pub(crate) fn http_p2() -> PathBuf {
-    test_guests::HTTP_P2.into()
+/// The example `http-hello`: a WASI 0.2 handler.
+pub(crate) fn http_p2() -> anyhow::Result<PathBuf> {
+    example("http-hello", "http_hello.wasm")
 }
 
-/// The same for WASI 0.3.
-pub(crate) fn http_p3() -> PathBuf {
-    test_guests::HTTP_P3.into()
+/// The example `http-hello-p3`: the same for WASI 0.3.
+pub(crate) fn http_p3() -> anyhow::Result<PathBuf> {
+    example("http-hello-p3", "http_hello_p3.wasm")
+}
+
+/// Builds an example as a user would.
+fn example(project: &str, artifact: &str) -> anyhow::Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(project).join("Cargo.toml");
+    let target = crate::record::target_dir()?.join("bench-examples");
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .context("cargo did not start")?;
+    ensure!(built.success(), "the example {project} does not build");
+    Ok(target.join("wasm32-wasip2/release").join(artifact))
 }

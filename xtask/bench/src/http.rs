@@ -22,7 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_secs(4);
 
 /// What every server is asked for.
-const PATH: &str = "/hello";
+const PATH: &str = "/";
 
 /// A component under load.
 struct Case {
@@ -37,12 +37,12 @@ pub(crate) async fn run(wasmtime: Option<&Path>) -> anyhow::Result<Vec<Record>> 
     let cases = [
         Case {
             name: "p2-fresh",
-            component: guests::http_p2(),
+            component: guests::http_p2()?,
             wasmtime_args: &[],
         },
         Case {
             name: "p3-fresh",
-            component: guests::http_p3(),
+            component: guests::http_p3()?,
             wasmtime_args: &["--max-instance-reuse-count", "1"],
         },
     ];

@@ -119,7 +119,7 @@ pub(crate) fn write(records: &[Record]) -> anyhow::Result<PathBuf> {
 }
 
 /// Where Cargo builds, which the environment and Cargo's configuration may have moved.
-fn target_dir() -> anyhow::Result<PathBuf> {
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--format-version", "1"])

@@ -11,7 +11,7 @@ const ROUNDS: usize = 5;
 
 /// All cases of this bench. Every cold start fills a cache that the warm start after it finds.
 pub(crate) async fn run() -> anyhow::Result<Vec<Record>> {
-    let component = guests::http_p2();
+    let component = guests::http_p2()?;
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         say(&format!("start: round {round} of {ROUNDS} …"));

@@ -72,25 +72,46 @@ struct Product {
 }
 
 /// Builds the project and says where its WebAssembly files are, by name.
-pub(super) async fn build(project: &Project, profile: &str, ui: &Ui) -> Result<Vec<Artifact>, BuildError> {
+pub(super) async fn build(
+    project: &Project,
+    profile: &str,
+    ui: &Ui,
+) -> Result<Vec<Artifact>, BuildError> {
     let metadata = metadata(&project.dir, Some(ui)).await?;
     let selected = metadata.selected(&project.dir);
     let mut command = cargo(&project.dir);
-    command.args(["build", "--target", TARGET, "--profile", profile, "--message-format", "json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--target",
+        TARGET,
+        "--profile",
+        profile,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     command.envs(&project.config.build_env);
     let mut products = Vec::new();
-    let ran = relay::run(command, ui, |line| match serde_json::from_str::<Message>(line) {
-        Ok(message) => products.extend(product(message, &selected)),
-        Err(_) => ui.say(line),
+    let ran = relay::run(command, ui, |line| {
+        match serde_json::from_str::<Message>(line) {
+            Ok(message) => products.extend(product(message, &selected)),
+            Err(_) => ui.say(line),
+        }
     });
-    let ran = ran.await.map_err(|error| BuildError::hopeless(no_cargo(&error)))?;
+    let ran = ran
+        .await
+        .map_err(|error| BuildError::hopeless(no_cargo(&error)))?;
     if !ran.status.success() {
         return Err(failed(&project.dir, ran).await.into());
     }
     let artifacts = named(products)?;
     if artifacts.is_empty() {
         let hint = "a component is a library of type `cdylib`: add `[lib]` with `crate-type = [\"cdylib\"]` to Cargo.toml";
-        return Err(Failure::new(format!("the project in {} builds no component", project.dir.display())).hint(hint).into());
+        return Err(Failure::new(format!(
+            "the project in {} builds no component",
+            project.dir.display()
+        ))
+        .hint(hint)
+        .into());
     }
     Ok(artifacts)
 }
@@ -101,23 +122,41 @@ pub(crate) async fn outside_sources(dir: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let selected = metadata.selected(&dir);
-    let packages = metadata.packages.iter().filter(|package| selected.contains_key(&package.id));
-    let paths = packages.flat_map(|package| package.dependencies.iter().filter_map(|dependency| dependency.path.clone()));
-    let outside = paths.filter(|path| !path.starts_with(&dir));
+    let packages = metadata
+        .packages
+        .iter()
+        .filter(|package| selected.contains_key(&package.id));
+    let paths = packages.flat_map(|package| {
+        package
+            .dependencies
+            .iter()
+            .filter_map(|dependency| dependency.path.clone())
+    });
+    // A folder around the project holds its output too, which would be taken for sources.
+    let outside = paths.filter(|path| !path.starts_with(&dir) && !dir.starts_with(path));
     outside.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl Metadata {
     /// The packages that `cargo build` in a folder builds, by id: that of the folder, or else what the workspace says.
     fn selected(&self, dir: &Path) -> BTreeMap<String, String> {
-        let manifest = dir.canonicalize().unwrap_or_else(|_| dir.to_owned()).join("Cargo.toml");
-        let member = self.packages.iter().find(|package| package.manifest_path == manifest && !self.is_root(&manifest));
+        let manifest = dir
+            .canonicalize()
+            .unwrap_or_else(|_| dir.to_owned())
+            .join("Cargo.toml");
+        let member = self
+            .packages
+            .iter()
+            .find(|package| package.manifest_path == manifest && !self.is_root(&manifest));
         let default = |package: &&Package| self.workspace_default_members.contains(&package.id);
         let packages: Vec<&Package> = match member {
             Some(package) => vec![package],
             None => self.packages.iter().filter(default).collect(),
         };
-        packages.into_iter().map(|package| (package.id.clone(), package.name.clone())).collect()
+        packages
+            .into_iter()
+            .map(|package| (package.id.clone(), package.name.clone()))
+            .collect()
     }
 
     fn is_root(&self, manifest: &Path) -> bool {
@@ -140,36 +179,60 @@ fn cargo(dir: &Path) -> Command {
 }
 
 fn no_cargo(error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot run `cargo`, which builds this project: {error}")).hint("install Rust from https://rustup.rs")
+    Failure::new(format!(
+        "cannot run `cargo`, which builds this project: {error}"
+    ))
+    .hint("install Rust from https://rustup.rs")
 }
 
 /// Asks for the packages of a project. With `ui`, what Cargo has to complain is shown.
 async fn metadata(dir: &Path, ui: Option<&Ui>) -> Result<Metadata, BuildError> {
     let mut command = cargo(dir);
-    command.args(["metadata", "--no-deps", "--format-version", "1"]).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| BuildError::hopeless(no_cargo(&error)))?;
+    command
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = command
+        .output()
+        .await
+        .map_err(|error| BuildError::hopeless(no_cargo(&error)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         if let Some(ui) = ui {
             ui.say(said.trim_end());
         }
-        let problem = messages::first_error(&said).map_or_else(|| Failure::new(said.trim_end()), Failure::from);
+        let problem = messages::first_error(&said)
+            .map_or_else(|| Failure::new(said.trim_end()), Failure::from);
         return Err(problem.shown("Cargo cannot read the project").into());
     }
     let metadata = serde_json::from_slice(&output.stdout);
-    Ok(metadata.map_err(|error| Failure::new(format!("`cargo metadata` said something unexpected: {error}")))?)
+    Ok(metadata.map_err(|error| {
+        Failure::new(format!(
+            "`cargo metadata` said something unexpected: {error}"
+        ))
+    })?)
 }
 
 /// What a message says was built, if it is a WebAssembly file of a selected package.
 fn product(message: Message, selected: &BTreeMap<String, String>) -> Option<Product> {
-    let target = message.target.filter(|_| message.reason == "compiler-artifact")?;
+    let target = message
+        .target
+        .filter(|_| message.reason == "compiler-artifact")?;
     let package = selected.get(&message.package_id?)?;
     let library = target.kind.iter().any(|kind| kind == "cdylib");
     if !library && !target.kind.iter().any(|kind| kind == "bin") {
         return None;
     }
-    let file = message.filenames.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm"))?;
-    Some(Product { package: package.clone(), target: target.name, library, file })
+    let file = message.filenames.into_iter().find(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "wasm")
+    })?;
+    Some(Product {
+        package: package.clone(),
+        target: target.name,
+        library,
+        file,
+    })
 }
 
 /// Gives each product a name: that of its package, except for the programs of a package with several products.
@@ -181,21 +244,37 @@ fn named(products: Vec<Product>) -> Result<Vec<Artifact>, Failure> {
     let mut artifacts: BTreeMap<String, PathBuf> = BTreeMap::new();
     for product in products {
         let alone = of_package.get(&product.package) == Some(&1);
-        let name = if alone || product.library { product.package } else { product.target };
+        let name = if alone || product.library {
+            product.package
+        } else {
+            product.target
+        };
         if let Some(other) = artifacts.insert(name.clone(), product.file.clone()) {
-            let message = format!("two components are called `{name}`: {} and {}", other.display(), product.file.display());
+            let message = format!(
+                "two components are called `{name}`: {} and {}",
+                other.display(),
+                product.file.display()
+            );
             return Err(Failure::new(message).hint("rename one of them"));
         }
     }
-    Ok(artifacts.into_iter().map(|(name, file)| Artifact { name, file }).collect())
+    Ok(artifacts
+        .into_iter()
+        .map(|(name, file)| Artifact { name, file })
+        .collect())
 }
 
 /// Why Cargo failed. It has said so itself, except for what would help.
 async fn failed(dir: &Path, ran: relay::Ran) -> Failure {
     let problem = ran.said.as_deref().and_then(messages::first_error);
-    let mut failure = problem.map_or_else(|| Failure::new(format!("`cargo build` ended with {}", ran.status)), Failure::from);
+    let mut failure = problem.map_or_else(
+        || Failure::new(format!("`cargo build` ended with {}", ran.status)),
+        Failure::from,
+    );
     if !has_target(dir).await {
-        failure = failure.hint(format!("components are compiled for {TARGET}: run `rustup target add {TARGET}`"));
+        failure = failure.hint(format!(
+            "components are compiled for {TARGET}: run `rustup target add {TARGET}`"
+        ));
     }
     failure.shown("the project does not build")
 }
@@ -203,11 +282,18 @@ async fn failed(dir: &Path, ran: relay::Ran) -> Failure {
 /// Whether the compiler has the libraries of the target. When in doubt, it has.
 async fn has_target(dir: &Path) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
-    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).current_dir(dir).output().await;
-    output.ok().filter(|output| output.status.success()).is_none_or(|output| {
-        let path = String::from_utf8_lossy(&output.stdout);
-        Path::new(path.trim()).is_dir()
-    })
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(dir)
+        .output()
+        .await;
+    output
+        .ok()
+        .filter(|output| output.status.success())
+        .is_none_or(|output| {
+            let path = String::from_utf8_lossy(&output.stdout);
+            Path::new(path.trim()).is_dir()
+        })
 }
 
 #[cfg(test)]
@@ -238,12 +324,27 @@ mod tests {
     #[test]
     fn names_are_those_of_packages_unless_one_has_several_products() {
         let names = |products: &[(&str, &str, &str)]| {
-            let products = products.iter().map(|(target, kind, file)| product_of("a-id", target, kind, file).unwrap());
-            named(products.collect()).map(|artifacts| artifacts.into_iter().map(|artifact| artifact.name).collect::<Vec<_>>())
+            let products = products
+                .iter()
+                .map(|(target, kind, file)| product_of("a-id", target, kind, file).unwrap());
+            named(products.collect()).map(|artifacts| {
+                artifacts
+                    .into_iter()
+                    .map(|artifact| artifact.name)
+                    .collect::<Vec<_>>()
+            })
         };
         assert_eq!(names(&[("odd", "bin", "odd.wasm")]).unwrap(), ["a"]);
-        assert_eq!(names(&[("lib", "cdylib", "l.wasm"), ("tool", "bin", "t.wasm")]).unwrap(), ["a", "tool"]);
-        assert!(names(&[("lib", "cdylib", "l.wasm"), ("a", "bin", "t.wasm")]).unwrap_err().message().contains("two components are called `a`"));
+        assert_eq!(
+            names(&[("lib", "cdylib", "l.wasm"), ("tool", "bin", "t.wasm")]).unwrap(),
+            ["a", "tool"]
+        );
+        assert!(
+            names(&[("lib", "cdylib", "l.wasm"), ("a", "bin", "t.wasm")])
+                .unwrap_err()
+                .message()
+                .contains("two components are called `a`")
+        );
     }
 
     #[test]
@@ -257,6 +358,12 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(metadata.selected(Path::new("/w")).len(), 2);
-        assert_eq!(metadata.selected(Path::new("/w/two")).into_values().collect::<Vec<_>>(), ["two"]);
+        assert_eq!(
+            metadata
+                .selected(Path::new("/w/two"))
+                .into_values()
+                .collect::<Vec<_>>(),
+            ["two"]
+        );
     }
 }

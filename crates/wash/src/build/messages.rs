@@ -48,10 +48,19 @@ mod tests {
     fn the_first_error_is_found_with_its_place() {
         let said = "   Compiling a v0.1.0\nwarning: unused\n --> src/other.rs:1:1\n\n\u{1b}[1;31merror[E0425]\u{1b}[0m: cannot find value `x`\n  --> src/lib.rs:3:14\n   |\n\nerror: could not compile `a`\n";
         let problem = first_error(said).unwrap();
-        assert!(problem.message.starts_with("error[E0425]: cannot find value `x`\n"), "{}", problem.message);
+        assert!(
+            problem
+                .message
+                .starts_with("error[E0425]: cannot find value `x`\n"),
+            "{}",
+            problem.message
+        );
         assert!(problem.message.ends_with("error: could not compile `a`"));
         assert_eq!((problem.line, problem.column), (Some(3), Some(14)));
-        assert_eq!(problem.file.as_deref(), Some(std::path::Path::new("src/lib.rs")));
+        assert_eq!(
+            problem.file.as_deref(),
+            Some(std::path::Path::new("src/lib.rs"))
+        );
     }
 
     #[test]

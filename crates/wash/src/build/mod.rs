@@ -7,10 +7,11 @@ mod relay;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wasmcloud::engine::inspect::{Inspected, World, inspect};
 
 pub(crate) use cargo::outside_sources;
@@ -33,13 +34,19 @@ pub(crate) struct BuildError {
 
 impl From<Failure> for BuildError {
     fn from(failure: Failure) -> Self {
-        Self { failure, hopeless: false }
+        Self {
+            failure,
+            hopeless: false,
+        }
     }
 }
 
 impl BuildError {
     fn hopeless(failure: Failure) -> Self {
-        Self { failure, hopeless: true }
+        Self {
+            failure,
+            hopeless: true,
+        }
     }
 }
 
@@ -54,31 +61,57 @@ pub(crate) async fn run(args: BuildArgs, ui: &Ui) -> Result<(), Failure> {
     let project = Project::open(&args.dir)?;
     let recipe = project.recipe(false)?;
     let start = Instant::now();
-    let outcome = build(&project, &recipe, &args.profile, ui).await.map_err(|error| error.failure)?;
+    let outcome = build(&project, &recipe, &args.profile, ui)
+        .await
+        .map_err(|error| error.failure)?;
     let taken = start.elapsed();
-    ui.result(|| to_json(&project, &outcome.components, taken), || to_text(&project, &outcome.components))?;
+    ui.result(
+        || to_json(&project, &outcome.components, taken),
+        || to_text(&project, &outcome.components),
+    )?;
     if !ui.is_json() {
-        ui.say(format_args!("built {} in {}", count(outcome.components.len(), "component"), duration(taken)));
+        ui.say(format_args!(
+            "built {} in {}",
+            count(outcome.components.len(), "component"),
+            duration(taken)
+        ));
     }
     Ok(())
 }
 
 /// Builds a project the way its recipe says.
-pub(crate) async fn build(project: &Project, recipe: &Recipe, profile: &str, ui: &Ui) -> Result<Outcome, BuildError> {
+pub(crate) async fn build(
+    project: &Project,
+    recipe: &Recipe,
+    profile: &str,
+    ui: &Ui,
+) -> Result<Outcome, BuildError> {
     match recipe {
-        Recipe::None => Ok(Outcome { components: Vec::new(), compiled: Instant::now() }),
+        Recipe::None => Ok(Outcome {
+            components: Vec::new(),
+            compiled: Instant::now(),
+        }),
         Recipe::Command { command, component } => {
             command::run(project, command, ui).await?;
             let compiled = Instant::now();
             let built = vec![from_command(project, component)?];
-            Ok(Outcome { components: built, compiled })
+            Ok(Outcome {
+                components: built,
+                compiled,
+            })
         }
         Recipe::Cargo => {
             let artifacts = cargo::build(project, profile, ui).await?;
             let compiled = Instant::now();
             let _progress = ui.progress("looking at the components");
-            let built = artifacts.iter().map(|artifact| from_cargo(project, artifact)).collect::<Result<_, _>>()?;
-            Ok(Outcome { components: built, compiled })
+            let built = artifacts
+                .iter()
+                .map(|artifact| from_cargo(project, artifact))
+                .collect::<Result<_, _>>()?;
+            Ok(Outcome {
+                components: built,
+                compiled,
+            })
         }
     }
 }
@@ -87,22 +120,43 @@ pub(crate) async fn build(project: &Project, recipe: &Recipe, profile: &str, ui:
 fn from_command(project: &Project, component: &Path) -> Result<Built, Failure> {
     let file = project.path(component);
     let bytes = fs::read(&file).map_err(|error| {
-        let hint = "`build.component_path` names what the command leaves behind, relative to the project";
-        Failure::io("the command ended well, but cannot read", file.display(), &error).hint(hint)
+        let hint =
+            "`build.component_path` names what the command leaves behind, relative to the project";
+        Failure::io(
+            "the command ended well, but cannot read",
+            file.display(),
+            &error,
+        )
+        .hint(hint)
     })?;
     let inspected = look_at(&file, &bytes)?;
-    let name = component.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Built { name, path: component.to_owned(), inspected, changed: true })
+    let name = component
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Built {
+        name,
+        path: component.to_owned(),
+        inspected,
+        changed: true,
+    })
 }
 
 /// Puts what Cargo built into the project's folder for components, adapted if it is a core module.
 fn from_cargo(project: &Project, artifact: &cargo::Artifact) -> Result<Built, Failure> {
-    let read = fs::read(&artifact.file).map_err(|error| Failure::io("cannot read", artifact.file.display(), &error))?;
+    let read = fs::read(&artifact.file)
+        .map_err(|error| Failure::io("cannot read", artifact.file.display(), &error))?;
     let inspected = look_at(&artifact.file, &read)?;
     let path = PathBuf::from(OUTPUT).join(format!("{}.wasm", artifact.name));
     let file = project.path(&path);
-    let changed = write(&file, &inspected.bytes).map_err(|error| Failure::io("cannot write", file.display(), &error))?;
-    Ok(Built { name: artifact.name.clone(), path, inspected, changed })
+    let changed = write(&file, &inspected.bytes)
+        .map_err(|error| Failure::io("cannot write", file.display(), &error))?;
+    Ok(Built {
+        name: artifact.name.clone(),
+        path,
+        inspected,
+        changed,
+    })
 }
 
 fn look_at(file: &Path, bytes: &[u8]) -> Result<Inspected, Failure> {
@@ -127,15 +181,28 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<bool> {
 
 fn to_text(project: &Project, components: &[Built]) -> String {
     let rows = components.iter().map(|one| {
-        let adapted = if one.inspected.adapted { ", adapted from a core module" } else { "" };
-        vec![one.name.clone(), project.path(&one.path).display().to_string(), size(one.inspected.bytes.len()), summary(&one.inspected.world) + adapted]
+        let adapted = if one.inspected.adapted {
+            ", adapted from a core module"
+        } else {
+            ""
+        };
+        vec![
+            one.name.clone(),
+            project.path(&one.path).display().to_string(),
+            size(one.inspected.bytes.len()),
+            summary(&one.inspected.world) + adapted,
+        ]
     });
     table(&rows.collect::<Vec<_>>())
 }
 
 /// A world in a few words.
 fn summary(world: &World) -> String {
-    format!("{}, {}", count(world.imports.len(), "import"), count(world.exports.len(), "export"))
+    format!(
+        "{}, {}",
+        count(world.imports.len(), "import"),
+        count(world.exports.len(), "export")
+    )
 }
 
 fn to_json(project: &Project, components: &[Built], taken: Duration) -> Value {

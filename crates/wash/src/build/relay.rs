@@ -21,10 +21,21 @@ pub(super) struct Ran {
 /// Runs a tool that talks on standard error; each line of its standard output is handed to `line`.
 ///
 /// On a terminal the tool has it for itself, because only then it draws its progress.
-pub(super) async fn run(mut command: Command, ui: &Ui, mut line: impl FnMut(&str)) -> std::io::Result<Ran> {
+pub(super) async fn run(
+    mut command: Command,
+    ui: &Ui,
+    mut line: impl FnMut(&str),
+) -> std::io::Result<Ran> {
     let listen = ui.is_json() || !ui.is_terminal();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    command.stderr(if listen { Stdio::piped() } else { Stdio::inherit() });
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command.stderr(if listen {
+        Stdio::piped()
+    } else {
+        Stdio::inherit()
+    });
     let mut child = command.spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let lines = async {
@@ -41,7 +52,10 @@ pub(super) async fn run(mut command: Command, ui: &Ui, mut line: impl FnMut(&str
         }
     };
     let ((), said, status) = tokio::join!(lines, said, child.wait());
-    Ok(Ran { status: status?, said })
+    Ok(Ran {
+        status: status?,
+        said,
+    })
 }
 
 /// Passes everything on to standard error and keeps the end of it.

@@ -24,7 +24,11 @@ pub(super) enum Event {
     /// What changed is served, so many milliseconds after the compiler was done.
     Reloaded { millis: u64 },
     /// Something did not work; what ran before runs on.
-    Failed { stage: Stage, message: String, errors: Value },
+    Failed {
+        stage: Stage,
+        message: String,
+        errors: Value,
+    },
     /// A request was answered.
     Request {
         method: String,
@@ -87,13 +91,25 @@ impl Reporter {
         let (lines, printed) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&waiting);
-        thread::Builder::new().name("events".to_owned()).spawn(move || print(&printed, &counter))?;
-        Ok(Self { json: ui.is_json(), color: ui.color(), lines, waiting, left_out: Arc::default() })
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || print(&printed, &counter))?;
+        Ok(Self {
+            json: ui.is_json(),
+            color: ui.color(),
+            lines,
+            waiting,
+            left_out: Arc::default(),
+        })
     }
 
     /// Tells an event; people get `text`, where there is something to say.
     pub(super) fn event(&self, event: &Event, text: impl FnOnce() -> Option<String>) {
-        let line = if self.json { serde_json::to_string(event).ok() } else { text() };
+        let line = if self.json {
+            serde_json::to_string(event).ok()
+        } else {
+            text()
+        };
         if let Some(line) = line {
             self.send(Line::Out(line));
         }
@@ -107,7 +123,9 @@ impl Reporter {
         }
         let missing = self.left_out.swap(0, Ordering::Relaxed);
         if missing > 0 {
-            self.talk(format!("warning: {missing} lines were left out, because nobody read them in time"));
+            self.talk(format!(
+                "warning: {missing} lines were left out, because nobody read them in time"
+            ));
         }
         self.event(event, || Some(text()));
     }
@@ -115,7 +133,11 @@ impl Reporter {
     /// Tells why something did not work.
     pub(super) fn failed(&self, stage: Stage, failure: &Failure) {
         self.talk(failure.render(self.color));
-        let failed = Event::Failed { stage, message: failure.message(), errors: failure.problems_json() };
+        let failed = Event::Failed {
+            stage,
+            message: failure.message(),
+            errors: failure.problems_json(),
+        };
         self.event(&failed, || None);
     }
 
@@ -155,7 +177,11 @@ fn print(lines: &mpsc::Receiver<Line>, waiting: &AtomicUsize) {
 
 /// One plan as it is; several as a list.
 pub(super) fn plans(mut plans: Vec<Value>) -> Value {
-    if plans.len() == 1 { plans.swap_remove(0) } else { json!(plans) }
+    if plans.len() == 1 {
+        plans.swap_remove(0)
+    } else {
+        json!(plans)
+    }
 }
 
 #[cfg(test)]
@@ -165,11 +191,32 @@ mod tests {
     #[test]
     fn events_keep_their_shape() {
         let line = |event: &Event| serde_json::to_value(event).unwrap();
-        assert_eq!(line(&Event::Ready { http: "127.0.0.1:1".into(), plan: plans(vec![json!({"links": []})]) }), json!({"event": "ready", "http": "127.0.0.1:1", "plan": {"links": []}}));
-        assert_eq!(line(&Event::Rebuilding { changed: vec!["src/lib.rs".into()] }), json!({"event": "rebuilding", "changed": ["src/lib.rs"]}));
-        assert_eq!(line(&Event::Reloaded { millis: 5 }), json!({"event": "reloaded", "millis": 5}));
-        let failed = Event::Failed { stage: Stage::Build, message: "no".into(), errors: json!([]) };
-        assert_eq!(line(&failed), json!({"event": "failed", "stage": "build", "message": "no", "errors": []}));
+        assert_eq!(
+            line(&Event::Ready {
+                http: "127.0.0.1:1".into(),
+                plan: plans(vec![json!({"links": []})])
+            }),
+            json!({"event": "ready", "http": "127.0.0.1:1", "plan": {"links": []}})
+        );
+        assert_eq!(
+            line(&Event::Rebuilding {
+                changed: vec!["src/lib.rs".into()]
+            }),
+            json!({"event": "rebuilding", "changed": ["src/lib.rs"]})
+        );
+        assert_eq!(
+            line(&Event::Reloaded { millis: 5 }),
+            json!({"event": "reloaded", "millis": 5})
+        );
+        let failed = Event::Failed {
+            stage: Stage::Build,
+            message: "no".into(),
+            errors: json!([]),
+        };
+        assert_eq!(
+            line(&failed),
+            json!({"event": "failed", "stage": "build", "message": "no", "errors": []})
+        );
         assert_eq!(line(&Event::Stopped), json!({"event": "stopped"}));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmcloud::capability::http::{AccessLog, AccessRecord};
-use wasmcloud::plugin::{GuestLine, GuestOutput};
+use wasmcloud::plugin::{GuestLine, GuestOutput, Source};
 use wasmcloud::workload::WorkloadId;
 
 use super::events::{Event, Reporter};
@@ -19,7 +19,10 @@ pub(super) struct Guests {
 
 impl Guests {
     pub(super) fn new(reporter: Reporter) -> Self {
-        Self { reporter, several: Arc::default() }
+        Self {
+            reporter,
+            several: Arc::default(),
+        }
     }
 
     /// Whether lines must name the workload because there are several.
@@ -37,16 +40,24 @@ impl GuestOutput for Guests {
             context: line.context.to_owned(),
             text: line.text.to_owned(),
         };
-        self.reporter.frequent(&event, || {
-            let workload = if self.several.load(Ordering::Relaxed) { format!("{}/", line.workload) } else { String::new() };
-            let context = if line.context.is_empty() { String::new() } else { format!("{}: ", line.context) };
-            let level = match line.source {
-                wasmcloud::plugin::Source::Log(_) => format!("{} ", line.source),
-                _ => String::new(),
-            };
-            format!("[{workload}{}] {level}{context}{}", line.component, line.text)
-        });
+        self.reporter
+            .frequent(&event, || text(&line, self.several.load(Ordering::Relaxed)));
     }
+}
+
+/// A line of a guest for people: labelled with the component, and with the workload where there are several.
+fn text(line: &GuestLine<'_>, several: bool) -> String {
+    let mut text = match several {
+        true => format!("[{}/{}] ", line.workload, line.component),
+        false => format!("[{}] ", line.component),
+    };
+    if let Source::Log(_) = line.source {
+        text.push_str(&format!("{} ", line.source));
+    }
+    if !line.context.is_empty() {
+        text.push_str(&format!("{}: ", line.context));
+    }
+    text + line.text
 }
 
 impl AccessLog for Guests {
@@ -61,7 +72,13 @@ impl AccessLog for Guests {
             millis: (record.elapsed.as_secs_f64() * 1e6).round() / 1e3,
         };
         self.reporter.frequent(&event, || {
-            format!("{} {} {} {}", record.method, record.path, record.status.as_u16(), duration(record.elapsed))
+            format!(
+                "{} {} {} {}",
+                record.method,
+                record.path,
+                record.status.as_u16(),
+                duration(record.elapsed)
+            )
         });
     }
 }
@@ -76,18 +93,48 @@ pub(super) fn id_of(number: u64, name: &str) -> String {
 /// The name of the workload behind such an id.
 fn name_of(id: &WorkloadId) -> String {
     let id = id.as_str();
-    let name = id.strip_prefix("dev-").and_then(|rest| rest.split_once('-')).map(|(_, name)| name);
+    let name = id
+        .strip_prefix("dev-")
+        .and_then(|rest| rest.split_once('-'))
+        .map(|(_, name)| name);
     name.unwrap_or(id).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use wasmcloud::plugin::LogLevel;
+
     use super::*;
+
+    #[test]
+    fn lines_are_labelled_with_who_wrote_them() {
+        let (namespace, workload, component) = (
+            "default".parse().unwrap(),
+            "shop".parse().unwrap(),
+            "cart".parse().unwrap(),
+        );
+        let line = |source, context: &'static str| GuestLine {
+            namespace: &namespace,
+            workload: &workload,
+            component: &component,
+            source,
+            context,
+            text: "sold",
+        };
+        assert_eq!(text(&line(Source::Stdout, ""), false), "[cart] sold");
+        assert_eq!(
+            text(&line(Source::Log(LogLevel::Warn), "stock"), true),
+            "[shop/cart] warn stock: sold"
+        );
+    }
 
     #[test]
     fn ids_hold_the_name_of_the_workload() {
         let id: WorkloadId = id_of(12, "my-shop").parse().unwrap();
-        assert_eq!((id.as_str(), name_of(&id).as_str()), ("dev-12-my-shop", "my-shop"));
+        assert_eq!(
+            (id.as_str(), name_of(&id).as_str()),
+            ("dev-12-my-shop", "my-shop")
+        );
         assert!(id_of(1, &"a".repeat(253)).parse::<WorkloadId>().is_ok());
     }
 }

@@ -21,7 +21,8 @@ impl Lock {
     /// Takes the project, or says who has it.
     pub(super) fn take(project: &Project) -> Result<Self, Failure> {
         let shown = project.path(FILE);
-        let fail = |error: &io::Error| Failure::io("cannot lock the project with", shown.display(), error);
+        let fail =
+            |error: &io::Error| Failure::io("cannot lock the project with", shown.display(), error);
         let mut file = open(&project.dir).map_err(|error| fail(&error))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -29,14 +30,22 @@ impl Lock {
                 let mut who = String::new();
                 // Without its words the message is only less helpful.
                 let _ = file.read_to_string(&mut who);
-                let who = if who.trim().is_empty() { "just starting".to_owned() } else { who.trim().to_owned() };
-                let message = format!("another `wash dev` runs in {} ({who})", project.dir.display());
+                let who = if who.trim().is_empty() {
+                    "just starting".to_owned()
+                } else {
+                    who.trim().to_owned()
+                };
+                let message = format!(
+                    "another `wash dev` runs in {} ({who})",
+                    project.dir.display()
+                );
                 return Err(Failure::new(message).hint("use that one, or stop it first"));
             }
             Err(TryLockError::Error(error)) => return Err(fail(&error)),
         }
         let mut lock = Self { file };
-        lock.write(&format!("process {}", std::process::id())).map_err(|error| fail(&error))?;
+        lock.write(&format!("process {}", std::process::id()))
+            .map_err(|error| fail(&error))?;
         Ok(lock)
     }
 
@@ -68,7 +77,12 @@ fn open(dir: &Path) -> io::Result<File> {
         fs::create_dir(&folder)?;
         fs::write(folder.join(".gitignore"), "/dev.lock\n/.gitignore\n")?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join(FILE))
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join(FILE))
 }
 
 #[cfg(test)]
@@ -82,7 +96,13 @@ mod tests {
         let mut lock = Lock::take(&project).unwrap();
         lock.serving("127.0.0.1:8123".parse().unwrap());
         let message = Lock::take(&project).unwrap_err().message();
-        assert!(message.contains(&format!("(process {}, http://127.0.0.1:8123/)", std::process::id())), "{message}");
+        assert!(
+            message.contains(&format!(
+                "(process {}, http://127.0.0.1:8123/)",
+                std::process::id()
+            )),
+            "{message}"
+        );
         drop(lock);
         assert!(Lock::take(&project).is_ok());
     }

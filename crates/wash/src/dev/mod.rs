@@ -44,15 +44,27 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     let project = Project::open(&args.dir)?;
     let recipe = project.recipe(true)?;
     let mut lock = Lock::take(&project)?;
-    let reporter = Reporter::new(ui).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
+    let reporter = Reporter::new(ui)
+        .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
     let guests = Guests::new(reporter.clone());
     let address = args.http_addr.or(project.config.address).unwrap_or(ADDRESS);
-    let Assembled { host, http } = assemble(host_config(address, args.cache_dir, &guests)).await.map_err(|error| cannot_listen(&error))?;
+    let Assembled { host, http } = assemble(host_config(address, args.cache_dir, &guests))
+        .await
+        .map_err(|error| cannot_listen(&error))?;
     let http = http.unwrap_or(address);
     lock.serving(http);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
     let serving = Serving::new(Arc::clone(&host), guests);
-    let mut session = Session::new(project, recipe, args.profile, *ui, reporter.clone(), serving, watch, http);
+    let mut session = Session::new(
+        project,
+        recipe,
+        args.profile,
+        *ui,
+        reporter.clone(),
+        serving,
+        watch,
+        http,
+    );
     let outcome = tokio::select! {
         failure = session.run() => Err(failure),
         () = stop.wanted() => Ok(()),
@@ -77,8 +89,15 @@ struct Stop {
 
 impl Stop {
     fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error: io::Error| Failure::new(format!("cannot listen for signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let listen = |kind| {
+            signal(kind).map_err(|error: io::Error| {
+                Failure::new(format!("cannot listen for signals: {error}"))
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn wanted(&mut self) {
@@ -91,8 +110,15 @@ impl Stop {
 
 fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
     HostConfig {
-        http: Some(HttpOptions { addr: address, errors: ErrorDetail::Full, access: Some(Arc::new(guests.clone())) }),
-        engine: EngineOptions { cache_dir: cache_dir.or_else(usual_cache), ..EngineOptions::default() },
+        http: Some(HttpOptions {
+            addr: address,
+            errors: ErrorDetail::Full,
+            access: Some(Arc::new(guests.clone())),
+        }),
+        engine: EngineOptions {
+            cache_dir: cache_dir.or_else(usual_cache),
+            ..EngineOptions::default()
+        },
         output: Arc::new(guests.clone()),
         grace: GRACE,
         ..HostConfig::default()
@@ -101,8 +127,13 @@ fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests)
 
 /// The folder for compiled components below the user's cache folder, if the user has one.
 fn usual_cache() -> Option<PathBuf> {
-    let absolute = |key: &str| env::var_os(key).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    let absolute = |key: &str| {
+        env::var_os(key)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(cache.join("wash").join("compiled"))
 }
 
@@ -126,9 +157,14 @@ async fn sources(project: &Project, recipe: &Recipe) -> Result<Filter, Failure> 
         Recipe::Command { component, .. } => drop(without.insert(root.join(component))),
         Recipe::None => {}
     }
-    Ok(Filter { roots, extra: std::collections::BTreeSet::new(), without })
+    Ok(Filter {
+        roots,
+        extra: std::collections::BTreeSet::new(),
+        without,
+    })
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
-    dir.canonicalize().map_err(|error| Failure::io("cannot open", dir.display(), &error))
+    dir.canonicalize()
+        .map_err(|error| Failure::io("cannot open", dir.display(), &error))
 }

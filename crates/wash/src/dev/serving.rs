@@ -40,7 +40,13 @@ struct Running {
 
 impl Serving {
     pub(super) fn new(host: Arc<LocalHost>, guests: Guests) -> Self {
-        Self { host, guests, offers: offers(), running: BTreeMap::new(), starts: 0 }
+        Self {
+            host,
+            guests,
+            offers: offers(),
+            running: BTreeMap::new(),
+            starts: 0,
+        }
     }
 
     /// Serves these workloads and no others. Each takes the place of its predecessor, or else of one that is no longer wanted;
@@ -50,14 +56,23 @@ impl Serving {
     pub(super) async fn serve(&mut self, wanted: &[ToRun]) -> Result<(), Failure> {
         self.guests.name_workloads(wanted.len() > 1);
         let keys: Vec<Key> = wanted.iter().map(key).collect();
-        let mut unwanted: Vec<Key> = self.running.keys().filter(|key| !keys.contains(key)).cloned().collect();
+        let mut unwanted: Vec<Key> = self
+            .running
+            .keys()
+            .filter(|key| !keys.contains(key))
+            .cloned()
+            .collect();
         unwanted.reverse();
         let mut failures = Vec::new();
         for to_run in wanted {
             let digests = digests(&to_run.workload, &to_run.base).await;
             let key = key(to_run);
             let before = match self.running.get(&key) {
-                Some(running) if running.workload == to_run.workload && running.digests == digests => continue,
+                Some(running)
+                    if running.workload == to_run.workload && running.digests == digests =>
+                {
+                    continue;
+                }
                 Some(_) => Some(key),
                 None => unwanted.pop(),
             };
@@ -77,17 +92,40 @@ impl Serving {
         Ok(())
     }
 
-    async fn start(&mut self, to_run: &ToRun, digests: Vec<Option<Digest>>, before: Option<Key>) -> Result<(), Failure> {
+    async fn start(
+        &mut self,
+        to_run: &ToRun,
+        digests: Vec<Option<Digest>>,
+        before: Option<Key>,
+    ) -> Result<(), Failure> {
         self.starts += 1;
-        let id: WorkloadId = id_of(self.starts, to_run.workload.name.as_str()).parse().map_err(|error| Failure::new(format!("{error}")))?;
-        let replaces = before.as_ref().and_then(|key| self.running.get(key)).map(|running| running.id.clone());
-        let request = StartRequest { id: id.clone(), workload: to_run.workload.clone(), base: to_run.base.clone(), replaces };
+        let id: WorkloadId = id_of(self.starts, to_run.workload.name.as_str())
+            .parse()
+            .map_err(|error| Failure::new(format!("{error}")))?;
+        let replaces = before
+            .as_ref()
+            .and_then(|key| self.running.get(key))
+            .map(|running| running.id.clone());
+        let request = StartRequest {
+            id: id.clone(),
+            workload: to_run.workload.clone(),
+            base: to_run.base.clone(),
+            replaces,
+        };
         match self.host.start(request).await {
             Ok(status) => {
                 if let Some(before) = before {
                     self.running.remove(&before);
                 }
-                self.running.insert(key(to_run), Running { id, workload: to_run.workload.clone(), digests, plan: status.plan });
+                self.running.insert(
+                    key(to_run),
+                    Running {
+                        id,
+                        workload: to_run.workload.clone(),
+                        digests,
+                        plan: status.plan,
+                    },
+                );
                 Ok(())
             }
             Err(error) => {
@@ -100,22 +138,31 @@ impl Serving {
 
     /// The plans of what runs, for tools.
     pub(super) fn plans_json(&self) -> Vec<Value> {
-        self.plans().map(|(workload, plan)| plan_json(workload, plan)).collect()
+        self.plans()
+            .map(|(workload, plan)| plan_json(workload, plan))
+            .collect()
     }
 
     /// The plans of what runs, for people.
     pub(super) fn plans_text(&self) -> String {
-        let plans = self.plans().map(|(workload, plan)| plan_text(workload, plan, false));
+        let plans = self
+            .plans()
+            .map(|(workload, plan)| plan_text(workload, plan, false));
         plans.collect::<Vec<_>>().join("\n\n")
     }
 
     fn plans(&self) -> impl Iterator<Item = (&Workload, &LinkPlan)> {
-        self.running.values().filter_map(|running| Some((&running.workload, running.plan.as_deref()?)))
+        self.running
+            .values()
+            .filter_map(|running| Some((&running.workload, running.plan.as_deref()?)))
     }
 }
 
 fn key(to_run: &ToRun) -> Key {
-    (to_run.workload.namespace.clone(), to_run.workload.name.clone())
+    (
+        to_run.workload.namespace.clone(),
+        to_run.workload.name.clone(),
+    )
 }
 
 /// What the components of a workload are made of, so far as they can be read; those that cannot are different each time.

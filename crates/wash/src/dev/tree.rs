@@ -7,7 +7,18 @@ use std::path::{Path, PathBuf};
 use wasmcloud::artifact::Digest;
 
 /// Folders and files that are nobody's sources, wherever they are.
-const NEVER: [&str; 10] = [".git", ".hg", ".svn", ".jj", ".idea", ".vscode", ".DS_Store", "node_modules", "__pycache__", ".direnv"];
+const NEVER: [&str; 10] = [
+    ".git",
+    ".hg",
+    ".svn",
+    ".jj",
+    ".idea",
+    ".vscode",
+    ".DS_Store",
+    "node_modules",
+    "__pycache__",
+    ".direnv",
+];
 /// What builds leave in the folder of a project.
 const OUTPUT: [&str; 2] = ["target", crate::build::OUTPUT];
 /// Files of more bytes are told apart by length and time.
@@ -33,15 +44,25 @@ impl Filter {
         if self.without.contains(path) {
             return false;
         }
-        self.roots.iter().filter_map(|root| path.strip_prefix(root).ok()).any(is_source)
+        self.roots
+            .iter()
+            .filter_map(|root| path.strip_prefix(root).ok())
+            .any(is_source)
     }
 }
 
 /// Whether a path relative to a root may be a source.
 fn is_source(path: &Path) -> bool {
-    let names: Vec<String> = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = path
+        .iter()
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     let first = names.first().map(String::as_str).unwrap_or_default();
-    if OUTPUT.contains(&first) || names.iter().any(|name| NEVER.contains(&name.as_str()) || is_temporary(name)) {
+    if OUTPUT.contains(&first)
+        || names
+            .iter()
+            .any(|name| NEVER.contains(&name.as_str()) || is_temporary(name))
+    {
         return false;
     }
     // Of this program's own folder, only the configuration is a source.
@@ -50,9 +71,21 @@ fn is_source(path: &Path) -> bool {
 
 /// What editors leave beside a file while it is edited or saved.
 fn is_temporary(name: &str) -> bool {
-    let ends = ["~", ".swp", ".swo", ".swx", ".tmp", ".bak", "___jb_tmp___", "___jb_old___"];
+    let ends = [
+        "~",
+        ".swp",
+        ".swo",
+        ".swx",
+        ".tmp",
+        ".bak",
+        "___jb_tmp___",
+        "___jb_old___",
+    ];
     let starts = [".#", ".goutputstream-", ".wash-new-"];
-    name == "4913" || ends.iter().any(|end| name.ends_with(end)) || starts.iter().any(|start| name.starts_with(start)) || (name.starts_with('#') && name.ends_with('#'))
+    name == "4913"
+        || ends.iter().any(|end| name.ends_with(end))
+        || starts.iter().any(|start| name.starts_with(start))
+        || (name.starts_with('#') && name.ends_with('#'))
 }
 
 /// The digests of all files that count.
@@ -70,13 +103,23 @@ impl Tree {
     }
 
     /// Looks again at some paths, be they files or folders, there or gone, and says which files differ.
-    pub(super) fn update(&mut self, filter: &Filter, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    pub(super) fn update(
+        &mut self,
+        filter: &Filter,
+        paths: &BTreeSet<PathBuf>,
+    ) -> BTreeSet<PathBuf> {
         let mut found = BTreeMap::new();
         for path in paths {
             walk(path, filter, &mut found);
         }
-        let known = self.files.keys().filter(|file| paths.iter().any(|path| file.starts_with(path)));
-        let gone: Vec<PathBuf> = known.filter(|file| !found.contains_key(*file)).cloned().collect();
+        let known = self
+            .files
+            .keys()
+            .filter(|file| paths.iter().any(|path| file.starts_with(path)));
+        let gone: Vec<PathBuf> = known
+            .filter(|file| !found.contains_key(*file))
+            .cloned()
+            .collect();
         let mut changed: BTreeSet<PathBuf> = BTreeSet::new();
         for file in gone {
             self.files.remove(&file);
@@ -101,7 +144,10 @@ fn walk(path: &Path, filter: &Filter, found: &mut BTreeMap<PathBuf, Digest>) {
         return;
     }
     // Links to folders are not followed: they may lead in a circle.
-    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+    if path
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
+    {
         for entry in path.read_dir().into_iter().flatten().flatten() {
             walk(&entry.path(), filter, found);
         }
@@ -114,7 +160,9 @@ fn walk(path: &Path, filter: &Filter, found: &mut BTreeMap<PathBuf, Digest>) {
 fn digest(path: &Path) -> Option<Digest> {
     let metadata = path.metadata().ok().filter(fs::Metadata::is_file)?;
     if metadata.len() > HASHED {
-        return Some(Digest::of(format!("{} {:?}", metadata.len(), metadata.modified()).as_bytes()));
+        return Some(Digest::of(
+            format!("{} {:?}", metadata.len(), metadata.modified()).as_bytes(),
+        ));
     }
     Some(Digest::of(&fs::read(path).ok()?))
 }
@@ -125,13 +173,37 @@ mod tests {
 
     #[test]
     fn output_and_temporary_files_are_no_sources() {
-        let filter = Filter { roots: vec!["/p".into()], extra: ["/p/build/own.wasm".into(), "/o/x.wasm".into()].into(), without: ["/p/dist/out.wasm".into()].into() };
-        for path in ["/p/src/lib.rs", "/p", "/p/.wash", "/p/.wash/config.yaml", "/p/.cargo/config.toml", "/p/src/build/mod.rs", "/p/build.rs", "/p/build/own.wasm", "/o/x.wasm"] {
+        let filter = Filter {
+            roots: vec!["/p".into()],
+            extra: ["/p/build/own.wasm".into(), "/o/x.wasm".into()].into(),
+            without: ["/p/dist/out.wasm".into()].into(),
+        };
+        for path in [
+            "/p/src/lib.rs",
+            "/p",
+            "/p/.wash",
+            "/p/.wash/config.yaml",
+            "/p/.cargo/config.toml",
+            "/p/src/build/mod.rs",
+            "/p/build.rs",
+            "/p/build/own.wasm",
+            "/o/x.wasm",
+        ] {
             assert!(filter.counts(Path::new(path)), "{path}");
         }
         for path in [
-            "/p/target/x", "/p/build/a.wasm", "/p/.git/HEAD", "/p/.wash/dev.lock", "/p/src/.lib.rs.swp", "/p/src/lib.rs~", "/p/src/#lib.rs#", "/p/4913",
-            "/p/a/node_modules/x", "/q/src/lib.rs", "/o/y.wasm", "/p/dist/out.wasm",
+            "/p/target/x",
+            "/p/build/a.wasm",
+            "/p/.git/HEAD",
+            "/p/.wash/dev.lock",
+            "/p/src/.lib.rs.swp",
+            "/p/src/lib.rs~",
+            "/p/src/#lib.rs#",
+            "/p/4913",
+            "/p/a/node_modules/x",
+            "/q/src/lib.rs",
+            "/o/y.wasm",
+            "/p/dist/out.wasm",
         ] {
             assert!(!filter.counts(Path::new(path)), "{path}");
         }
@@ -144,16 +216,25 @@ mod tests {
         let file = |name: &str| root.join(name);
         fs::create_dir_all(file("src/deep")).unwrap();
         fs::write(file("src/a.rs"), "1").unwrap();
-        let filter = Filter { roots: vec![root.clone()], ..Filter::default() };
+        let filter = Filter {
+            roots: vec![root.clone()],
+            ..Filter::default()
+        };
         let mut tree = Tree::read(&filter);
 
         fs::write(file("src/a.rs"), "1").unwrap();
         assert!(tree.update(&filter, &[file("src/a.rs")].into()).is_empty());
         fs::write(file("src/a.rs"), "2").unwrap();
         fs::write(file("src/deep/b.rs"), "3").unwrap();
-        assert_eq!(tree.update(&filter, &[file("src")].into()), [file("src/a.rs"), file("src/deep/b.rs")].into());
+        assert_eq!(
+            tree.update(&filter, &[file("src")].into()),
+            [file("src/a.rs"), file("src/deep/b.rs")].into()
+        );
         fs::remove_dir_all(file("src/deep")).unwrap();
-        assert_eq!(tree.update(&filter, &[file("src/deep")].into()), [file("src/deep/b.rs")].into());
+        assert_eq!(
+            tree.update(&filter, &[file("src/deep")].into()),
+            [file("src/deep/b.rs")].into()
+        );
         assert!(tree.update(&filter, &all(&filter)).is_empty());
     }
 }

@@ -17,6 +17,14 @@ const QUIET: Duration = Duration::from_millis(60);
 /// How long changes are gathered at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Files whose content differs.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) files: BTreeSet<PathBuf>,
+    /// When the first of them was noticed.
+    pub(super) since: Instant,
+}
+
 /// What the file system tells.
 enum Note {
     Path(PathBuf),
@@ -27,19 +35,30 @@ enum Note {
 /// Watches the sources of a project.
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
-    notes: mpsc::UnboundedReceiver<Note>,
+    notes: mpsc::UnboundedReceiver<(Instant, Note)>,
     filter: Filter,
     tree: Tree,
+    quiet: Duration,
 }
 
 impl Watch {
     /// Begins to watch. From now on no change is missed.
     pub(super) fn start(filter: Filter) -> Result<Self, Failure> {
         let (sender, notes) = mpsc::unbounded_channel();
-        let watcher = notify::recommended_watcher(move |event| tell(event, &sender)).map_err(|error| cannot(&error))?;
-        let mut watch = Self { watcher, notes, filter: Filter::default(), tree: Tree::default() };
+        let watcher = notify::recommended_watcher(move |event| tell(event, &sender))
+            .map_err(|error| cannot(&error))?;
+        let mut watch = Self {
+            watcher,
+            notes,
+            filter: Filter::default(),
+            tree: Tree::default(),
+            quiet: QUIET,
+        };
         for root in filter.roots.clone() {
-            watch.watcher.watch(&root, RecursiveMode::NonRecursive).map_err(|error| cannot(&error))?;
+            watch
+                .watcher
+                .watch(&root, RecursiveMode::NonRecursive)
+                .map_err(|error| cannot(&error))?;
             watch.filter.roots.push(root.clone());
             for entry in root.read_dir().into_iter().flatten().flatten() {
                 watch.enter(&entry.path())?;
@@ -54,9 +73,13 @@ impl Watch {
     /// Watches a folder directly inside a root with everything in it, unless it is one of output: a watch costs memory for
     /// each folder, and a build touches thousands.
     fn enter(&mut self, path: &Path) -> Result<(), Failure> {
-        let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let is_folder = path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir());
         if is_folder && self.filter.counts(path) {
-            self.watcher.watch(path, RecursiveMode::Recursive).map_err(|error| cannot(&error))?;
+            self.watcher
+                .watch(path, RecursiveMode::Recursive)
+                .map_err(|error| cannot(&error))?;
         }
         Ok(())
     }
@@ -65,7 +88,9 @@ impl Watch {
     pub(super) fn follow(&mut self, files: BTreeSet<PathBuf>) {
         let new: BTreeSet<PathBuf> = files.difference(&self.filter.extra).cloned().collect();
         for folder in new.iter().filter_map(|file| file.parent()) {
-            if !self.filter.counts(folder) && let Err(error) = self.watcher.watch(folder, RecursiveMode::NonRecursive) {
+            if !self.filter.counts(folder)
+                && let Err(error) = self.watcher.watch(folder, RecursiveMode::NonRecursive)
+            {
                 tracing::warn!(folder = %folder.display(), %error, "changes in this folder will not be noticed");
             }
         }
@@ -78,6 +103,11 @@ impl Watch {
         &self.filter.extra
     }
 
+    /// Leaves files out from now on.
+    pub(super) fn leave_out(&mut self, files: &BTreeSet<PathBuf>) {
+        self.filter.without.extend(files.iter().cloned());
+    }
+
     /// Takes what some files hold now for granted: the build wrote them itself.
     pub(super) fn accept(&mut self, files: BTreeSet<PathBuf>) {
         self.tree.update(&self.filter, &files);
@@ -85,26 +115,31 @@ impl Watch {
 
     /// Waits for changes and for the quiet after them. Never returns an empty set. What was gathered is lost when the future
     /// is dropped.
-    pub(super) async fn changed(&mut self) -> BTreeSet<PathBuf> {
+    pub(super) async fn changed(&mut self) -> Changes {
         loop {
             let mut paths = BTreeSet::new();
-            while paths.is_empty() {
+            let since = loop {
                 match self.notes.recv().await {
-                    Some(note) => drop(self.absorb(note, &mut paths)),
+                    Some((noticed, note)) => {
+                        if self.absorb(note, &mut paths) {
+                            break noticed;
+                        }
+                    }
                     // The watcher lives as long as this does, so there will be news.
                     None => std::future::pending().await,
                 }
-            }
+            };
             let patience = Instant::now() + PATIENCE;
-            let mut quiet = Instant::now() + QUIET;
-            while let Ok(Some(note)) = timeout_at(quiet.min(patience), self.notes.recv()).await {
+            let mut quiet = Instant::now() + self.quiet;
+            while let Ok(Some((_, note))) = timeout_at(quiet.min(patience), self.notes.recv()).await
+            {
                 if self.absorb(note, &mut paths) {
-                    quiet = Instant::now() + QUIET;
+                    quiet = Instant::now() + self.quiet;
                 }
             }
-            let changed = self.tree.update(&self.filter, &paths);
-            if !changed.is_empty() {
-                return changed;
+            let files = self.tree.update(&self.filter, &paths);
+            if !files.is_empty() {
+                return Changes { files, since };
             }
         }
     }
@@ -114,7 +149,9 @@ impl Watch {
         match note {
             Note::Lost => paths.extend(all(&self.filter)),
             Note::Path(path) if self.filter.counts(&path) => {
-                let inside_root = path.parent().is_some_and(|parent| self.filter.roots.iter().any(|root| root == parent));
+                let inside_root = path
+                    .parent()
+                    .is_some_and(|parent| self.filter.roots.iter().any(|root| root == parent));
                 if inside_root && let Err(failure) = self.enter(&path) {
                     tracing::warn!(folder = %path.display(), reason = failure.message(), "changes in this folder will not be noticed");
                 }
@@ -127,16 +164,22 @@ impl Watch {
 }
 
 /// Passes on what may mean that content changed; compilers read sources all the time.
-fn tell(event: notify::Result<notify::Event>, notes: &mpsc::UnboundedSender<Note>) {
+fn tell(event: notify::Result<notify::Event>, notes: &mpsc::UnboundedSender<(Instant, Note)>) {
     // When nobody listens any more, the program is ending.
-    let send = |note| drop(notes.send(note));
+    let send = |note| drop(notes.send((Instant::now(), note)));
     match event {
         Err(_) => send(Note::Lost),
         Ok(event) if event.need_rescan() => send(Note::Lost),
         Ok(event) => match event.kind {
-            EventKind::Access(AccessKind::Close(notify::event::AccessMode::Write)) => event.paths.into_iter().for_each(|path| send(Note::Path(path))),
+            EventKind::Access(AccessKind::Close(notify::event::AccessMode::Write)) => event
+                .paths
+                .into_iter()
+                .for_each(|path| send(Note::Path(path))),
             EventKind::Access(_) => {}
-            _ => event.paths.into_iter().for_each(|path| send(Note::Path(path))),
+            _ => event
+                .paths
+                .into_iter()
+                .for_each(|path| send(Note::Path(path))),
         },
     }
 }
@@ -144,7 +187,9 @@ fn tell(event: notify::Result<notify::Event>, notes: &mpsc::UnboundedSender<Note
 fn cannot(error: &notify::Error) -> Failure {
     let failure = Failure::new(format!("cannot watch the sources: {error}"));
     match error.kind {
-        notify::ErrorKind::MaxFilesWatch => failure.hint("allow more watches: `sysctl fs.inotify.max_user_watches=524288`"),
+        notify::ErrorKind::MaxFilesWatch => {
+            failure.hint("allow more watches: `sysctl fs.inotify.max_user_watches=524288`")
+        }
         _ => failure,
     }
 }
@@ -160,7 +205,13 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         fs::create_dir(root.join("src")).unwrap();
         fs::write(root.join("src/a.rs"), "1").unwrap();
-        let watch = Watch::start(Filter { roots: vec![root.clone()], ..Filter::default() }).unwrap();
+        let filter = Filter {
+            roots: vec![root.clone()],
+            ..Filter::default()
+        };
+        let mut watch = Watch::start(filter).unwrap();
+        // A busy machine may not tell of a burst at once.
+        watch.quiet = Duration::from_millis(300);
         (dir, root, watch)
     }
 
@@ -172,10 +223,16 @@ mod tests {
             fs::write(root.join("src/a.rs"), text).unwrap();
             fs::write(root.join("b.toml"), text).unwrap();
         }
-        assert_eq!(watch.changed().await, [root.join("b.toml"), root.join("src/a.rs")].into());
+        assert_eq!(
+            watch.changed().await.files,
+            [root.join("b.toml"), root.join("src/a.rs")].into()
+        );
         fs::write(root.join("src/a.rs"), "4").unwrap();
         fs::write(root.join("src/marker"), "").unwrap();
-        assert_eq!(watch.changed().await, [root.join("src/marker")].into());
+        assert_eq!(
+            watch.changed().await.files,
+            [root.join("src/marker")].into()
+        );
     }
 
     #[tokio::test]
@@ -183,12 +240,18 @@ mod tests {
         let (_dir, root, mut watch) = watched();
         fs::write(root.join("src/.a.rs.swp"), "new").unwrap();
         fs::rename(root.join("src/.a.rs.swp"), root.join("src/a.rs")).unwrap();
-        assert_eq!(watch.changed().await, [root.join("src/a.rs")].into());
+        assert_eq!(watch.changed().await.files, [root.join("src/a.rs")].into());
         fs::create_dir_all(root.join("wit/deps")).unwrap();
         fs::write(root.join("wit/deps/x.wit"), "1").unwrap();
-        assert_eq!(watch.changed().await, [root.join("wit/deps/x.wit")].into());
+        assert_eq!(
+            watch.changed().await.files,
+            [root.join("wit/deps/x.wit")].into()
+        );
         fs::write(root.join("wit/deps/x.wit"), "2").unwrap();
-        assert_eq!(watch.changed().await, [root.join("wit/deps/x.wit")].into());
+        assert_eq!(
+            watch.changed().await.files,
+            [root.join("wit/deps/x.wit")].into()
+        );
     }
 
     #[tokio::test]
@@ -200,7 +263,7 @@ mod tests {
         watch.follow([own.clone()].into());
         fs::write(root.join("build/other.wasm"), "1").unwrap();
         fs::write(&own, "2").unwrap();
-        assert_eq!(watch.changed().await, [own].into());
+        assert_eq!(watch.changed().await.files, [own].into());
     }
 
     #[tokio::test]
@@ -209,6 +272,6 @@ mod tests {
         fs::write(root.join("Cargo.lock"), "1").unwrap();
         watch.accept([root.join("Cargo.lock")].into());
         fs::write(root.join("src/a.rs"), "2").unwrap();
-        assert_eq!(watch.changed().await, [root.join("src/a.rs")].into());
+        assert_eq!(watch.changed().await.files, [root.join("src/a.rs")].into());
     }
 }

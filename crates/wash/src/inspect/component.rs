@@ -17,10 +17,12 @@ use crate::ui::{Ui, count, size};
 
 pub(super) async fn run(path: &Path, wit: bool, ui: &Ui) -> Result<(), Failure> {
     let fetched = Files::default().fetch(&Image::File(path.to_owned())).await;
-    let bytes = fetched.map_err(|error| Failure::new(format!("cannot read {}: {}", path.display(), error.kind)))?;
+    let bytes = fetched
+        .map_err(|error| Failure::new(format!("cannot read {}: {}", path.display(), error.kind)))?;
     let inspected = look_at(path, &bytes)?;
     if wit {
-        let text = world_as_wit(&inspected).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        let text = world_as_wit(&inspected)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         return ui.result(|| json!({"wit": text}), || text.trim_end().to_owned());
     }
     ui.result(|| to_json(path, &inspected), || to_text(path, &inspected))
@@ -33,23 +35,45 @@ fn look_at(path: &Path, bytes: &[u8]) -> Result<Inspected, Failure> {
 /// What the last build of a project left behind.
 pub(super) fn built(project: &Project) -> Result<Vec<Built>, Failure> {
     let paths = match project.recipe(true) {
-        Ok(Recipe::Command { component, .. }) if project.path(&component).is_file() => vec![component],
+        Ok(Recipe::Command { component, .. }) if project.path(&component).is_file() => {
+            vec![component]
+        }
         _ => outputs(project),
     };
     let look = |path: PathBuf| {
         let file = project.path(&path);
-        let bytes = fs::read(&file).map_err(|error| Failure::io("cannot read", file.display(), &error))?;
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Built { name, inspected: look_at(&file, &bytes)?, path, changed: false })
+        let bytes =
+            fs::read(&file).map_err(|error| Failure::io("cannot read", file.display(), &error))?;
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Ok(Built {
+            name,
+            inspected: look_at(&file, &bytes)?,
+            path,
+            changed: false,
+        })
     };
     paths.into_iter().map(look).collect()
 }
 
 /// The components in a project's folder for them, by name.
 fn outputs(project: &Project) -> Vec<PathBuf> {
-    let entries = project.dir.join(OUTPUT).read_dir().into_iter().flatten().flatten();
+    let entries = project
+        .dir
+        .join(OUTPUT)
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten();
     let names = entries.map(|entry| Path::new(OUTPUT).join(entry.file_name()));
-    let mut paths: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
+    let mut paths: Vec<PathBuf> = names
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
+        .collect();
     paths.sort();
     paths
 }
@@ -58,9 +82,15 @@ fn world_as_wit(inspected: &Inspected) -> Result<String, String> {
     let fail = |error: &dyn std::fmt::Display| format!("its world cannot be shown: {error:#}");
     match wit_component::decode(&inspected.bytes).map_err(|error| fail(&error))? {
         DecodedWasm::Component(resolve, world) => {
-            let package = resolve.worlds.get(world).and_then(|world| world.package).ok_or_else(|| fail(&"it has no package"))?;
+            let package = resolve
+                .worlds
+                .get(world)
+                .and_then(|world| world.package)
+                .ok_or_else(|| fail(&"it has no package"))?;
             let mut printer = WitPrinter::default();
-            printer.print(&resolve, package, &[]).map_err(|error| fail(&error))?;
+            printer
+                .print(&resolve, package, &[])
+                .map_err(|error| fail(&error))?;
             Ok(printer.output.to_string())
         }
         DecodedWasm::WitPackage(..) => Err("it holds WIT and no code".to_owned()),
@@ -69,7 +99,11 @@ fn world_as_wit(inspected: &Inspected) -> Result<String, String> {
 
 /// Which engine runs it when nothing is fused with it.
 fn flavour(inspected: &Inspected) -> &'static str {
-    if inspected.world.concurrent { "concurrent" } else { "plain" }
+    if inspected.world.concurrent {
+        "concurrent"
+    } else {
+        "plain"
+    }
 }
 
 /// The name of an import or export, and for a label what is behind it.
@@ -81,7 +115,11 @@ fn external(item: &Extern) -> String {
 }
 
 fn to_text(path: &Path, inspected: &Inspected) -> String {
-    let what = if inspected.adapted { "a core module, adapted to a component" } else { "a component" };
+    let what = if inspected.adapted {
+        "a core module, adapted to a component"
+    } else {
+        "a component"
+    };
     let engine = match flavour(inspected) {
         "concurrent" => "concurrent (WASI 0.3, async functions)",
         _ => "plain (synchronous functions only)",
@@ -92,7 +130,10 @@ fn to_text(path: &Path, inspected: &Inspected) -> String {
         format!("digest   {}", inspected.digest),
         format!("engine   {engine}"),
     ];
-    for (what, items) in [("import", &inspected.world.imports), ("export", &inspected.world.exports)] {
+    for (what, items) in [
+        ("import", &inspected.world.imports),
+        ("export", &inspected.world.exports),
+    ] {
         lines.push(count(items.len(), what));
         lines.extend(items.iter().map(|item| format!("  {}", external(item))));
     }
@@ -101,7 +142,10 @@ fn to_text(path: &Path, inspected: &Inspected) -> String {
 
 fn to_json(path: &Path, inspected: &Inspected) -> Value {
     let items = |items: &[Extern]| -> Vec<Value> {
-        items.iter().map(|item| json!({"name": item.name, "interface": item.interface()})).collect()
+        items
+            .iter()
+            .map(|item| json!({"name": item.name, "interface": item.interface()}))
+            .collect()
     };
     json!({
         "path": path,

@@ -23,15 +23,25 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
         return component::run(path, args.wit, ui).await;
     }
     if args.wit {
-        return Err(Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file"));
+        return Err(
+            Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file")
+        );
     }
-    let workloads = if metadata.is_dir() { of_folder(path)? } else { project::of_manifest(path)? };
+    let workloads = if metadata.is_dir() {
+        of_folder(path)?
+    } else {
+        project::of_manifest(path)?
+    };
     plan::run(&workloads, ui).await
 }
 
 fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    extension.is_some_and(|extension| {
+        ["yaml", "yml", "json"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The workloads of a project: those of its manifest, or what was built last.
@@ -42,8 +52,16 @@ fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
     }
     let built = component::built(&project)?;
     if built.is_empty() && project.config.components.is_empty() {
-        let message = format!("{} has no manifest and no components that were built", dir.display());
-        return Err(Failure::new(message).hint("run `wash build` first, or give the path of a manifest or a component"));
+        let message = format!(
+            "{} has no manifest and no components that were built",
+            dir.display()
+        );
+        return Err(Failure::new(message)
+            .hint("run `wash build` first, or give the path of a manifest or a component"));
     }
-    Ok(vec![project::derive(&project, &built, &wasmcloud::assembly::offers())?])
+    Ok(vec![project::derive(
+        &project,
+        &built,
+        &wasmcloud::assembly::offers(),
+    )?])
 }

@@ -26,11 +26,20 @@ pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
         return Err(problems.into());
     }
     let value = || {
-        let mut values: Vec<Value> = plans.iter().map(|(workload, plan)| plan_json(workload, plan)).collect();
-        if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
+        let mut values: Vec<Value> = plans
+            .iter()
+            .map(|(workload, plan)| plan_json(workload, plan))
+            .collect();
+        if values.len() == 1 {
+            values.swap_remove(0)
+        } else {
+            Value::Array(values)
+        }
     };
     let text = || {
-        let texts = plans.iter().map(|(workload, plan)| plan_text(workload, plan, true));
+        let texts = plans
+            .iter()
+            .map(|(workload, plan)| plan_text(workload, plan, true));
         texts.collect::<Vec<_>>().join("\n\n")
     };
     ui.result(value, text)
@@ -53,14 +62,28 @@ async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagn
 
 async fn world(to_run: &ToRun, component: &Component) -> Result<Arc<World>, Diagnostic> {
     let place = format!("spec.components.{}.image", component.name);
-    let fetched = Files::default().fetch(&component.image.resolve(&to_run.base)).await;
+    let fetched = Files::default()
+        .fetch(&component.image.resolve(&to_run.base))
+        .await;
     let bytes = fetched.map_err(|error| {
         let hint = matches!(error.kind, FetchErrorKind::NotFound).then(|| MISSING.to_owned());
-        to_run.problem(&place, format!("component `{}`: {error}", component.name), hint)
+        to_run.problem(
+            &place,
+            format!("component `{}`: {error}", component.name),
+            hint,
+        )
     })?;
     let inspected = inspect(&bytes);
-    let inspected = inspected
-        .map_err(|error| to_run.problem(&place, format!("component `{}` ({}): {error}", component.name, component.image), None))?;
+    let inspected = inspected.map_err(|error| {
+        to_run.problem(
+            &place,
+            format!(
+                "component `{}` ({}): {error}",
+                component.name, component.image
+            ),
+            None,
+        )
+    })?;
     Ok(inspected.world)
 }
 
@@ -68,7 +91,10 @@ async fn world(to_run: &ToRun, component: &Component) -> Result<Arc<World>, Diag
 pub(crate) fn plan_json(workload: &Workload, plan: &LinkPlan) -> Value {
     let mut value = json!(plan);
     if let Some(fields) = value.as_object_mut() {
-        fields.insert("workload".to_owned(), json!({"namespace": workload.namespace, "name": workload.name}));
+        fields.insert(
+            "workload".to_owned(),
+            json!({"namespace": workload.namespace, "name": workload.name}),
+        );
     }
     value
 }
@@ -76,9 +102,19 @@ pub(crate) fn plan_json(workload: &Workload, plan: &LinkPlan) -> Value {
 /// A plan for people. Without `whole`, links that the host answers are only counted: there are many, and they say little.
 pub(crate) fn plan_text(workload: &Workload, plan: &LinkPlan, whole: bool) -> String {
     let mut text = format!("workload {}/{}", workload.namespace, workload.name);
-    let shown = plan.links.iter().filter(|link| whole || link.kind != PlannedKind::Host);
+    let shown = plan
+        .links
+        .iter()
+        .filter(|link| whole || link.kind != PlannedKind::Host);
     let mut rows = vec![["FROM", "IMPORT", "TO", "KIND"].map(str::to_owned).to_vec()];
-    rows.extend(shown.map(|link| vec![link.from.to_string(), link.import.clone(), link.to.clone(), kind(link.kind).to_owned()]));
+    rows.extend(shown.map(|link| {
+        vec![
+            link.from.to_string(),
+            link.import.clone(),
+            link.to.clone(),
+            kind(link.kind).to_owned(),
+        ]
+    }));
     if rows.len() > 1 {
         text.push_str(&format!("\n\n{}\n", table(&rows)));
     }
@@ -100,9 +136,23 @@ fn kind(kind: PlannedKind) -> &'static str {
 
 fn entry_text(entry: &PlannedEntry) -> String {
     let root = entry.root().map(ToString::to_string).unwrap_or_default();
-    let others: Vec<String> = entry.members.iter().skip(1).map(|member| member.component.to_string()).collect();
-    let with = if others.is_empty() { String::new() } else { format!(", fused with {}", others.join(", ")) };
-    format!("{} calls {root} ({}){with}; {} engine", entry.plugin, entry.export, entry.flavour.as_str())
+    let others: Vec<String> = entry
+        .members
+        .iter()
+        .skip(1)
+        .map(|member| member.component.to_string())
+        .collect();
+    let with = if others.is_empty() {
+        String::new()
+    } else {
+        format!(", fused with {}", others.join(", "))
+    };
+    format!(
+        "{} calls {root} ({}){with}; {} engine",
+        entry.plugin,
+        entry.export,
+        entry.flavour.as_str()
+    )
 }
 
 #[cfg(test)]
@@ -116,14 +166,29 @@ mod tests {
     fn workload() -> Workload {
         let text = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\n\
                     spec: {components: [{name: front, image: ./front.wasm}]}\n";
-        manifest::parse(text, std::path::Path::new("w.yaml")).unwrap().remove(0).workload
+        manifest::parse(text, std::path::Path::new("w.yaml"))
+            .unwrap()
+            .remove(0)
+            .workload
     }
 
     fn sample() -> LinkPlan {
-        let link = |import: &str, to: &str, kind| PlannedLink { from: "front".parse().unwrap(), import: import.to_owned(), to: to.to_owned(), kind };
-        let member = |name: &str| Member { component: name.parse().unwrap(), fused: Vec::new(), apart: Vec::new() };
+        let link = |import: &str, to: &str, kind| PlannedLink {
+            from: "front".parse().unwrap(),
+            import: import.to_owned(),
+            to: to.to_owned(),
+            kind,
+        };
+        let member = |name: &str| Member {
+            component: name.parse().unwrap(),
+            fused: Vec::new(),
+            apart: Vec::new(),
+        };
         LinkPlan {
-            links: vec![link("a:b/c", "back", PlannedKind::Fused), link("wasi:io/poll@0.2.6", "wasi", PlannedKind::Host)],
+            links: vec![
+                link("a:b/c", "back", PlannedKind::Fused),
+                link("wasi:io/poll@0.2.6", "wasi", PlannedKind::Host),
+            ],
             entries: vec![PlannedEntry {
                 plugin: "wasi-http".to_owned(),
                 export: "wasi:http/incoming-handler@0.2.6".parse().unwrap(),
@@ -150,8 +215,14 @@ mod tests {
     #[test]
     fn tools_get_the_name_links_and_entries() {
         let value = plan_json(&workload(), &sample());
-        assert_eq!(value["workload"], json!({"namespace": "default", "name": "shop"}));
-        assert_eq!(value["links"][0], json!({"from": "front", "import": "a:b/c", "to": "back", "kind": "fused"}));
+        assert_eq!(
+            value["workload"],
+            json!({"namespace": "default", "name": "shop"})
+        );
+        assert_eq!(
+            value["links"][0],
+            json!({"from": "front", "import": "a:b/c", "to": "back", "kind": "fused"})
+        );
         assert_eq!(value["entries"][0]["plugin"], "wasi-http");
     }
 }

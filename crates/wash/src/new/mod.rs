@@ -24,11 +24,15 @@ pub(crate) fn run(args: &NewArgs, ui: &Ui) -> Result<(), Failure> {
 
 fn list(ui: &Ui) -> Result<(), Failure> {
     let value = || {
-        let templates = TEMPLATES.iter().map(|template| json!({"name": template.name, "summary": template.summary()}));
+        let templates = TEMPLATES
+            .iter()
+            .map(|template| json!({"name": template.name, "summary": template.summary()}));
         json!({"templates": templates.collect::<Vec<Value>>()})
     };
     let text = || {
-        let rows = TEMPLATES.iter().map(|template| vec![template.name.to_owned(), template.summary()]);
+        let rows = TEMPLATES
+            .iter()
+            .map(|template| vec![template.name.to_owned(), template.summary()]);
         table(&rows.collect::<Vec<_>>())
     };
     ui.result(value, text)
@@ -40,17 +44,26 @@ fn create(name: &str, template: &str, ui: &Ui) -> Result<(), Failure> {
     let folder = Path::new(name);
     let files = template.files_for(name);
     write(folder, &files).map_err(|error| match error.kind() {
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => Failure::new(format!("the folder `{name}` exists and is not empty"))
-            .hint("choose another name, or move what is in it away"),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("the folder `{name}` exists and is not empty"))
+                .hint("choose another name, or move what is in it away")
+        }
         io::ErrorKind::NotADirectory => {
-            Failure::new(format!("`{name}` exists and is not a folder")).hint("choose another name, or move it away")
+            Failure::new(format!("`{name}` exists and is not a folder"))
+                .hint("choose another name, or move it away")
         }
         _ => Failure::io("cannot make the project", format_args!("`{name}`"), &error),
     })?;
     let paths = || files.iter().map(|file| file.path).collect::<Vec<_>>();
     ui.result(
         || json!({"name": name, "template": template.name, "path": name, "files": paths()}),
-        || format!("created {name} from {} ({})", template.name, count(files.len(), "file")),
+        || {
+            format!(
+                "created {name} from {} ({})",
+                template.name,
+                count(files.len(), "file")
+            )
+        },
     )?;
     if !ui.is_json() {
         ui.say(format_args!("\nnext:\n  wash dev {name}          build it, serve it, reload it when you save\n  cat {name}/README.md     what is in it"));
@@ -60,26 +73,43 @@ fn create(name: &str, template: &str, ui: &Ui) -> Result<(), Failure> {
 
 fn find(name: &str) -> Result<&'static Template, Failure> {
     let known = || TEMPLATES.iter().map(|template| template.name);
-    TEMPLATES.iter().find(|template| template.name == name).ok_or_else(|| {
-        let list = known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let hint = match nearest(name, known()) {
-            Some(near) => format!("did you mean `{near}`? there are {list}"),
-            None => format!("there are {list}"),
-        };
-        Failure::usage(format!("there is no template `{name}`")).hint(hint)
-    })
+    TEMPLATES
+        .iter()
+        .find(|template| template.name == name)
+        .ok_or_else(|| {
+            let list = known()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let hint = match nearest(name, known()) {
+                Some(near) => format!("did you mean `{near}`? there are {list}"),
+                None => format!("there are {list}"),
+            };
+            Failure::usage(format!("there is no template `{name}`")).hint(hint)
+        })
 }
 
 /// Makes the folder with all files or, on an error, leaves everything as it was.
 fn write(folder: &Path, files: &[template::Written]) -> io::Result<()> {
-    if folder.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+    if folder
+        .symlink_metadata()
+        .is_ok_and(|metadata| !metadata.is_dir())
+    {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
         return Err(io::ErrorKind::DirectoryNotEmpty.into());
     }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(".wash-new-").tempdir_in(parent)?;
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new()
+        .prefix(".wash-new-")
+        .tempdir_in(parent)?;
     let project = temporary.path().join("project");
     for file in files {
         let path = project.join(file.path);

@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_saphyr::Spanned;
-use wasmcloud::workload::{ComponentName, Diagnostic, HostInterface, decode_yaml};
+use wasmcloud::workload::{ComponentName, Diagnostic, Diagnostics, HostInterface, decode_yaml};
 
 use super::{only_one, raw};
 use crate::failure::Failure;
 
 /// The names of the file, the usual one first. TOML is read by wash 2 and refused here.
-const NAMES: [&str; 4] = [".wash/config.yaml", ".wash/config.yml", ".wash/config.json", ".wash/config.toml"];
+const NAMES: [&str; 4] = [
+    ".wash/config.yaml",
+    ".wash/config.yml",
+    ".wash/config.json",
+    ".wash/config.toml",
+];
 
 /// What the file says; everything may be missing.
 #[derive(Clone, Debug, Default)]
@@ -56,18 +61,30 @@ impl Config {
         let Some(file) = only_one(dir, NAMES)? else {
             return Ok(Self::default());
         };
-        if file.extension().is_some_and(|extension| extension == "toml") {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             let message = format!("{}: TOML is not read", file.display());
-            return Err(Failure::new(message).hint("write the same keys as YAML into .wash/config.yaml"));
+            return Err(
+                Failure::new(message).hint("write the same keys as YAML into .wash/config.yaml")
+            );
         }
-        let text = fs::read_to_string(&file).map_err(|error| Failure::io("cannot read", file.display(), &error))?;
-        let root: raw::Root = decode_yaml(&text, &file)?;
-        let mut checker = Checker { file: file.into(), source: text.into(), problems: Vec::new() };
+        let text = fs::read_to_string(&file)
+            .map_err(|error| Failure::io("cannot read", file.display(), &error))?;
+        let root: raw::Root = decode_yaml(&text, &file).map_err(served_only)?;
+        let mut checker = Checker {
+            file: file.into(),
+            source: text.into(),
+            problems: Vec::new(),
+        };
         let config = checker.config(root, manifest);
         if checker.problems.is_empty() {
             Ok(config)
         } else {
-            checker.problems.sort_by_key(|problem| (problem.line, problem.column));
+            checker
+                .problems
+                .sort_by_key(|problem| (problem.line, problem.column));
             Err(checker.problems.into())
         }
     }
@@ -75,8 +92,12 @@ impl Config {
     /// The user's own command for building and what it leaves behind; with `dev`, that of `wash dev` comes first.
     pub(super) fn command(&self, dev: bool) -> Option<(&str, Option<&Path>)> {
         let special = Some(&self.dev).filter(|_| dev);
-        let command = special.and_then(|dev| dev.command.as_deref()).or(self.build.command.as_deref())?;
-        let component = special.and_then(|dev| dev.component.as_deref()).or(self.build.component.as_deref());
+        let command = special
+            .and_then(|dev| dev.command.as_deref())
+            .or(self.build.command.as_deref())?;
+        let component = special
+            .and_then(|dev| dev.component.as_deref())
+            .or(self.build.component.as_deref());
         Some((command, component))
     }
 }
@@ -92,42 +113,85 @@ impl Checker {
     fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, hint: &str) {
         let number = |number| u32::try_from(number).unwrap_or(1);
         let (line, column) = (number(at.referenced.line()), number(at.referenced.column()));
-        let problem = Diagnostic::new(message).in_file(Arc::clone(&self.file)).with_source(Arc::clone(&self.source));
+        let problem = Diagnostic::new(message)
+            .in_file(Arc::clone(&self.file))
+            .with_source(Arc::clone(&self.source));
         self.problems.push(problem.at(line, column).with_hint(hint));
     }
 
     fn refuse<T>(&mut self, table: &str, keys: &[(&str, &Spanned<T>)]) {
         for (key, at) in keys {
-            self.error(*at, format!("`{table}{key}` is not supported yet"), "remove it; it would have no effect");
+            self.error(
+                *at,
+                format!("`{table}{key}` is not supported yet"),
+                "remove it; it would have no effect",
+            );
         }
     }
 
     fn config(&mut self, root: raw::Root, manifest: Option<&Path>) -> Config {
         self.refuse("", &root.refused());
-        let raw::Root { build, dev, workload, .. } = root;
+        let raw::Root {
+            build,
+            dev,
+            workload,
+            ..
+        } = root;
         let (build, dev) = (build.unwrap_or_default(), dev.unwrap_or_default());
         self.refuse("build.", &build.refused());
         self.refuse("dev.", &dev.refused());
         if let Some(manifest) = manifest {
             self.beside_manifest(&dev, workload.as_ref(), manifest);
         }
-        if let (Some(path), None) = (&dev.component_path, dev.command.as_ref().or(build.command.as_ref())) {
-            self.error(path, "`dev.component_path` has no effect without a command", "set `dev.command` or `build.command`, or remove it");
+        if let (Some(path), None) = (
+            &dev.component_path,
+            dev.command.as_ref().or(build.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`dev.component_path` has no effect without a command",
+                "set `dev.command` or `build.command`, or remove it",
+            );
         }
-        if let (Some(path), None) = (&build.component_path, build.command.as_ref().or(dev.command.as_ref())) {
-            self.error(path, "`build.component_path` has no effect without a command", "set `build.command`, or remove it");
+        if let (Some(path), None) = (
+            &build.component_path,
+            build.command.as_ref().or(dev.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`build.component_path` has no effect without a command",
+                "set `build.command`, or remove it",
+            );
         }
-        let workload = workload.map(|workload| self.workload(workload.value)).unwrap_or_default();
+        let workload = workload
+            .map(|workload| self.workload(workload.value))
+            .unwrap_or_default();
         let mut environment = workload.environment.config;
-        environment.extend(dev.environment.map(|environment| environment.value).unwrap_or_default());
+        environment.extend(
+            dev.environment
+                .map(|environment| environment.value)
+                .unwrap_or_default(),
+        );
         let components = dev.components.map(|list| list.value).unwrap_or_default();
-        let host_interfaces = dev.host_interfaces.map(|list| list.value).unwrap_or_default();
+        let host_interfaces = dev
+            .host_interfaces
+            .map(|list| list.value)
+            .unwrap_or_default();
         Config {
-            build: Command { command: text(build.command), component: text(build.component_path).map(PathBuf::from) },
-            dev: Command { command: text(dev.command), component: text(dev.component_path).map(PathBuf::from) },
+            build: Command {
+                command: text(build.command),
+                component: text(build.component_path).map(PathBuf::from),
+            },
+            dev: Command {
+                command: text(dev.command),
+                component: text(dev.component_path).map(PathBuf::from),
+            },
             build_env: build.env,
             address: dev.address.and_then(|address| self.address(&address)),
-            components: components.into_iter().filter_map(|component| self.sidecar(component)).collect(),
+            components: components
+                .into_iter()
+                .filter_map(|component| self.sidecar(component))
+                .collect(),
             environment,
             config: workload.config,
             host_interfaces: host_interfaces.into_iter().map(|entry| entry.0).collect(),
@@ -135,20 +199,34 @@ impl Checker {
     }
 
     /// Settings that describe a workload have no effect where a manifest describes it.
-    fn beside_manifest(&mut self, dev: &raw::Dev, workload: Option<&Spanned<raw::Workload>>, manifest: &Path) {
-        let file = manifest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    fn beside_manifest(
+        &mut self,
+        dev: &raw::Dev,
+        workload: Option<&Spanned<raw::Workload>>,
+        manifest: &Path,
+    ) {
+        let file = manifest
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let hint = format!("move it into {file}, which says what runs here");
         let mut refuse = |key: &str, at: Option<(u64, u64)>| {
             if let Some((line, column)) = at {
                 let number = |number| u32::try_from(number).unwrap_or(1);
-                let problem = Diagnostic::new(format!("`{key}` has no effect beside {file}")).in_file(Arc::clone(&self.file));
-                let problem = problem.with_source(Arc::clone(&self.source)).at(number(line), number(column));
+                let problem = Diagnostic::new(format!("`{key}` has no effect beside {file}"))
+                    .in_file(Arc::clone(&self.file));
+                let problem = problem
+                    .with_source(Arc::clone(&self.source))
+                    .at(number(line), number(column));
                 self.problems.push(problem.with_hint(hint.as_str()));
             }
         };
         refuse("dev.components", dev.components.as_ref().map(place));
         refuse("dev.environment", dev.environment.as_ref().map(place));
-        refuse("dev.host_interfaces", dev.host_interfaces.as_ref().map(place));
+        refuse(
+            "dev.host_interfaces",
+            dev.host_interfaces.as_ref().map(place),
+        );
         refuse("workload", workload.map(place));
     }
 
@@ -162,14 +240,24 @@ impl Checker {
         let parsed = address.value.parse();
         if parsed.is_err() {
             let message = format!("`{}` is no address to listen on", address.value);
-            self.error(address, message, "write an IP address and a port, such as 127.0.0.1:8000");
+            self.error(
+                address,
+                message,
+                "write an IP address and a port, such as 127.0.0.1:8000",
+            );
         }
         parsed.ok()
     }
 
     fn sidecar(&mut self, component: Spanned<raw::Component>) -> Option<Sidecar> {
         self.refuse("dev.components[].", &component.value.refused());
-        let raw::Component { name, file, environment, config, .. } = &component.value;
+        let raw::Component {
+            name,
+            file,
+            environment,
+            config,
+            ..
+        } = &component.value;
         let Some(name) = name else {
             self.error(&component, "the component has no `name`", "add one");
             return None;
@@ -179,11 +267,47 @@ impl Checker {
             self.error(name, error.to_string(), "choose another name");
         }
         let Some(file) = file else {
-            self.error(&component, "the component has no `file`", "add the path of a `.wasm` file");
+            self.error(
+                &component,
+                "the component has no `file`",
+                "add the path of a `.wasm` file",
+            );
             return None;
         };
-        Some(Sidecar { name: parsed.ok()?, file: PathBuf::from(&file.value), environment: environment.clone(), config: config.clone() })
+        Some(Sidecar {
+            name: parsed.ok()?,
+            file: PathBuf::from(&file.value),
+            environment: environment.clone(),
+            config: config.clone(),
+        })
     }
+}
+
+/// Takes keys that would be refused out of the hints about unknown ones.
+fn served_only(mut problems: Diagnostics) -> Diagnostics {
+    const LIST: &str = "known here: ";
+    let tables = [
+        raw::Root::REFUSED,
+        raw::Build::REFUSED,
+        raw::Dev::REFUSED,
+        raw::Component::REFUSED,
+        raw::Workload::REFUSED,
+        raw::Environment::REFUSED,
+    ];
+    let refused = tables.concat();
+    for hint in problems
+        .0
+        .iter_mut()
+        .filter_map(|problem| problem.hint.as_mut())
+    {
+        if let Some((before, known)) = hint.split_once(LIST) {
+            let served = known
+                .split(", ")
+                .filter(|key| !refused.contains(&key.trim_matches('`')));
+            *hint = format!("{before}{LIST}{}", served.collect::<Vec<_>>().join(", "));
+        }
+    }
+    problems
 }
 
 fn text(value: Option<Spanned<String>>) -> Option<String> {
@@ -217,38 +341,95 @@ mod tests {
             false,
         )
         .unwrap();
-        assert_eq!(config.command(false), Some(("make", Some(Path::new("x.wasm")))));
+        assert_eq!(
+            config.command(false),
+            Some(("make", Some(Path::new("x.wasm"))))
+        );
         assert_eq!(config.build_env["A"], "b");
         assert_eq!(config.address.unwrap().port(), 9000);
-        assert_eq!(config.environment, BTreeMap::from([("K".to_owned(), "dev".to_owned()), ("L".to_owned(), "l".to_owned())]));
-        assert_eq!((config.components[0].name.as_str(), config.config["c"].as_str()), ("side", "d"));
-        let shown: Vec<String> = config.host_interfaces.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["wasi:http/incoming-handler@0.2.2", "wasi:config/store"]);
+        assert_eq!(
+            config.environment,
+            BTreeMap::from([
+                ("K".to_owned(), "dev".to_owned()),
+                ("L".to_owned(), "l".to_owned())
+            ])
+        );
+        assert_eq!(
+            (
+                config.components[0].name.as_str(),
+                config.config["c"].as_str()
+            ),
+            ("side", "d")
+        );
+        let shown: Vec<String> = config
+            .host_interfaces
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            shown,
+            ["wasi:http/incoming-handler@0.2.2", "wasi:config/store"]
+        );
     }
 
     #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
-        let error = load("dev:\n  wasi_keyvalue_path: /tmp\n  volumes: []\nwit: {}\n", false).unwrap_err();
-        assert!(error.contains(".wash/config.yaml:2:23: `dev.wasi_keyvalue_path` is not supported yet"), "{error}");
-        assert!(error.contains(":3:12: `dev.volumes` is not supported yet"), "{error}");
-        assert!(error.contains(":4:6: `wit` is not supported yet"), "{error}");
-        let error = load("dev:\n  components:\n  - {name: a, file: b, poolSize: 3}\n", false).unwrap_err();
-        assert!(error.contains("`dev.components[].poolSize` is not supported yet"), "{error}");
+        let error = load(
+            "dev:\n  wasi_keyvalue_path: /tmp\n  volumes: []\nwit: {}\n",
+            false,
+        )
+        .unwrap_err();
+        assert!(
+            error.contains(".wash/config.yaml:2:23: `dev.wasi_keyvalue_path` is not supported yet"),
+            "{error}"
+        );
+        assert!(
+            error.contains(":3:12: `dev.volumes` is not supported yet"),
+            "{error}"
+        );
+        assert!(
+            error.contains(":4:6: `wit` is not supported yet"),
+            "{error}"
+        );
+        let error = load(
+            "dev:\n  components:\n  - {name: a, file: b, poolSize: 3}\n",
+            false,
+        )
+        .unwrap_err();
+        assert!(
+            error.contains("`dev.components[].poolSize` is not supported yet"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_typo_gets_the_nearest_key() {
         let error = load("dev:\n  adress: 127.0.0.1:1\n", false).unwrap_err();
-        assert!(error.contains(".wash/config.yaml:2:3: unknown field `adress`"), "{error}");
-        assert!(error.contains("did you mean `address`?"), "{error}");
+        assert!(
+            error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
+            "{error}"
+        );
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`";
+        assert!(error.ends_with(hint), "{error}");
     }
 
     #[test]
     fn what_would_have_no_effect_is_an_error() {
         let error = load("dev:\n  environment: {A: b}\n", true).unwrap_err();
-        assert!(error.contains("`dev.environment` has no effect beside workload.yaml"), "{error}");
-        assert!(load("build: {component_path: a.wasm}\n", false).unwrap_err().contains("no effect without a command"));
-        assert!(load("dev: {address: nine}\n", false).unwrap_err().contains("`nine` is no address"));
+        assert!(
+            error.contains("`dev.environment` has no effect beside workload.yaml"),
+            "{error}"
+        );
+        assert!(
+            load("build: {component_path: a.wasm}\n", false)
+                .unwrap_err()
+                .contains("no effect without a command")
+        );
+        assert!(
+            load("dev: {address: nine}\n", false)
+                .unwrap_err()
+                .contains("`nine` is no address")
+        );
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use wasmcloud::engine::inspect::{Inspected, World, inspect};
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::plugin::Grant;
-use wasmcloud::workload::{Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse, Workload};
+use wasmcloud::workload::{
+    Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse,
+    Workload,
+};
 
 use super::{Project, ToRun, label};
 use crate::failure::Failure;
@@ -26,10 +29,17 @@ pub(crate) struct Built {
 
 /// The workload of a project without a manifest: its own components, those that the configuration puts beside them, and the
 /// grants that all of them need.
-pub(crate) fn derive(project: &Project, built: &[Built], offers: &Offers) -> Result<ToRun, Failure> {
+pub(crate) fn derive(
+    project: &Project,
+    built: &[Built],
+    offers: &Offers,
+) -> Result<ToRun, Failure> {
     let config = &project.config;
     let mut components = Vec::new();
-    let mut worlds: Vec<_> = built.iter().map(|one| one.inspected.world.clone()).collect();
+    let mut worlds: Vec<_> = built
+        .iter()
+        .map(|one| one.inspected.world.clone())
+        .collect();
     for one in built {
         let resources = resources(&config.environment, &config.config);
         components.push(component(component_name(&one.name)?, &one.path, resources));
@@ -37,8 +47,15 @@ pub(crate) fn derive(project: &Project, built: &[Built], offers: &Offers) -> Res
     for sidecar in &config.components {
         // One that cannot be read is reported when the workload starts.
         let read = std::fs::read(project.dir.join(&sidecar.file)).ok();
-        worlds.extend(read.and_then(|bytes| inspect(&bytes).ok()).map(|inspected| inspected.world));
-        components.push(component(sidecar.name.clone(), &sidecar.file, resources(&sidecar.environment, &sidecar.config)));
+        worlds.extend(
+            read.and_then(|bytes| inspect(&bytes).ok())
+                .map(|inspected| inspected.world),
+        );
+        components.push(component(
+            sidecar.name.clone(),
+            &sidecar.file,
+            resources(&sidecar.environment, &sidecar.config),
+        ));
     }
     refuse_twice(&components)?;
     let mut host_interfaces = config.host_interfaces.clone();
@@ -51,7 +68,9 @@ pub(crate) fn derive(project: &Project, built: &[Built], offers: &Offers) -> Res
     };
     let workload = Workload {
         namespace: Namespace::default(),
-        name: name.parse().map_err(|error| Failure::new(format!("{error}")))?,
+        name: name
+            .parse()
+            .map_err(|error| Failure::new(format!("{error}")))?,
         annotations: BTreeMap::new(),
         labels: BTreeMap::new(),
         components,
@@ -60,19 +79,30 @@ pub(crate) fn derive(project: &Project, built: &[Built], offers: &Offers) -> Res
         links: Vec::new(),
         volumes: Vec::new(),
     };
-    Ok(ToRun { workload, base: project.dir.clone(), locations: None })
+    Ok(ToRun {
+        workload,
+        base: project.dir.clone(),
+        locations: None,
+    })
 }
 
 fn component_name(package: &str) -> Result<ComponentName, Failure> {
     let name = label(package).and_then(|label| label.parse().ok());
-    name.ok_or_else(|| Failure::new(format!("the package name `{package}` cannot be the name of a component")))
+    name.ok_or_else(|| {
+        Failure::new(format!(
+            "the package name `{package}` cannot be the name of a component"
+        ))
+    })
 }
 
 fn refuse_twice(components: &[Component]) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
     for component in components {
         if let Some(other) = seen.insert(&component.name, &component.image) {
-            let message = format!("two components are called `{}`: {other} and {}", component.name, component.image);
+            let message = format!(
+                "two components are called `{}`: {other} and {}",
+                component.name, component.image
+            );
             return Err(Failure::new(message).hint("rename one of them"));
         }
     }
@@ -80,19 +110,40 @@ fn refuse_twice(components: &[Component]) -> Result<(), Failure> {
 }
 
 fn component(name: ComponentName, file: &Path, local_resources: LocalResources) -> Component {
-    Component { name, image: Image::File(file.to_owned()), local_resources, reuse: Reuse::Fresh }
+    Component {
+        name,
+        image: Image::File(file.to_owned()),
+        local_resources,
+        reuse: Reuse::Fresh,
+    }
 }
 
-fn resources(environment: &BTreeMap<String, String>, config: &BTreeMap<String, String>) -> LocalResources {
-    LocalResources { environment: environment.clone(), config: config.clone(), ..LocalResources::default() }
+fn resources(
+    environment: &BTreeMap<String, String>,
+    config: &BTreeMap<String, String>,
+) -> LocalResources {
+    LocalResources {
+        environment: environment.clone(),
+        config: config.clone(),
+        ..LocalResources::default()
+    }
 }
 
 /// Adds what a component must be granted: exports that the host calls, and imports that have to be listed.
 fn grant(world: &World, offers: &Offers, granted: &mut Vec<HostInterface>) {
     let exports = world.exports.iter().filter_map(|export| export.interface());
-    let called = exports.filter(|export| offers.calls.iter().any(|calls| calls.exports.iter().any(|call| call.accepts(export))));
+    let called = exports.filter(|export| {
+        offers
+            .calls
+            .iter()
+            .any(|calls| calls.exports.iter().any(|call| call.accepts(export)))
+    });
     let imports = world.imports.iter().filter_map(|import| import.interface());
-    let listed = imports.filter(|import| offers.answer(import).is_some_and(|answer| answer.offer.grant == Grant::Listed));
+    let listed = imports.filter(|import| {
+        offers
+            .answer(import)
+            .is_some_and(|answer| answer.offer.grant == Grant::Listed)
+    });
     for interface in called.chain(listed) {
         if !granted.iter().any(|entry| entry.covers(interface)) {
             add(interface, granted);
@@ -102,7 +153,8 @@ fn grant(world: &World, offers: &Offers, granted: &mut Vec<HostInterface>) {
 
 fn add(interface: &Interface, granted: &mut Vec<HostInterface>) {
     let plain = |entry: &&mut HostInterface| {
-        let same_package = entry.namespace == interface.namespace && entry.package == interface.package;
+        let same_package =
+            entry.namespace == interface.namespace && entry.package == interface.package;
         same_package && entry.version.is_none() && entry.name.is_none()
     };
     match granted.iter_mut().find(plain) {
@@ -131,33 +183,81 @@ mod tests {
     }
 
     fn external(text: &str) -> Extern {
-        Extern { name: text.to_owned(), kind: ExternKind::Interface { interface: id(text), types_only: false } }
+        Extern {
+            name: text.to_owned(),
+            kind: ExternKind::Interface {
+                interface: id(text),
+                types_only: false,
+            },
+        }
     }
 
     #[test]
     fn grants_follow_from_what_a_component_imports_and_exports() {
-        let listed = Offer { grant: Grant::Listed, ..Offer::shared(id("wasi:keyvalue/store@0.2.0")) };
+        let listed = Offer {
+            grant: Grant::Listed,
+            ..Offer::shared(id("wasi:keyvalue/store@0.2.0"))
+        };
         let free = Offer::shared(id("wasi:random/random@0.2.0"));
         let offers = Offers {
-            answers: vec![Answer { plugin: "kv", offer: listed }, Answer { plugin: "wasi", offer: free }],
-            calls: vec![Calls { plugin: "http", exports: vec![id("wasi:http/handler@0.3.0"), id("wasi:http/incoming-handler@0.2.12")] }],
+            answers: vec![
+                Answer {
+                    plugin: "kv",
+                    offer: listed,
+                },
+                Answer {
+                    plugin: "wasi",
+                    offer: free,
+                },
+            ],
+            calls: vec![Calls {
+                plugin: "http",
+                exports: vec![
+                    id("wasi:http/handler@0.3.0"),
+                    id("wasi:http/incoming-handler@0.2.12"),
+                ],
+            }],
         };
         let world = World {
-            imports: ["wasi:keyvalue/store@0.2.0", "wasi:random/random@0.2.0", "demo:a/b"].map(external).to_vec(),
-            exports: ["wasi:http/incoming-handler@0.2.0", "wasi:http/handler@0.3.0", "demo:c/d"].map(external).to_vec(),
+            imports: [
+                "wasi:keyvalue/store@0.2.0",
+                "wasi:random/random@0.2.0",
+                "demo:a/b",
+            ]
+            .map(external)
+            .to_vec(),
+            exports: [
+                "wasi:http/incoming-handler@0.2.0",
+                "wasi:http/handler@0.3.0",
+                "demo:c/d",
+            ]
+            .map(external)
+            .to_vec(),
             ..World::default()
         };
         let mut granted = Vec::new();
         grant(&world, &offers, &mut granted);
         grant(&world, &offers, &mut granted);
         let shown: Vec<String> = granted.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["wasi:http/handler,incoming-handler", "wasi:keyvalue/store"]);
+        assert_eq!(
+            shown,
+            ["wasi:http/handler,incoming-handler", "wasi:keyvalue/store"]
+        );
     }
 
     #[test]
     fn what_is_listed_already_is_not_listed_again() {
-        let offers = Offers { answers: Vec::new(), calls: vec![Calls { plugin: "http", exports: vec![id("wasi:http/incoming-handler@0.2.12")] }] };
-        let world = World { exports: vec![external("wasi:http/incoming-handler@0.2.0")], ..World::default() };
+        let offers = Offers {
+            answers: Vec::new(),
+            calls: vec![Calls {
+                plugin: "http",
+                exports: vec![id("wasi:http/incoming-handler@0.2.12")],
+            }],
+        };
+        let world = World {
+            exports: vec![external("wasi:http/incoming-handler@0.2.0")],
+            ..World::default()
+        };
         let mut granted = vec!["wasi:http/incoming-handler@0.2.2".parse().unwrap()];
         grant(&world, &offers, &mut granted);
         assert_eq!(granted.len(), 1);

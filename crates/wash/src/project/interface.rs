@@ -45,9 +45,20 @@ impl<'de> Visitor<'de> for EntryVisitor {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
         let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
         let names: Vec<&str> = fields.interfaces.iter().map(String::as_str).collect();
-        let version = fields.version.map(|version| format!("@{version}")).unwrap_or_default();
-        let short = format!("{}:{}/{}{version}", fields.namespace, fields.package, names.join(","));
+        let version = fields
+            .version
+            .map(|version| format!("@{version}"))
+            .unwrap_or_default();
+        let short = format!(
+            "{}:{}/{}{version}",
+            fields.namespace,
+            fields.package,
+            names.join(",")
+        );
         let entry: HostInterface = short.parse().map_err(A::Error::custom)?;
-        Ok(Entry(HostInterface { config: fields.config, ..entry }))
+        Ok(Entry(HostInterface {
+            config: fields.config,
+            ..entry
+        }))
     }
 }

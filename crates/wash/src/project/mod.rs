@@ -50,23 +50,35 @@ impl Project {
     pub(crate) fn open(dir: &Path) -> Result<Self, Failure> {
         match dir.metadata() {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(Failure::new(format!("{} is not a folder", dir.display())).hint("give the folder of a project")),
+            Ok(_) => {
+                return Err(Failure::new(format!("{} is not a folder", dir.display()))
+                    .hint("give the folder of a project"));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let hint = "`wash new NAME` makes a project";
-                return Err(Failure::new(format!("there is no folder {}", dir.display())).hint(hint));
+                return Err(
+                    Failure::new(format!("there is no folder {}", dir.display())).hint(hint),
+                );
             }
             Err(error) => return Err(Failure::io("cannot open", dir.display(), &error)),
         }
         let manifest = only_one(dir, MANIFESTS)?;
         let config = Config::load(dir, manifest.as_deref())?;
-        Ok(Self { dir: dir.to_owned(), config, manifest })
+        Ok(Self {
+            dir: dir.to_owned(),
+            config,
+            manifest,
+        })
     }
 
     /// How it is built. `dev` says whether the settings for `wash dev` come first.
     pub(crate) fn recipe(&self, dev: bool) -> Result<Recipe, Failure> {
         if let Some((command, component)) = self.config.command(dev) {
             let component = component.map_or_else(|| self.usual_component(), Path::to_owned);
-            return Ok(Recipe::Command { command: command.to_owned(), component });
+            return Ok(Recipe::Command {
+                command: command.to_owned(),
+                component,
+            });
         }
         if self.dir.join("Cargo.toml").is_file() {
             return Ok(Recipe::Cargo);
@@ -74,14 +86,27 @@ impl Project {
         if dev && self.manifest.is_some() {
             return Ok(Recipe::None);
         }
-        let found = if self.manifest.is_some() { "a manifest, but " } else { "" };
-        let what = format!("it has {found}no Cargo.toml, and no `build.command` in .wash/config.yaml");
-        Err(Failure::new(format!("there is nothing to build in {}: {what}", self.dir.display())).hint("`wash new NAME` makes a project"))
+        let found = if self.manifest.is_some() {
+            "a manifest, but "
+        } else {
+            ""
+        };
+        let what =
+            format!("it has {found}no Cargo.toml, and no `build.command` in .wash/config.yaml");
+        Err(Failure::new(format!(
+            "there is nothing to build in {}: {what}",
+            self.dir.display()
+        ))
+        .hint("`wash new NAME` makes a project"))
     }
 
     /// The path of something in it, short enough to read.
     pub(crate) fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
-        if self.dir == Path::new(".") { inside.as_ref().to_owned() } else { self.dir.join(inside) }
+        if self.dir == Path::new(".") {
+            inside.as_ref().to_owned()
+        } else {
+            self.dir.join(inside)
+        }
     }
 
     /// A name for it: that of its folder, made fit for a workload.
@@ -91,7 +116,10 @@ impl Project {
 
     fn folder_name(&self) -> String {
         let folder = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
-        folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     /// What a command leaves behind if the configuration does not say: a file with the folder's name.
@@ -102,10 +130,23 @@ impl Project {
 
 /// The one file of several names that is there; two are an error, because one of them would be ignored.
 fn only_one<const N: usize>(dir: &Path, names: [&str; N]) -> Result<Option<PathBuf>, Failure> {
-    let mut there = names.iter().map(|name| if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }).filter(|path| path.is_file());
+    let mut there = names
+        .iter()
+        .map(|name| {
+            if dir == Path::new(".") {
+                PathBuf::from(name)
+            } else {
+                dir.join(name)
+            }
+        })
+        .filter(|path| path.is_file());
     match (there.next(), there.next()) {
         (Some(one), Some(other)) => {
-            let message = format!("both {} and {} are there, and only one is read", one.display(), other.display());
+            let message = format!(
+                "both {} and {} are there, and only one is read",
+                one.display(),
+                other.display()
+            );
             Err(Failure::new(message).hint("remove one of them"))
         }
         (one, _) => Ok(one),
@@ -114,7 +155,13 @@ fn only_one<const N: usize>(dir: &Path, names: [&str; N]) -> Result<Option<PathB
 
 /// A name as components and workloads have it: `My_App` becomes `my-app`. Nothing, if nothing is left of it.
 pub(crate) fn label(name: &str) -> Option<String> {
-    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
+    let plain = name.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    });
     let plain: String = plain.take(63).collect();
     let plain = plain.trim_matches('-');
     (!plain.is_empty()).then(|| plain.to_owned())
@@ -135,11 +182,23 @@ mod tests {
     fn a_folder_without_anything_has_nothing_to_build() {
         let dir = tempfile::tempdir().unwrap();
         let project = Project::open(dir.path()).unwrap();
-        assert!(project.recipe(true).unwrap_err().message().contains("it has no Cargo.toml, and no `build.command`"));
+        assert!(
+            project
+                .recipe(true)
+                .unwrap_err()
+                .message()
+                .contains("it has no Cargo.toml, and no `build.command`")
+        );
         std::fs::write(dir.path().join("workload.json"), "{}").unwrap();
         let project = Project::open(dir.path()).unwrap();
         assert_eq!(project.recipe(true).unwrap(), Recipe::None);
-        assert!(project.recipe(false).unwrap_err().message().contains("a manifest, but no Cargo.toml"));
+        assert!(
+            project
+                .recipe(false)
+                .unwrap_err()
+                .message()
+                .contains("a manifest, but no Cargo.toml")
+        );
     }
 
     #[test]
@@ -148,7 +207,12 @@ mod tests {
         for name in ["workload.yaml", "workload.json"] {
             std::fs::write(dir.path().join(name), "{}").unwrap();
         }
-        assert!(Project::open(dir.path()).unwrap_err().message().contains("only one is read"));
+        assert!(
+            Project::open(dir.path())
+                .unwrap_err()
+                .message()
+                .contains("only one is read")
+        );
     }
 
     #[test]
@@ -156,17 +220,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(".wash")).unwrap();
         std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
-        let config = |text: &str| std::fs::write(dir.path().join(".wash/config.yaml"), text).unwrap();
+        let config =
+            |text: &str| std::fs::write(dir.path().join(".wash/config.yaml"), text).unwrap();
         config("build: {command: make, component_path: out.wasm}\ndev: {command: make dev}\n");
         let project = Project::open(dir.path()).unwrap();
-        let recipe = |command: &str| Recipe::Command { command: command.to_owned(), component: "out.wasm".into() };
+        let recipe = |command: &str| Recipe::Command {
+            command: command.to_owned(),
+            component: "out.wasm".into(),
+        };
         assert_eq!(project.recipe(false).unwrap(), recipe("make"));
         assert_eq!(project.recipe(true).unwrap(), recipe("make dev"));
         config("build: {command: make}\n");
         let usual = dir.path().file_name().unwrap().to_str().unwrap();
-        let Recipe::Command { component, .. } = Project::open(dir.path()).unwrap().recipe(false).unwrap() else { panic!() };
+        let Recipe::Command { component, .. } =
+            Project::open(dir.path()).unwrap().recipe(false).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(component, Path::new(&format!("{usual}.wasm")));
         config("");
-        assert_eq!(Project::open(dir.path()).unwrap().recipe(false).unwrap(), Recipe::Cargo);
+        assert_eq!(
+            Project::open(dir.path()).unwrap().recipe(false).unwrap(),
+            Recipe::Cargo
+        );
     }
 }

@@ -25,6 +25,9 @@ macro_rules! table {
         }
 
         impl $name {
+            /// Keys of wash 2 that are not served.
+            pub(super) const REFUSED: &'static [&'static str] = &[$(table!(@key $refused $($key)?)),*];
+
             /// The keys that are there and not served, each with its place.
             pub(super) fn refused(&self) -> Vec<(&'static str, &Spanned<IgnoredAny>)> {
                 let all: Vec<(&'static str, &Refused)> = vec![$((table!(@key $refused $($key)?), &self.$refused)),*];

@@ -21,10 +21,18 @@ pub(crate) struct ToRun {
 
 /// The workloads of a manifest.
 pub(crate) fn of_manifest(path: &Path) -> Result<Vec<ToRun>, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::io("cannot read", path.display(), &error))?;
-    let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::io("cannot read", path.display(), &error))?;
+    let base = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let manifests = manifest::parse(&text, path)?;
-    let to_run = |manifest: manifest::Manifest| ToRun { workload: manifest.workload, base: base.to_owned(), locations: Some(manifest.locations) };
+    let to_run = |manifest: manifest::Manifest| ToRun {
+        workload: manifest.workload,
+        base: base.to_owned(),
+        locations: Some(manifest.locations),
+    };
     Ok(manifests.into_iter().map(to_run).collect())
 }
 
@@ -43,7 +51,11 @@ impl ToRun {
 
     /// Why its links do not work out, at the places to blame.
     pub(crate) fn plan_problems(&self, errors: &PlanErrors) -> Vec<Diagnostic> {
-        errors.0.iter().map(|problem| self.problem(&problem.path(), problem.to_string(), problem.hint())).collect()
+        errors
+            .0
+            .iter()
+            .map(|problem| self.problem(&problem.path(), problem.to_string(), problem.hint()))
+            .collect()
     }
 
     /// Why it did not start, at the places to blame.
@@ -63,7 +75,9 @@ impl ToRun {
     fn hint_for(&self, error: &StartError) -> Option<String> {
         use wasmcloud::artifact::FetchErrorKind::NotFound;
         match error {
-            StartError::Fetch { source, .. } if matches!(source.kind, NotFound) => Some(MISSING.to_owned()),
+            StartError::Fetch { source, .. } if matches!(source.kind, NotFound) => {
+                Some(MISSING.to_owned())
+            }
             _ => None,
         }
     }

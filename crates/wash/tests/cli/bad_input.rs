@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::support::{EMPTY_COMPONENT, Sandbox};
 
-const HEAD: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\nspec:\n";
+const HEAD: &str =
+    "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\nspec:\n";
 
 fn with_manifest(spec: &str) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -33,26 +34,50 @@ fn a_missing_image_is_shown_in_the_manifest() {
 
 #[test]
 fn a_text_file_and_a_cut_off_component_are_named() {
-    let sandbox = with_manifest("  components:\n  - {name: text, image: ./text.wasm}\n  - {name: cut, image: ./cut.wasm}\n");
+    let sandbox = with_manifest(
+        "  components:\n  - {name: text, image: ./text.wasm}\n  - {name: cut, image: ./cut.wasm}\n",
+    );
     sandbox.write("text.wasm", "not wasm");
     sandbox.write("cut.wasm", [EMPTY_COMPONENT, b"\x04\x20\0asm"].concat());
     let error = sandbox.run(&["inspect", ".", "--output", "json"]);
     assert_eq!(error.code, Some(1));
     let errors = &error.json()["errors"];
-    assert!(errors[0]["message"].as_str().unwrap().contains("text that begins with \"not wasm\""), "{errors}");
-    assert!(errors[1]["message"].as_str().unwrap().contains("component `cut` (./cut.wasm): the component is damaged"), "{errors}");
-    assert_eq!((&errors[1]["file"], &errors[1]["line"]), (&json!("workload.yaml"), &json!(7)));
+    assert!(
+        errors[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("text that begins with \"not wasm\""),
+        "{errors}"
+    );
+    assert!(
+        errors[1]["message"]
+            .as_str()
+            .unwrap()
+            .contains("component `cut` (./cut.wasm): the component is damaged"),
+        "{errors}"
+    );
+    assert_eq!(
+        (&errors[1]["file"], &errors[1]["line"]),
+        (&json!("workload.yaml"), &json!(7))
+    );
 }
 
 #[test]
 fn a_typo_a_wrong_type_and_a_name_twice_are_all_told_at_once() {
-    let sandbox = with_manifest("  components:\n  - {name: a, image: ./empty.wasm}\n  - {name: a, image: ./empty.wasm}\n  volumes: {}\n");
+    let sandbox = with_manifest(
+        "  components:\n  - {name: a, image: ./empty.wasm}\n  - {name: a, image: ./empty.wasm}\n  volumes: {}\n",
+    );
     let errors = sandbox.run(&["inspect", "workload.yaml", "--output", "json"]);
     assert_eq!(errors.code, Some(1));
     assert_eq!(errors.json()["error"]["file"], "workload.yaml");
     let sandbox = with_manifest("  component: []\n");
     let run = sandbox.run(&["inspect", "workload.yaml"]);
-    assert!(run.stderr.contains("unknown field `component`") && run.stderr.contains("did you mean `components`?"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("unknown field `component`")
+            && run.stderr.contains("did you mean `components`?"),
+        "{}",
+        run.stderr
+    );
     assert!(run.stderr.contains("workload.yaml:5:3"), "{}", run.stderr);
 }
 
@@ -61,7 +86,11 @@ fn a_workload_that_nothing_would_call_is_no_plan() {
     let sandbox = with_manifest("  components:\n  - {name: a, image: ./empty.wasm}\n");
     let run = sandbox.run(&["inspect", "workload.yaml"]);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("error: nothing would run") && run.stderr.contains("workload.yaml:"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("error: nothing would run") && run.stderr.contains("workload.yaml:"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -82,5 +111,11 @@ fn a_folder_with_two_manifests_is_not_guessed_at() {
 fn wit_is_of_a_component() {
     let sandbox = with_manifest("");
     let run = sandbox.run(&["inspect", "workload.yaml", "--wit"]);
-    assert_eq!((run.code, run.stderr.as_str()), (Some(2), "error: `--wit` is for a component\nhint: give the path of a `.wasm` file\n"));
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (
+            Some(2),
+            "error: `--wit` is for a component\nhint: give the path of a `.wasm` file\n"
+        )
+    );
 }

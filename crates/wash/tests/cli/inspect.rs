@@ -13,14 +13,23 @@ fn a_component_is_described() {
     --- stdout
     a.wasm: a component
     size     8 B
-    digest   sha256:0000000000000000000000000000000000000000000000000000000000000000
+    digest   sha256:24eaf3439a60c96764c4f2c92a0a81b52bd4fe5d5b91f090184a0f6486b1bf29
     engine   plain (synchronous functions only)
     0 imports
     0 exports
     --- stderr
     ");
-    let json = sandbox.run(&["inspect", "a.wasm", "--output", "json"]).json();
-    assert_eq!((json["adapted"].as_bool(), json["flavour"].as_str(), json["bytes"].as_u64()), (Some(false), Some("plain"), Some(8)));
+    let json = sandbox
+        .run(&["inspect", "a.wasm", "--output", "json"])
+        .json();
+    assert_eq!(
+        (
+            json["adapted"].as_bool(),
+            json["flavour"].as_str(),
+            json["bytes"].as_u64()
+        ),
+        (Some(false), Some("plain"), Some(8))
+    );
 }
 
 #[test]
@@ -50,8 +59,18 @@ fn what_is_no_component_is_named() {
     --- stderr
     error: text.wasm: this is not a WebAssembly component: it is text that begins with "hello there"
     "#);
-    assert!(sandbox.run(&["inspect", "cut.wasm"]).stderr.contains("cut-off header"));
-    assert!(sandbox.run(&["inspect", "empty.wasm"]).stderr.contains("an empty file"));
+    assert!(
+        sandbox
+            .run(&["inspect", "cut.wasm"])
+            .stderr
+            .contains("cut-off header")
+    );
+    assert!(
+        sandbox
+            .run(&["inspect", "empty.wasm"])
+            .stderr
+            .contains("an empty file")
+    );
     assert_snapshot!(sandbox.run(&["inspect", "none.wasm"]).snapshot(), @r"
     exit: 1
     --- stdout
@@ -75,5 +94,10 @@ fn a_core_module_that_cannot_be_adapted_says_why() {
     sandbox.write("core.wasm", module);
     let run = sandbox.run(&["inspect", "core.wasm"]);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("core.wasm: the core module cannot be adapted"), "{}", run.stderr);
+    assert!(
+        run.stderr
+            .contains("core.wasm: the core module cannot be adapted"),
+        "{}",
+        run.stderr
+    );
 }

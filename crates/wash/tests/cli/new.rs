@@ -20,16 +20,40 @@ fn a_project_is_made_and_the_next_steps_are_told() {
       cat shop/README.md     what is in it
     ");
     assert!(sandbox.read("shop/Cargo.toml").contains("name = \"shop\""));
-    assert!(sandbox.read("shop/workload.yaml").contains("image: ./build/shop.wasm"));
-    assert_eq!(std::fs::read_dir(sandbox.path("")).unwrap().count(), 1, "nothing else is left behind");
+    assert!(
+        sandbox
+            .read("shop/workload.yaml")
+            .contains("image: ./build/shop.wasm")
+    );
+    assert_eq!(
+        std::fs::read_dir(sandbox.path("")).unwrap().count(),
+        1,
+        "nothing else is left behind"
+    );
 }
 
 #[test]
 fn a_project_of_several_components_is_made() {
     let sandbox = Sandbox::new();
-    let run = sandbox.run(&["new", "shop", "--template", "http-chain", "--output", "json"]).succeeded();
-    assert_eq!((&run.json()["template"], &run.json()["path"]), (&json!("http-chain"), &json!("shop")));
-    assert!(sandbox.read("shop/workload.yaml").contains("  name: shop\n"));
+    let run = sandbox
+        .run(&[
+            "new",
+            "shop",
+            "--template",
+            "http-chain",
+            "--output",
+            "json",
+        ])
+        .succeeded();
+    assert_eq!(
+        (&run.json()["template"], &run.json()["path"]),
+        (&json!("http-chain"), &json!("shop"))
+    );
+    assert!(
+        sandbox
+            .read("shop/workload.yaml")
+            .contains("  name: shop\n")
+    );
     assert!(sandbox.path("shop/front/src/lib.rs").is_file());
 }
 
@@ -62,7 +86,12 @@ fn a_folder_with_something_in_it_is_left_alone() {
     ");
     assert_eq!(std::fs::read_dir(sandbox.path("shop")).unwrap().count(), 1);
     sandbox.write("file", "");
-    assert!(sandbox.run(&["new", "file"]).stderr.contains("`file` exists and is not a folder"));
+    assert!(
+        sandbox
+            .run(&["new", "file"])
+            .stderr
+            .contains("`file` exists and is not a folder")
+    );
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.run(&["new", "empty"]).succeeded();
 }
@@ -85,15 +114,33 @@ fn a_bad_name_and_an_unknown_template_are_usage_errors_with_a_hint() {
     hint: did you mean `http-hello`? there are `http-hello`, `http-hello-p3`, `http-chain`, `http-middleware`
     ");
     assert_eq!(sandbox.run(&["new"]).code, Some(2));
-    let json = sandbox.run(&["new", "shop", "--template", "x", "--output", "json"]).json();
+    let json = sandbox
+        .run(&["new", "shop", "--template", "x", "--output", "json"])
+        .json();
     assert_eq!(json["error"]["message"], "there is no template `x`");
-    assert_eq!(std::fs::read_dir(sandbox.path("")).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(
+        std::fs::read_dir(sandbox.path("")).unwrap().count(),
+        0,
+        "nothing is left behind"
+    );
 }
 
 #[test]
 fn a_shell_can_be_taught_the_commands() {
     let sandbox = Sandbox::new();
-    assert!(sandbox.run(&["completion", "bash"]).succeeded().stdout.contains("_wash()"));
-    assert!(sandbox.run(&["--version"]).succeeded().stdout.starts_with("wash 0."));
+    assert!(
+        sandbox
+            .run(&["completion", "bash"])
+            .succeeded()
+            .stdout
+            .contains("_wash()")
+    );
+    assert!(
+        sandbox
+            .run(&["--version"])
+            .succeeded()
+            .stdout
+            .starts_with("wash 0.")
+    );
     assert_eq!(sandbox.run(&["biuld"]).code, Some(2));
 }

@@ -15,7 +15,10 @@ struct Visitors {
 
 impl Visitors {
     fn come(http: &str) -> Self {
-        let (over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (over, answers) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let (stop, count, http) = (Arc::clone(&over), Arc::clone(&answers), http.to_owned());
         let thread = thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
@@ -24,7 +27,11 @@ impl Visitors {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { over, answers, thread }
+        Self {
+            over,
+            answers,
+            thread,
+        }
     }
 
     fn leave(self) {
@@ -43,30 +50,66 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
     assert_eq!(dev.get("/").1, "Hello from wasmCloud!\n");
     let visitors = Visitors::come(&dev.http);
 
-    sandbox.edit("reloaded/src/lib.rs", "Hello from wasmCloud!", "Hello again!");
+    sandbox.edit(
+        "reloaded/src/lib.rs",
+        "Hello from wasmCloud!",
+        "Hello again!",
+    );
     let rebuilding = dev.expect("rebuilding");
     assert_eq!(rebuilding["changed"], serde_json::json!(["src/lib.rs"]));
     let reloaded = dev.expect("reloaded");
     assert!(reloaded["millis"].is_u64(), "{reloaded}");
     assert_eq!(dev.get("/").1, "Hello again!\n");
 
-    sandbox.edit("reloaded/src/lib.rs", "let (status, text)", "let (status, txet)");
+    sandbox.edit(
+        "reloaded/src/lib.rs",
+        "let (status, text)",
+        "let (status, txet)",
+    );
     dev.expect("rebuilding");
     let failed = dev.expect("failed");
-    assert_eq!((failed["stage"].as_str(), failed["errors"][0]["file"].as_str()), (Some("build"), Some("src/lib.rs")));
-    assert!(failed["message"].as_str().unwrap().contains("cannot find value `text`"), "{failed}");
-    assert!(dev.talk().contains("cannot find value `text`"), "{}", dev.talk());
-    assert_eq!(dev.get("/").1, "Hello again!\n", "the last good version serves on");
+    assert_eq!(
+        (
+            failed["stage"].as_str(),
+            failed["errors"][0]["file"].as_str()
+        ),
+        (Some("build"), Some("src/lib.rs"))
+    );
+    assert!(
+        failed["message"]
+            .as_str()
+            .unwrap()
+            .contains("cannot find value `text`"),
+        "{failed}"
+    );
+    assert!(
+        dev.talk().contains("cannot find value `text`"),
+        "{}",
+        dev.talk()
+    );
+    assert_eq!(
+        dev.get("/").1,
+        "Hello again!\n",
+        "the last good version serves on"
+    );
 
-    sandbox.edit("reloaded/src/lib.rs", "let (status, txet)", "let (status, text)");
-    sandbox.edit("reloaded/src/lib.rs", "Hello again!", "Hello at last!");
+    let broken = sandbox.read("reloaded/src/lib.rs");
+    let mended = broken.replace("(status, txet)", "(status, text)");
+    sandbox.write(
+        "reloaded/src/lib.rs",
+        mended.replace("Hello again!", "Hello at last!"),
+    );
     dev.expect("rebuilding");
     dev.expect("reloaded");
     assert_eq!(dev.get("/").1, "Hello at last!\n");
 
     // The manifest alone: another route, nothing to build.
     visitors.leave();
-    sandbox.edit("reloaded/workload.yaml", "interfaces: [incoming-handler]", "interfaces: [incoming-handler]\n      config: {path: /shop}");
+    sandbox.edit(
+        "reloaded/workload.yaml",
+        "interfaces: [incoming-handler]",
+        "interfaces: [incoming-handler]\n      config: {path: /shop}",
+    );
     dev.expect("reloaded");
     assert_eq!(dev.get("/").0, 404);
     assert_eq!(dev.get("/shop").1, "There is nothing here.\n");
@@ -91,7 +134,9 @@ fn a_project_without_a_manifest_starts_broken_and_is_mended() {
 
     // A manifest appears, and renames the workload: it takes the place of the other.
     sandbox.run(&["new", "other"]).succeeded();
-    let manifest = sandbox.read("other/workload.yaml").replace("build/other.wasm", "build/derived.wasm");
+    let manifest = sandbox
+        .read("other/workload.yaml")
+        .replace("build/other.wasm", "build/derived.wasm");
     sandbox.write("derived/workload.yaml", manifest);
     dev.expect("reloaded");
     dev.get("/nowhere");

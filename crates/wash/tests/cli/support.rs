@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -31,13 +31,18 @@ pub(crate) struct Run {
 impl Run {
     /// All of it as one text, for snapshots.
     pub(crate) fn snapshot(&self) -> String {
-        let Self { code, stdout, stderr } = self;
+        let Self {
+            code,
+            stdout,
+            stderr,
+        } = self;
         let code = code.map_or_else(|| "signal".to_owned(), |code| code.to_string());
         format!("exit: {code}\n--- stdout\n{stdout}--- stderr\n{stderr}")
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.snapshot()))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.snapshot()))
     }
 
     pub(crate) fn succeeded(self) -> Self {
@@ -48,7 +53,9 @@ impl Run {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// A sandbox with a copy of an example in it.
@@ -63,31 +70,42 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
+    /// Writes a file so that nobody sees half of it, the way editors do.
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        let path = self.path(name);
+        let (path, temporary) = (self.path(name), self.path(&format!("{name}~")));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        fs::write(&temporary, bytes).unwrap();
+        fs::rename(temporary, path).unwrap();
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Replaces a text in a file the way editors do: the new file takes the old one's place.
+    /// Replaces a text in a file.
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = self.read(name);
         assert!(text.contains(from), "{name} holds no {from:?}");
-        let temporary = format!("{name}~");
-        self.write(&temporary, text.replace(from, to));
-        fs::rename(self.path(&temporary), self.path(name)).unwrap();
+        self.write(name, text.replace(from, to));
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_wash"));
-        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("CARGO_TARGET_DIR", shared.join("guests")).env("XDG_CACHE_HOME", shared.join("cache"));
-        for key in ["NO_COLOR", "RUST_LOG", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TERM_COLOR"] {
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+            .env("CARGO_TARGET_DIR", shared.join("guests"))
+            .env("XDG_CACHE_HOME", shared.join("cache"));
+        for key in [
+            "NO_COLOR",
+            "RUST_LOG",
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_TERM_COLOR",
+        ] {
             command.env_remove(key);
         }
         command
@@ -101,13 +119,18 @@ impl Sandbox {
     pub(crate) fn finish(&self, mut command: Command) -> Run {
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| self.plain(&String::from_utf8_lossy(bytes));
-        Run { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Run {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// A text without the name of this folder.
     fn plain(&self, text: &str) -> String {
         let real = self.folder.path().canonicalize().unwrap();
-        text.replace(real.to_str().unwrap(), "[DIR]").replace(self.folder.path().to_str().unwrap(), "[DIR]")
+        text.replace(real.to_str().unwrap(), "[DIR]")
+            .replace(self.folder.path().to_str().unwrap(), "[DIR]")
     }
 
     /// Starts `wash dev` in a folder of this one.
@@ -123,7 +146,10 @@ fn copy(from: &Path, to: &Path) {
         let name = entry.file_name();
         if entry.file_type().unwrap().is_file() {
             fs::copy(entry.path(), to.join(name)).unwrap();
-        } else if !["target", "build", ".wash"].iter().any(|output| name == *output) {
+        } else if !["target", "build", ".wash"]
+            .iter()
+            .any(|output| name == *output)
+        {
             copy(&entry.path(), &to.join(name));
         }
     }
@@ -133,29 +159,43 @@ fn copy(from: &Path, to: &Path) {
 pub(crate) struct Dev {
     child: Child,
     events: Receiver<Value>,
-    talk: Arc<Mutex<String>>,
+    talk: Arc<(Mutex<String>, Condvar)>,
     pub(crate) http: String,
 }
 
 impl Dev {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (sender, events) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let event = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let event =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 let _ = sender.send(event);
             }
         });
-        let talk = Arc::new(Mutex::new(String::new()));
-        let (heard, stderr) = (Arc::clone(&talk), BufReader::new(child.stderr.take().unwrap()));
+        let talk = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let (heard, stderr) = (
+            Arc::clone(&talk),
+            BufReader::new(child.stderr.take().unwrap()),
+        );
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                *heard.lock().unwrap() += &format!("{line}\n");
+                *heard.0.lock().unwrap() += &format!("{line}\n");
+                heard.1.notify_all();
             }
         });
-        Self { child, events, talk, http: String::new() }
+        Self {
+            child,
+            events,
+            talk,
+            http: String::new(),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -202,7 +242,20 @@ impl Dev {
     }
 
     pub(crate) fn talk(&self) -> String {
-        self.talk.lock().unwrap().clone()
+        self.talk.0.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said something on standard error.
+    pub(crate) fn wait_for_talk(&self, words: &str) {
+        let (said, news) = &*self.talk;
+        let missing = |said: &mut String| !said.contains(words);
+        let (said, outcome) = news
+            .wait_timeout_while(said.lock().unwrap(), PATIENCE, missing)
+            .unwrap();
+        assert!(
+            !outcome.timed_out(),
+            "it never said {words:?}, but:\n{said}"
+        );
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
@@ -211,9 +264,22 @@ impl Dev {
 
     /// Asks it politely to end, and expects it to end well.
     pub(crate) fn stop(mut self, signal: &str) {
-        assert!(Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap().success());
+        // The shell's own `kill`: a small system has no other.
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.expect("stopped");
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.talk());
+        assert_eq!(
+            self.child.wait().unwrap().code(),
+            Some(0),
+            "{}",
+            self.talk()
+        );
     }
 }
 
@@ -228,15 +294,35 @@ impl Drop for Dev {
 /// A request with headers, and the status and body of its answer.
 pub(crate) fn get(http: &str, path: &str, headers: &[&str]) -> (u16, String) {
     let mut stream = TcpStream::connect(http).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n{headers}\r\n").unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let headers: String = headers
+        .iter()
+        .map(|header| format!("{header}\r\n"))
+        .collect();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    (status, if chunked { unchunked(body) } else { body.to_owned() })
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    (
+        status,
+        if chunked {
+            unchunked(body)
+        } else {
+            body.to_owned()
+        },
+    )
 }
 
 fn unchunked(mut body: &str) -> String {

@@ -1,7 +1,7 @@
 //! Makes components out of core modules that were built for WASI preview 1.
 
 use wasi_preview1_component_adapter_provider as adapter;
-use wasmparser::{Parser, Payload};
+use wasmparser::{ExternalKind, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use super::inspect::InspectError;
@@ -57,7 +57,9 @@ impl Shape {
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
-                        shape.is_command |= export?.name == "_start";
+                        let export = export?;
+                        shape.is_command |=
+                            export.name == "_start" && export.kind == ExternalKind::Func;
                     }
                 }
                 Payload::CustomSection(section) => {
@@ -72,11 +74,7 @@ impl Shape {
     }
 
     fn check(&self) -> Result<(), String> {
-        let preview1 = self
-            .imports
-            .iter()
-            .any(|module| module == adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME);
-        if self.embeds_world || (self.is_command && preview1) {
+        if self.embeds_world {
             return Ok(());
         }
         let unknown: Vec<&str> = self
@@ -95,6 +93,9 @@ impl Shape {
                 },
                 adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME
             ));
+        }
+        if self.is_command && !self.imports.is_empty() {
+            return Ok(());
         }
         if self.is_command {
             return Err("it imports nothing of WASI, so there is nothing to adapt; build it for the target wasm32-wasip2 instead".to_owned());

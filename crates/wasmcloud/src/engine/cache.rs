@@ -1,7 +1,7 @@
 //! Compiled artifacts on disk.
 //!
 //! An artifact is machine code that this process will run, so a file is used only if it lies in a folder that nobody else may
-//! write to, carries the digest of its own content, and was made by this very engine. Anything else is compiled again.
+//! write to, carries the digest of its key and its content, and was made by this very engine. Anything else is compiled again.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,11 +9,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::config::Flavour;
 use crate::artifact::Digest;
 
 /// Begins every file, so that a later layout can be told from this one.
-const MAGIC: &[u8; 8] = b"wcart\x00\x00\x01";
+const MAGIC: &[u8; 8] = b"wcart\x00\x00\x02";
 const HEADER: usize = MAGIC.len() + 32;
 
 /// A folder of compiled artifacts of one engine.
@@ -61,10 +63,10 @@ impl DiskCache {
         };
         match bytes.split_at_checked(HEADER) {
             Some((header, body)) if header.starts_with(MAGIC) => {
-                if header.ends_with(Digest::of(body).as_bytes()) {
+                if header.ends_with(&seal(key, body)) {
                     Found::Artifact(body.to_vec())
                 } else {
-                    Found::Damaged("its content does not have the digest that it was written with")
+                    Found::Damaged("its content is not what was written under this name")
                 }
             }
             _ => Found::Damaged("it is no artifact of this version"),
@@ -78,7 +80,7 @@ impl DiskCache {
             .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(&self.folder)?;
         file.write_all(MAGIC)?;
-        file.write_all(Digest::of(artifact).as_bytes())?;
+        file.write_all(&seal(key, artifact))?;
         file.write_all(artifact)?;
         file.as_file().sync_data()?;
         file.persist(self.path(key)).map_err(|error| error.error)?;
@@ -93,6 +95,14 @@ impl DiskCache {
             .collect();
         self.folder.join(format!("{name}.cwasm"))
     }
+}
+
+/// Binds the content to the key, so that a file under another file's name is noticed as well.
+fn seal(key: &Digest, artifact: &[u8]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(key.as_bytes());
+    hasher.update(artifact);
+    hasher.finalize().into()
 }
 
 /// Refuses a folder in which somebody else could put code for this process to run.
@@ -165,6 +175,16 @@ mod tests {
                 "cut at {index}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_under_the_name_of_another_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(&dir.path().join("cache")).unwrap();
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        cache.store(&one, b"code").unwrap();
+        fs::rename(cache.path(&one), cache.path(&other)).unwrap();
+        assert!(matches!(cache.load(&other), Found::Damaged(_)));
     }
 
     #[test]

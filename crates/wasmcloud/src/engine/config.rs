@@ -104,8 +104,10 @@ impl Allocation {
 #[must_use]
 pub fn config(flavour: Flavour, allocation: Allocation) -> Config {
     let mut config = Config::new();
+    // Toolchains have inlined within a module already: doing it again takes about as long as everything else of a compilation, makes
+    // calls no faster, and takes the places out of backtraces that tell which component failed.
     config
-        .compiler_inlining(Inlining::Yes)
+        .compiler_inlining(Inlining::InterModule)
         .epoch_interruption(true)
         .wasm_component_model_implements(true)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64));

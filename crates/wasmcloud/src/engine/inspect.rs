@@ -155,21 +155,8 @@ fn inspect_component(bytes: Arc<[u8]>, adapted: bool) -> Result<Inspected, Inspe
         reason: error.to_string(),
     };
     check_complete(&bytes)?;
-    let mut types = Types::default();
-    let package = Package::from_bytes("component", None, bytes.to_vec(), &mut types)
-        .map_err(|error| invalid(&format!("{error:#}")))?;
-    let world = &types[package.ty()];
+    let (imports, exports) = externals(&bytes).map_err(|error| invalid(&error))?;
     let modules = ModuleShape::all(&bytes).map_err(|error| invalid(&error))?;
-    let imports: Vec<Extern> = world
-        .imports
-        .iter()
-        .map(|(name, kind)| external(&types, name, *kind))
-        .collect();
-    let exports: Vec<Extern> = world
-        .exports
-        .iter()
-        .map(|(name, kind)| external(&types, name, *kind))
-        .collect();
     let concurrent =
         imports.iter().chain(&exports).any(Extern::is_wasi_0_3) || !validates_without_async(&bytes);
     let world = World {
@@ -208,6 +195,24 @@ fn check_complete(bytes: &[u8]) -> Result<(), InspectError> {
         }
     }
     Ok(())
+}
+
+/// The imports and the exports.
+///
+/// The reader behind [`Package`] asserts and leaves undone what a valid but unusual component can hold. Bytes come from anywhere, so
+/// its panics are caught here, where nothing outlives them.
+fn externals(bytes: &Arc<[u8]>) -> Result<(Vec<Extern>, Vec<Extern>), String> {
+    let world = || {
+        let mut types = Types::default();
+        let package = Package::from_bytes("component", None, bytes.to_vec(), &mut types)
+            .map_err(|error| format!("{error:#}"))?;
+        let world = &types[package.ty()];
+        let read = |(name, kind): (&String, &ItemKind)| external(&types, name, *kind);
+        let imports = world.imports.iter().map(read).collect();
+        Ok((imports, world.exports.iter().map(read).collect()))
+    };
+    let crashed = |_| Err("its imports and exports have types that are not known".to_owned());
+    std::panic::catch_unwind(world).unwrap_or_else(crashed)
 }
 
 fn external(types: &Types, name: &str, kind: ItemKind) -> Extern {
@@ -285,22 +290,33 @@ fn describe(bytes: &[u8]) -> String {
         return (*kind).to_owned();
     }
     let head = bytes.get(..bytes.len().min(64)).unwrap_or(bytes);
-    match std::str::from_utf8(head) {
-        Ok(text) => format!(
-            "text that begins with {:?}",
-            text.lines()
-                .next()
-                .unwrap_or("")
-                .chars()
-                .take(32)
-                .collect::<String>()
-        ),
-        Err(_) => format!(
+    match text_of(head) {
+        Some("") => "nothing but white space".to_owned(),
+        Some(text) => format!("text that begins with {:?}", first_line(text)),
+        None => format!(
             "{} bytes that begin with {:02x?}",
             bytes.len(),
             head.get(..8).unwrap_or(head)
         ),
     }
+}
+
+/// The head of a file as text, if it is text: a character that the end of the head cuts in two is no reason to think it is none.
+fn text_of(head: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
+            std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    let binary = |c: char| c.is_control() && !c.is_whitespace();
+    (!text.contains(binary)).then(|| text.trim())
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(32).collect()
 }
 
 #[cfg(test)]

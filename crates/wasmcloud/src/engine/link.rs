@@ -80,3 +80,11 @@ pub(super) fn link(
         .instantiate_pre(component)
         .map_err(|error| LinkError::Mismatch(format!("{error:#}")))
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod tests;

@@ -11,6 +11,8 @@ mod link;
 mod modules;
 pub mod plan;
 mod prepare;
+#[cfg(test)]
+mod testing;
 
 pub use config::{Allocation, EngineOptions, Flavour};
 pub use fuse::{FuseError, fuse};

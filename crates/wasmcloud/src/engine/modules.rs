@@ -82,23 +82,32 @@ fn module_name(names: wasmparser::NameSectionReader<'_>) -> Option<String> {
     })
 }
 
-/// Tells members of a fused component apart: the innermost frame of a backtrace whose module only one member has.
+/// Tells members of a fused component apart by the modules in a backtrace, from the innermost frame outwards until only one member
+/// has them all. Where that cannot be told, nobody is named rather than somebody else.
 #[must_use]
 pub fn attribution(members: Vec<Arc<World>>) -> Attribution {
     Arc::new(move |error| {
         let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
-        backtrace.frames().iter().find_map(|frame| {
-            let shape = ModuleShape::of_running(frame.module());
-            let mut owners = members
-                .iter()
-                .enumerate()
-                .filter(|(_, world)| world.modules.contains(&shape));
-            let (owner, _) = owners.next()?;
-            if owners.next().is_some() {
-                None
-            } else {
-                u32::try_from(owner).ok().map(Position)
+        let mut suspects: Vec<usize> = (0..members.len()).collect();
+        for frame in backtrace.frames() {
+            if let [culprit] = suspects.as_slice() {
+                return u32::try_from(*culprit).ok().map(Position);
             }
-        })
+            // Code without a place of its own was inlined, maybe from another member into this module.
+            frame.module_offset()?;
+            let shape = ModuleShape::of_running(frame.module());
+            suspects.retain(|member| {
+                let world = members.get(*member);
+                world.is_some_and(|world| world.modules.contains(&shape))
+            });
+        }
+        match suspects.as_slice() {
+            [culprit] => u32::try_from(*culprit).ok().map(Position),
+            _ => None,
+        }
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

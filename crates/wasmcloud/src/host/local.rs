@@ -376,14 +376,15 @@ impl Host for LocalHost {
             started = starter.start(&request) => started,
         };
         let status = match started {
-            Ok(started) => reservation.fill(started)?,
+            Ok(started) => reservation.fill(started),
             Err(error) => return Err(reservation.fail(error)),
         };
+        // It went live, so the other has lost its routes, also when this one was stopped in the same moment. What the other is
+        // answering it finishes; nobody has to wait for that.
         if let Some(replaced) = &request.replaces {
-            // It finishes what it is answering; nobody has to wait for that.
             let _ = self.0.begin_stop(replaced);
         }
-        Ok(status)
+        status
     }
 
     async fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {

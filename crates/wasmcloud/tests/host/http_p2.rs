@@ -37,7 +37,10 @@ async fn a_line_without_an_end_comes_out_when_the_guest_is_gone() {
     host.run("logs", &P2.spec()).await;
     host.get("/partial-log").await;
     let lines = within(host.lines(1)).await;
-    assert_eq!((lines[0].text.as_str(), lines[0].source.as_str()), ("partial line", "stdout"));
+    assert_eq!(
+        (lines[0].text.as_str(), lines[0].source.as_str()),
+        ("partial line", "stdout")
+    );
 }
 
 #[tokio::test]
@@ -47,7 +50,9 @@ async fn a_guest_that_returns_without_an_answer_is_an_error() {
     let answer = host.get("/no-response").await;
     assert_eq!(answer.status, 500);
     assert!(
-        answer.body.starts_with("500 component `api` returned without an answer\n"),
+        answer
+            .body
+            .starts_with("500 component `api` returned without an answer\n"),
         "{}",
         answer.body
     );

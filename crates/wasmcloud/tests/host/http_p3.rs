@@ -37,7 +37,10 @@ async fn lines_of_both_versions_of_wasi_come_out() {
     host.run("logs", &P3.spec()).await;
     host.get("/log").await;
     let lines = host.lines(4).await;
-    assert!(lines.iter().any(|line| line.text == "std line"), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.text == "std line"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

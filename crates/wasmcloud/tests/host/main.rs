@@ -9,8 +9,30 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod attacks;
+mod big_body;
+mod calc;
+mod files;
+mod fused;
 mod http_p2;
 mod http_p3;
+mod leaks;
+mod lifecycle;
+mod replacement;
+mod routes;
 mod stories;
 mod support;
 
+use calc::{calc_callee, calc_caller};
+use fused::{
+    cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
+    res_user, stream_provider, stream_user, unmet,
+};
+
+macro_rules! assert_tested {
+    ($guest:ident) => {
+        #[expect(unused_imports, reason = "it only has to exist")]
+        use self::$guest as _;
+    };
+}
+test_guests::for_each_guest!(assert_tested);

@@ -2,13 +2,17 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::task::AbortHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::departure::Peer;
 
 /// A body of the host's own.
 pub(super) fn text(text: impl Into<Bytes>) -> WasiBody {
@@ -17,24 +21,125 @@ pub(super) fn text(text: impl Into<Bytes>) -> WasiBody {
         .boxed_unsync()
 }
 
-/// A body that a guest still writes.
+/// No body at all.
+pub(super) fn none() -> WasiBody {
+    Empty::new()
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
+}
+
+/// A body that breaks off when the client goes away, where Hyper may not see it go.
+pub(super) struct Watched {
+    inner: WasiBody,
+    departed: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Watched {
+    pub(super) fn new(inner: WasiBody, peer: Peer) -> Self {
+        let departed = Box::pin(peer.departed());
+        Self { inner, departed }
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Pending => self
+                .departed
+                .as_mut()
+                .poll(cx)
+                .map(|()| Some(Err(Error::ConnectionTerminated))),
+            frame => frame,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Whether a guest came to a bad end. A body whose writer vanished looks like one that is complete, so this is what tells a client
+/// that the answer broke off.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate(Arc<AtomicBool>);
+
+impl Fate {
+    /// A guest whose end is bad unless it is said to be good. To be dropped before the guest's store: from then on its bodies look
+    /// complete.
+    pub(super) fn running(&self) -> Running {
+        Running(Some(self.clone()))
+    }
+
+    fn is_bad(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A guest that has not come to its end.
+#[derive(Debug)]
+pub(super) struct Running(Option<Fate>);
+
+impl Running {
+    /// The guest has ended, and how.
+    pub(super) fn ended<T>(mut self, result: &wasmtime::Result<T>) {
+        if result.is_ok() {
+            self.0 = None;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(fate) = &self.0 {
+            fate.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A body that a guest writes, or wrote.
 ///
 /// When all of it has been sent, the guest may go on with what it has left to do. When it is dropped before, nobody reads on: the
-/// guest is ended.
+/// guest is ended. When the guest comes to a bad end before, the body breaks off.
 pub(super) struct Guarded {
     inner: WasiBody,
+    fate: Fate,
+    /// The guest, while it runs.
     guest: Option<AbortHandle>,
     /// What is left of the announced length, if one was announced: the server may then drop the body without asking for its end.
     remaining: Option<u64>,
+    /// The end was found to be none.
+    breaking: bool,
 }
 
 impl Guarded {
-    pub(super) fn new(inner: WasiBody, length: Option<u64>, guest: AbortHandle) -> Self {
+    pub(super) fn new(
+        inner: WasiBody,
+        length: Option<u64>,
+        fate: Fate,
+        guest: Option<AbortHandle>,
+    ) -> Self {
         Self {
             inner,
-            guest: Some(guest),
+            fate,
+            guest,
             remaining: length,
+            breaking: false,
         }
+    }
+
+    /// Whether what looks like the end of the body is none.
+    fn broke_off(&self) -> bool {
+        self.fate.is_bad() && self.remaining != Some(0)
     }
 }
 
@@ -48,6 +153,14 @@ impl Body for Guarded {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         match &frame {
+            Poll::Ready(None) if self.broke_off() => {
+                // What came before goes out first: Hyper throws away what it has not sent when a body fails.
+                if !std::mem::replace(&mut self.breaking, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
+            }
             Poll::Ready(None) => self.guest = None,
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(remaining), Some(data)) = (&mut self.remaining, frame.data_ref()) {
@@ -60,7 +173,7 @@ impl Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_end_stream() && !self.broke_off()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,13 +10,14 @@ use std::pin::Pin;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{self as p2};
 use wasmtime_wasi_http::p3::bindings as p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
-use super::body::Guarded;
+use super::body::{self, Fate, Guarded};
 use super::failure::{Failure, log_late};
 use crate::plugin::{Entry, Lease, StoreData};
 
@@ -44,28 +45,58 @@ type Running = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
 pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Incoming>) -> Answer {
     let lease = entry.callee.lease().await.map_err(Failure::Instance)?;
     let (answer, mut answered) = oneshot::channel();
-    let mut running = match handler {
-        Handler::P2(indices) => run_p2(indices, lease, request, answer)?,
-        Handler::P3(indices) => run_p3(indices, lease, request, answer)?,
+    let fate = Fate::default();
+    let guest = Guest {
+        lease,
+        fate: fate.running(),
+        answer,
     };
-    tokio::select! {
+    let mut running = match handler {
+        Handler::P2(indices) => run_p2(indices, guest, request)?,
+        Handler::P3(indices) => run_p3(indices, guest, request)?,
+    };
+    let response = tokio::select! {
         biased;
-        result = &mut running => {
-            result.map_err(Failure::Trap)?;
-            answered.try_recv().unwrap_or(Err(Failure::NoAnswer))
-        }
+        result = &mut running => at_its_end(entry, result, answered.try_recv().ok(), fate),
         answer = &mut answered => match answer {
-            Ok(Ok(response)) => Ok(go_on(entry, running, response)),
+            Ok(Ok(response)) => Ok(go_on(entry, running, response, fate)),
             Ok(Err(failure)) => Err(failure),
             // Whoever was to answer is gone: how the guest ends says why.
             Err(_) => Err(running.await.map_or_else(Failure::Trap, |()| Failure::NoAnswer)),
         },
         () = entry.callee.stopped() => Err(Failure::Stopped),
+    }?;
+    if response.status().is_informational() {
+        return Err(Failure::Interim(response.status()));
+    }
+    Ok(response)
+}
+
+/// What comes of a guest that has ended. One that failed after it answered has answered all the same: whether the host saw the
+/// answer before the failure is a matter of chance.
+fn at_its_end(
+    entry: &Entry,
+    result: wasmtime::Result<()>,
+    answer: Option<Answer>,
+    fate: Fate,
+) -> Answer {
+    match (answer, result) {
+        (Some(Ok(response)), Err(error)) => {
+            log_late(&error, entry);
+            Ok(guarded(response, fate, None))
+        }
+        (_, Err(error)) => Err(Failure::Trap(error)),
+        (answer, Ok(())) => answer.unwrap_or(Err(Failure::NoAnswer)),
     }
 }
 
 /// The guest goes on behind its answer: it writes the body, and may have something left to do after that.
-fn go_on(entry: &Entry, running: Running, response: Response<WasiBody>) -> Response<WasiBody> {
+fn go_on(
+    entry: &Entry,
+    running: Running,
+    response: Response<WasiBody>,
+    fate: Fate,
+) -> Response<WasiBody> {
     let entry = entry.clone();
     let guest = tokio::spawn(async move {
         tokio::select! {
@@ -74,19 +105,38 @@ fn go_on(entry: &Entry, running: Running, response: Response<WasiBody>) -> Respo
             () = entry.callee.stopped() => {}
         }
     });
+    guarded(response, fate, Some(guest.abort_handle()))
+}
+
+fn guarded(
+    response: Response<WasiBody>,
+    fate: Fate,
+    guest: Option<AbortHandle>,
+) -> Response<WasiBody> {
     let length = response
         .headers()
         .get(http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    response.map(|body| WasiBody::new(Guarded::new(body, length, guest.abort_handle())))
+    response.map(|body| WasiBody::new(Guarded::new(body, length, fate, guest)))
+}
+
+/// An instance that answers one request. Its fate must be sealed before its store is dropped, see [`Fate::running`].
+struct Guest {
+    lease: Lease,
+    fate: body::Running,
+    answer: oneshot::Sender<Answer>,
 }
 
 fn run_p2(
     indices: &p2::ProxyIndices,
-    mut lease: Lease,
+    guest: Guest,
     request: Request<Incoming>,
-    answer: oneshot::Sender<Answer>,
 ) -> Result<Running, Failure> {
+    let Guest {
+        mut lease,
+        fate,
+        answer,
+    } = guest;
     let mut http = lease.store.data_mut().http();
     let request = http
         .new_incoming_request(Scheme::Http, request)
@@ -101,26 +151,34 @@ fn run_p2(
         .load(&mut lease.store, &lease.instance)
         .map_err(Failure::Trap)?;
     Ok(Box::pin(async move {
-        proxy
+        let (mut lease, fate) = (lease, fate);
+        let result = proxy
             .wasi_http_incoming_handler()
             .call_handle(&mut lease.store, request, outparam)
-            .await
+            .await;
+        fate.ended(&result);
+        result
     }))
 }
 
 fn run_p3(
     indices: &p3::ServiceIndices,
-    mut lease: Lease,
+    guest: Guest,
     request: Request<Incoming>,
-    answer: oneshot::Sender<Answer>,
 ) -> Result<Running, Failure> {
+    let Guest {
+        mut lease,
+        fate,
+        answer,
+    } = guest;
     let service = indices
         .load(&mut lease.store, &lease.instance)
         .map_err(Failure::Trap)?;
     let (request, processed) =
         wasi_p3::Request::from_http(lease.store.data_mut().http().hooks, request);
     Ok(Box::pin(async move {
-        lease
+        let (mut lease, fate) = (lease, fate);
+        let result = lease
             .store
             .run_concurrent(async move |accessor| {
                 let result = match service.handle(accessor, request).await? {
@@ -133,6 +191,9 @@ fn run_p3(
                 poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
                 wasmtime::error::Ok(())
             })
-            .await?
+            .await
+            .flatten();
+        fate.ended(&result);
+        result
     }))
 }

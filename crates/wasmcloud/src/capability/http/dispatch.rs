@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
 use super::access::AccessRecord;
-use super::body;
+use super::body::{self, Watched};
 use super::call::{Handler, call};
+use super::departure::Peer;
 use super::plugin::Shared;
 use super::route::HostName;
 use crate::plugin::Entry;
@@ -27,10 +28,35 @@ enum Unrouted {
     BadHost,
     /// Nobody answers for its host and path.
     Nobody,
+    /// It asks for a tunnel, which is a proxy's to give.
+    Tunnel,
 }
 
-/// Answers one request.
-pub(super) async fn dispatch(shared: &Shared, request: Request<Incoming>) -> Response<WasiBody> {
+/// The client went away before there was an answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client went away before it was answered")]
+pub(super) struct Departed;
+
+/// Answers one request. `peer` is watched meanwhile, where there is one: when the client goes away, so does the guest.
+pub(super) async fn dispatch(
+    shared: &Shared,
+    request: Request<Incoming>,
+    peer: Option<Peer>,
+) -> Result<Response<WasiBody>, Departed> {
+    let Some(peer) = peer else {
+        return Ok(logged(shared, request).await);
+    };
+    let departed = Box::pin(peer.clone().departed());
+    let response = tokio::select! {
+        biased;
+        response = logged(shared, request) => response,
+        () = departed => return Err(Departed),
+    };
+    Ok(response.map(|body| WasiBody::new(Watched::new(body, peer))))
+}
+
+/// Answers one request and keeps the access log.
+async fn logged(shared: &Shared, request: Request<Incoming>) -> Response<WasiBody> {
     let Some(access) = &shared.options.access else {
         return answer(shared, request).await.0;
     };
@@ -63,15 +89,29 @@ async fn answer(
         Ok(target) => target,
         Err(unrouted) => return (refuse(&unrouted, &request), None),
     };
+    let bare = request.version() == Version::HTTP_2 && *request.method() == Method::HEAD;
     let response = match call(&target.entry, &target.handler, request).await {
         Ok(response) => response,
         Err(failure) => failure.respond(&target.entry, shared.options.errors),
     };
-    (response, Some(target))
+    (without_stray_body(response, bare), Some(target))
+}
+
+/// Takes the body off an answer that must not have one (RFC 9110, sections 6.4.1 and 9.3.2). Over HTTP/1.1 Hyper does so itself.
+fn without_stray_body(response: Response<WasiBody>, bare: bool) -> Response<WasiBody> {
+    let status = response.status();
+    if bare || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        response.map(|_| body::none())
+    } else {
+        response
+    }
 }
 
 /// Finds who answers, and completes the request's URI: guests see scheme and authority whichever version of HTTP was spoken.
 fn route(shared: &Shared, request: &mut Request<Incoming>) -> Result<Arc<Target>, Unrouted> {
+    if *request.method() == Method::CONNECT {
+        return Err(Unrouted::Tunnel);
+    }
     let authority = authority(request).ok_or(Unrouted::BadHost)?;
     let host = HostName::of_authority(authority.as_str()).ok_or(Unrouted::BadHost)?;
     let target = shared
@@ -80,6 +120,12 @@ fn route(shared: &Shared, request: &mut Request<Incoming>) -> Result<Arc<Target>
         .find(&host, request.uri().path())
         .cloned()
         .ok_or(Unrouted::Nobody)?;
+    // The guest must not see another host than the one it was chosen by.
+    if request.uri().authority().is_some()
+        && let Some(host) = request.headers_mut().get_mut(header::HOST)
+    {
+        *host = HeaderValue::from_str(authority.as_str()).map_err(|_| Unrouted::BadHost)?;
+    }
     if request.uri().authority().is_none() || request.uri().scheme().is_none() {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme.get_or_insert(Scheme::HTTP);
@@ -92,22 +138,35 @@ fn route(shared: &Shared, request: &mut Request<Incoming>) -> Result<Arc<Target>
     Ok(target)
 }
 
-/// The authority of the request target, else the one `Host` header (RFC 9112, section 3.2).
+/// Whom the request is for: the target names it, else the one `Host` header (RFC 9112, section 3.2; RFC 9113, section 8.3.1). A
+/// request that leaves room for two readings is refused, so that nobody in front of this server can read it another way.
 fn authority(request: &Request<Incoming>) -> Option<Authority> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.clone());
-    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host: &HeaderValue = hosts.next()?;
-    if hosts.next().is_some() {
-        return None;
+    let host: Option<Authority> = match (hosts.next(), hosts.next()) {
+        (None, _) => None,
+        (Some(host), None) => Some(host.to_str().ok()?.parse().ok()?),
+        (Some(_), Some(_)) => return None,
+    };
+    let named = match (request.uri().authority(), host) {
+        (None, host) => host?,
+        (Some(target), Some(host)) if request.version() == Version::HTTP_2 && *target != host => {
+            return None;
+        }
+        (Some(_), None) if request.version() == Version::HTTP_11 => return None,
+        (Some(target), _) => target.clone(),
+    };
+    is_plain(&named).then_some(named)
+}
+
+/// Whether it is a host and perhaps a port. User information is nothing that a client may send here (RFC 9110, section 4.2.4).
+fn is_plain(authority: &Authority) -> bool {
+    let Some(port) = authority.as_str().strip_prefix(authority.host()) else {
+        return false;
+    };
+    match port.strip_prefix(':') {
+        Some(port) => port.is_empty() || port.parse::<u16>().is_ok(),
+        None => port.is_empty(),
     }
-    // An authority with user information is none that a client may send here (RFC 9110, section 4.2.4).
-    host.to_str()
-        .ok()
-        .filter(|host| !host.contains('@'))?
-        .parse()
-        .ok()
 }
 
 fn refuse(unrouted: &Unrouted, request: &Request<Incoming>) -> Response<WasiBody> {
@@ -115,6 +174,10 @@ fn refuse(unrouted: &Unrouted, request: &Request<Incoming>) -> Response<WasiBody
         Unrouted::BadHost => (
             StatusCode::BAD_REQUEST,
             "400 the request must name one host\n".to_owned(),
+        ),
+        Unrouted::Tunnel => (
+            StatusCode::NOT_IMPLEMENTED,
+            "501 CONNECT is not served here\n".to_owned(),
         ),
         Unrouted::Nobody => {
             let host = authority(request)

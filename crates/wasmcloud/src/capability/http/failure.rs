@@ -22,6 +22,8 @@ pub(super) enum Failure {
     NoAnswer,
     /// The guest answered with an error code of `wasi:http`.
     Code { code: String, status: StatusCode },
+    /// The guest answered with a `1xx` status. Those are the server's to send.
+    Interim(StatusCode),
     /// The workload is being stopped.
     Stopped,
 }
@@ -63,9 +65,10 @@ impl Failure {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Code { status, .. } => *status,
-            Self::Instance(InstanceError::Failed(_)) | Self::Trap(_) | Self::NoAnswer => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Instance(InstanceError::Failed(_))
+            | Self::Trap(_)
+            | Self::NoAnswer
+            | Self::Interim(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -145,6 +148,11 @@ impl fmt::Display for Report<'_> {
             Failure::Code { code, .. } => {
                 write!(f, "component `{component}` answered with the error {code}")
             }
+            Failure::Interim(status) => write!(
+                f,
+                "component `{component}` answered with the status {}, which is no final one",
+                status.as_u16()
+            ),
             Failure::Stopped => write!(f, "the workload is being stopped"),
         }
     }

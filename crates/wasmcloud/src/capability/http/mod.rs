@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod call;
+mod departure;
 mod dispatch;
 mod failure;
 mod link;

@@ -1,16 +1,18 @@
 //! Accepts connections and speaks HTTP/1.1 and HTTP/2 on them, the latter with prior knowledge.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Version};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::departure::{Peer, Socket};
 use super::dispatch::dispatch;
 use super::plugin::Shared;
 
@@ -50,6 +52,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// The peer, where Hyper may not see it go: behind a request's body. HTTP/2 connections are read whatever becomes of a body.
+fn watched(peer: &Peer, request: &Request<Incoming>) -> Option<Peer> {
+    let unread = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
+    unread.then(|| peer.clone())
+}
+
 async fn connection(stream: TcpStream, shared: Arc<Shared>, closed: CancellationToken) {
     // Small answers must not wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
@@ -62,11 +70,12 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, closed: Cancellation
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL);
+    let (socket, peer) = Socket::new(stream, HEADER_TIMEOUT);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(dispatch(&shared, request).await) }
+        let (shared, peer) = (Arc::clone(&shared), watched(&peer, &request));
+        async move { dispatch(&shared, request, peer).await }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -61,24 +61,24 @@ fn adapting_gives_the_same_bytes_each_time() {
 
 #[test]
 fn a_module_that_says_nothing_of_a_world_is_told_what_to_do() {
-    assert_snapshot!(refused("(module)"), @"");
-    assert_snapshot!(refused(r#"(module (func (export "add") (param i32 i32) (result i32) (i32.const 0)))"#), @"");
-    assert_snapshot!(refused(&format!("(module {EXIT})")), @"");
+    assert_snapshot!(refused("(module)"), @"the core module cannot be adapted to a component: it embeds no component world and exports no `_start`, so nothing says what it would export; build it for the target wasm32-wasip2, or embed a world with `wasm-tools component embed`");
+    assert_snapshot!(refused(r#"(module (func (export "add") (param i32 i32) (result i32) (i32.const 0)))"#), @"the core module cannot be adapted to a component: it embeds no component world and exports no `_start`, so nothing says what it would export; build it for the target wasm32-wasip2, or embed a world with `wasm-tools component embed`");
+    assert_snapshot!(refused(&format!("(module {EXIT})")), @"the core module cannot be adapted to a component: it embeds no component world and exports no `_start`, so nothing says what it would export; build it for the target wasm32-wasip2, or embed a world with `wasm-tools component embed`");
 }
 
 #[test]
 fn a_command_without_wasi_is_told_so() {
-    assert_snapshot!(refused(r#"(module (func (export "_start")))"#), @"");
+    assert_snapshot!(refused(r#"(module (func (export "_start")))"#), @"the core module cannot be adapted to a component: it imports nothing of WASI, so there is nothing to adapt; build it for the target wasm32-wasip2 instead");
 }
 
 #[test]
 fn a_module_that_imports_from_elsewhere_is_told_from_where() {
-    assert_snapshot!(refused(r#"(module (import "env" "f" (func)) (func (export "_start")))"#), @"");
-    assert_snapshot!(refused(r#"(module (import "a" "f" (func)) (import "env" "g" (func)))"#), @"");
-    assert_snapshot!(refused(r#"(module (import "wasi_unstable" "fd_write" (func)) (func (export "_start")))"#), @"");
+    assert_snapshot!(refused(r#"(module (import "env" "f" (func)) (func (export "_start")))"#), @"the core module cannot be adapted to a component: it imports from `env`, for which there is no adapter (there is one for `wasi_snapshot_preview1`); build it for the target wasm32-wasip2 instead");
+    assert_snapshot!(refused(r#"(module (import "a" "f" (func)) (import "env" "g" (func)))"#), @"the core module cannot be adapted to a component: it imports from `env`, for which there is no adapter (there is one for `wasi_snapshot_preview1`); build it for the target wasm32-wasip2 instead");
+    assert_snapshot!(refused(r#"(module (import "wasi_unstable" "fd_write" (func)) (func (export "_start")))"#), @"the core module cannot be adapted to a component: it imports from `wasi_unstable`, for which there is no adapter (there is one for `wasi_snapshot_preview1`); build it for the target wasm32-wasip2 instead");
     assert_snapshot!(refused(&format!(
         r#"(module {EXIT} (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#
-    )), @"");
+    )), @"the core module cannot be adapted to a component: it imports from `env`, for which there is no adapter (there is one for `wasi_snapshot_preview1`); build it for the target wasm32-wasip2 instead");
 }
 
 #[test]
@@ -86,18 +86,18 @@ fn a_module_that_uses_preview_1_wrongly_is_refused() {
     assert_snapshot!(refused(
         r#"(module (import "wasi_snapshot_preview1" "no_such_thing" (func))
             (memory (export "memory") 1) (func (export "_start")))"#
-    ), @"");
+    ), @"the core module cannot be adapted to a component: failed to decode world from module: failed to validate the imports of the adapter module `wasi_snapshot_preview1`: adapter module did not export `no_such_thing`");
     assert_snapshot!(refused(
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))
             (memory (export "memory") 1) (func (export "_start")))"#
-    ), @"");
-    assert_snapshot!(refused(&format!(r#"(module {EXIT} (memory (export "memory") 1) (global (export "_start") i32 (i32.const 0)))"#)), @"");
+    ), @"the core module cannot be adapted to a component: failed to decode world from module: failed to validate the imports of the adapter module `wasi_snapshot_preview1`: type mismatch for function `proc_exit`: expected `[I64] -> []` but found `[I32] -> []`");
+    assert_snapshot!(refused(&format!(r#"(module {EXIT} (memory (export "memory") 1) (global (export "_start") i32 (i32.const 0)))"#)), @"the core module cannot be adapted to a component: it embeds no component world and exports no `_start`, so nothing says what it would export; build it for the target wasm32-wasip2, or embed a world with `wasm-tools component embed`");
 }
 
 #[test]
 fn a_broken_module_is_invalid() {
-    assert_snapshot!(inspect(b"\0asm\x01\0\0\0\x01\x7f").unwrap_err(), @"");
-    assert_snapshot!(inspect(b"\0asm\x01\0\0\0\x0a\x04\x01\x02\0\x0b").unwrap_err(), @"");
+    assert_snapshot!(inspect(b"\0asm\x01\0\0\0\x01\x7f").unwrap_err(), @"the component is damaged or uses features that this version does not know: unexpected end-of-file (at offset 0xa)");
+    assert_snapshot!(inspect(b"\0asm\x01\0\0\0\x0a\x04\x01\x02\0\x0b").unwrap_err(), @"the component is damaged or uses features that this version does not know: function section is absent but code section has non-zero count (at offset 0xa)");
 }
 
 #[test]

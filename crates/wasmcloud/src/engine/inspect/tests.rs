@@ -35,20 +35,20 @@ fn seams(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn other_kinds_of_files_are_called_by_their_names() {
-    assert_snapshot!(refused(b""), @"");
-    assert_snapshot!(refused(b"\x7fELF\x02\x01\x01"), @"");
-    assert_snapshot!(refused(b"\x1f\x8b\x08\0\0\0\0\0"), @"");
-    assert_snapshot!(refused(b"PK\x03\x04\x14\0"), @"");
-    assert_snapshot!(refused(b"<!DOCTYPE html><html></html>"), @"");
-    assert_snapshot!(refused(b"\n  (component)"), @"");
-    assert_snapshot!(refused(b"(module (func))"), @"");
-    assert_snapshot!(refused(b"kind: Workload\nmetadata: {}\n"), @"");
-    assert_snapshot!(refused("  \n\t".as_bytes()), @"");
-    assert_snapshot!(refused(b"\xff\xfe\x00\x01"), @"");
-    assert_snapshot!(refused(b"\0as"), @"");
-    assert_snapshot!(refused(b"\0asm"), @"");
-    assert_snapshot!(refused(b"\0asm\x07\0\0\0"), @"");
-    assert_snapshot!(refused(b"\0asm\x0e\0\x01\0"), @"");
+    assert_snapshot!(refused(b""), @"this is not a WebAssembly component: it is an empty file");
+    assert_snapshot!(refused(b"\x7fELF\x02\x01\x01"), @"this is not a WebAssembly component: it is a native executable or a compiled artifact (ELF)");
+    assert_snapshot!(refused(b"\x1f\x8b\x08\0\0\0\0\0"), @"this is not a WebAssembly component: it is a gzip archive");
+    assert_snapshot!(refused(b"PK\x03\x04\x14\0"), @"this is not a WebAssembly component: it is a zip archive");
+    assert_snapshot!(refused(b"<!DOCTYPE html><html></html>"), @"this is not a WebAssembly component: it is an HTML or XML document");
+    assert_snapshot!(refused(b"\n  (component)"), @"this is not a WebAssembly component: it is a component in text form (WAT); convert it to binary first");
+    assert_snapshot!(refused(b"(module (func))"), @"this is not a WebAssembly component: it is a core module in text form (WAT); convert it to binary first");
+    assert_snapshot!(refused(b"kind: Workload\nmetadata: {}\n"), @r#"this is not a WebAssembly component: it is text that begins with "kind: Workload""#);
+    assert_snapshot!(refused("  \n\t".as_bytes()), @"this is not a WebAssembly component: it is nothing but white space");
+    assert_snapshot!(refused(b"\xff\xfe\x00\x01"), @"this is not a WebAssembly component: it is 4 bytes that begin with [ff, fe, 00, 01]");
+    assert_snapshot!(refused(b"\0as"), @"this is not a WebAssembly component: it is 3 bytes that begin with [00, 61, 73]");
+    assert_snapshot!(refused(b"\0asm"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
+    assert_snapshot!(refused(b"\0asm\x07\0\0\0"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
+    assert_snapshot!(refused(b"\0asm\x0e\0\x01\0"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
 }
 
 /// A character that the first 64 bytes cut in two does not make text into bytes.
@@ -156,7 +156,7 @@ fn a_component_that_breaks_off_is_refused() {
         }
     }
     let bytes = guest(test_guests::HTTP_P2);
-    assert_snapshot!(refused(&bytes[..bytes.len() / 2]), @"");
+    assert!(refused(&bytes[..bytes.len() / 2]).contains("unexpected end-of-file"));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_the_reader_of_types_does_not_know_is_an_error_and_no_crash() {
             (import "m" (core module
                 (type $f (func))
                 (import "" "f" (func (exact (type $f)))))))"#);
-    assert_snapshot!(refused(&bytes), @"");
+    assert_snapshot!(refused(&bytes), @"the component is damaged or uses features that this version does not know: its imports and exports have types that are not known");
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn deep_nesting_is_refused_or_read_but_never_crashes() {
 #[test]
 fn a_section_that_claims_more_than_there_is_is_refused() {
     let with = |section: &[u8]| [b"\0asm\x0d\0\x01\0", section].concat();
-    assert_snapshot!(refused(&with(b"\x0a\xff\xff\xff\xff\x0f")), @"");
-    assert_snapshot!(refused(&with(b"\x07\xff\xff\xff\x07\x01")), @"");
+    assert_snapshot!(refused(&with(b"\x0a\xff\xff\xff\xff\x0f")), @"the component is damaged or uses features that this version does not know: unexpected end-of-file (at offset 0xe)");
+    assert_snapshot!(refused(&with(b"\x07\xff\xff\xff\x07\x01")), @"the component is damaged or uses features that this version does not know: unexpected end-of-file (at offset 0xd)");
     // A section of six bytes with four thousand million imports in it.
-    assert_snapshot!(refused(&with(b"\x0a\x06\xff\xff\xff\xff\x0f\x00")), @"");
+    assert_snapshot!(refused(&with(b"\x0a\x06\xff\xff\xff\xff\x0f\x00")), @"the component is damaged or uses features that this version does not know: unexpected end-of-file (at offset 0x10)");
 }

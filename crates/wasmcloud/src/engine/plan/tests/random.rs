@@ -87,8 +87,11 @@ fn sound_scenes() -> impl Strategy<Value = Scene> {
     })
 }
 
+/// What each member imports of others and keeps apart.
+type Wiring = Vec<(Vec<FusedImport>, Vec<String>)>;
+
 /// What a plan says, by positions: names left out.
-fn structure(plan: &LinkPlan) -> Vec<(String, Flavour, Vec<(Vec<FusedImport>, Vec<String>)>)> {
+fn structure(plan: &LinkPlan) -> Vec<(String, Flavour, Wiring)> {
     let entries = plan.entries.iter().map(|entry| {
         let members = entry.members.iter();
         let members = members.map(|it| (it.fused.clone(), it.apart.clone()));

@@ -1,0 +1,222 @@
+//! What the tests of the engine share: small components in text form, and a plugin that answers and calls them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmtime::component::LinkerInstance;
+
+use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
+use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
+use crate::plugin::{
+    Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData, TracingOutput,
+    WorkloadContext,
+};
+use crate::workload::{Component, Interface, Link, LinkKind, LinkTarget, Workload};
+
+/// Answers `demo:host/seven`, which is 7 to everyone, and `demo:host/place`, which is each caller's position; calls
+/// `demo:entry/run`.
+pub(super) struct Bench;
+
+impl Plugin for Bench {
+    fn id(&self) -> &'static str {
+        "bench"
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        vec![
+            Offer::shared("demo:host/seven@1.0.0".parse().unwrap()),
+            Offer::identity("demo:host/place@1.0.0".parse().unwrap()),
+        ]
+    }
+
+    fn handles(&self) -> Vec<Interface> {
+        vec!["demo:entry/run@1.0.0".parse().unwrap()]
+    }
+
+    fn link(
+        &self,
+        import: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        let number = if import.interface.name == "seven" {
+            7
+        } else {
+            import.position.0
+        };
+        linker.func_wrap("f", move |_, (): ()| Ok((number,)))
+    }
+}
+
+/// An engine with the plugin and WASI, which keeps its artifacts in the folder if there is one.
+pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
+    let options = EngineOptions {
+        allocation: Allocation::OnDemand,
+        cache_dir: cache_dir.map(Path::to_owned),
+        compilations: 2,
+    };
+    let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Bench), Arc::new(crate::capability::wasi::Wasi)];
+    Engine::new(options, Arc::new(plugins))
+}
+
+/// A component whose export `f` (`run` of an entry) adds `own` to what its imports give. Its core module has no name.
+pub(super) fn adder(export: &str, imports: &[&str], own: u32) -> Vec<u8> {
+    let body = (0..imports.len()).map(|n| format!("(i32.add (call {n}))"));
+    component(
+        export,
+        imports,
+        &format!("(i32.const {own}) {}", body.collect::<String>()),
+    )
+}
+
+/// Like [`adder`], with any code that leaves an `i32`; import `n` is function `n`.
+pub(super) fn component(export: &str, imports: &[&str], code: &str) -> Vec<u8> {
+    let function = if export == ENTRY { "run" } else { "f" };
+    let mut text = String::from("(component");
+    let (mut core, mut with) = (String::new(), String::new());
+    for (n, import) in imports.iter().enumerate() {
+        text += &format!(
+            r#" (import "{import}" (instance $i{n} (export "f" (func (result u32)))))
+                (alias export $i{n} "f" (func $f{n}))
+                (core func $c{n} (canon lower (func $f{n})))"#
+        );
+        core += &format!(r#" (import "" "{n}" (func (result i32)))"#);
+        with += &format!(r#" (export "{n}" (func $c{n}))"#);
+    }
+    text += &format!(
+        r#" (core module {core} (func (export "{export}#f") (result i32) {code}))
+            (core instance $m (instantiate 0 (with "" (instance {with}))))
+            (func $out (result u32) (canon lift (core func $m "{export}#f")))
+            (instance $e (export "{function}" (func $out)))
+            (export "{export}" (instance $e)))"#
+    );
+    wat::parse_str(&text).unwrap()
+}
+
+/// What the plugin calls.
+pub(super) const ENTRY: &str = "demo:entry/run@1.0.0";
+/// What the plugin answers, alike for all.
+pub(super) const SEVEN: &str = "demo:host/seven@1.0.0";
+/// What the plugin answers differently for each.
+pub(super) const PLACE: &str = "demo:host/place@1.0.0";
+/// What siblings answer.
+pub(super) const LEFT: &str = "demo:x/left@1.0.0";
+/// What siblings answer.
+pub(super) const RIGHT: &str = "demo:x/right@1.0.0";
+
+/// A planned workload with one entry.
+pub(super) struct Planned {
+    pub(super) entry: PlannedEntry,
+    pub(super) components: Components,
+}
+
+/// Plans components for the engine's host; `links` are `(from, import, to)`.
+pub(super) fn planned(
+    engine: &Engine,
+    components: &[(&str, Vec<u8>)],
+    links: &[(&str, &str, &str)],
+) -> Planned {
+    let components: Components = components
+        .iter()
+        .map(|(name, bytes)| (name.parse().unwrap(), inspect(bytes).unwrap()))
+        .collect();
+    let worlds: Worlds = components
+        .iter()
+        .map(|(name, inspected)| (name.clone(), Arc::clone(&inspected.world)))
+        .collect();
+    let mut plan: LinkPlan = plan(&workload(&components, links), &worlds, engine.offers()).unwrap();
+    assert_eq!(plan.entries.len(), 1);
+    Planned {
+        entry: plan.entries.remove(0),
+        components,
+    }
+}
+
+fn workload(components: &Components, links: &[(&str, &str, &str)]) -> Workload {
+    let components = components.keys().map(|name| Component {
+        name: name.clone(),
+        image: "./x.wasm".parse().unwrap(),
+        local_resources: Default::default(),
+        reuse: Default::default(),
+    });
+    let links = links.iter().map(|(from, import, to)| Link {
+        from: Some(from.parse().unwrap()),
+        import: import.parse().unwrap(),
+        to: LinkTarget::Component(to.parse().unwrap()),
+        kind: LinkKind::Fused,
+    });
+    Workload {
+        namespace: Default::default(),
+        name: "test".parse().unwrap(),
+        annotations: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        components: components.collect(),
+        service: None,
+        host_interfaces: vec!["demo:entry/run".parse().unwrap()],
+        links: links.collect(),
+        volumes: Vec::new(),
+    }
+}
+
+impl Planned {
+    pub(super) async fn prepare(&self, engine: &Engine) -> Arc<Artifact> {
+        engine.prepare(&self.entry, &self.components).await.unwrap()
+    }
+
+    /// Who the members are, as their instances see it.
+    pub(super) fn context(&self) -> Arc<InstanceContext> {
+        let members = || self.entry.members.iter().map(|member| &member.component);
+        let worlds = members().map(|name| Arc::clone(&self.components[name].world));
+        let contexts = members().map(|name| {
+            Arc::new(ComponentContext {
+                name: name.clone(),
+                environment: Vec::new(),
+            })
+        });
+        Arc::new(InstanceContext {
+            workload: Arc::new(WorkloadContext {
+                id: "test".parse().unwrap(),
+                namespace: Default::default(),
+                name: "test".parse().unwrap(),
+                states: std::iter::empty().collect(),
+                output: Arc::new(TracingOutput),
+            }),
+            members: contexts.collect(),
+            attribution: attribution(worlds.collect()),
+        })
+    }
+
+    /// Calls the entry in a fresh instance.
+    pub(super) async fn run(&self, artifact: &Artifact) -> wasmtime::Result<u32> {
+        let callee = Callee::new(
+            artifact.pre.clone(),
+            self.context(),
+            artifact.flavour == super::Flavour::Concurrent,
+            TaskTracker::new(),
+            CancellationToken::new(),
+        );
+        let mut lease = callee.lease().await?;
+        let (store, instance) = (&mut lease.store, &lease.instance);
+        let entry = instance.get_export_index(&mut *store, None, ENTRY).unwrap();
+        let run = instance
+            .get_export_index(&mut *store, Some(&entry), "run")
+            .unwrap();
+        let run = instance.get_typed_func::<(), (u32,)>(&mut *store, run)?;
+        Ok(run.call_async(&mut *store, ()).await?.0)
+    }
+
+    /// Prepares and calls the entry; the error, and the component whose code failed as far as that can be told.
+    pub(super) async fn failure(&self, engine: &Engine) -> (wasmtime::Error, Option<String>) {
+        let error = self.run(&*self.prepare(engine).await).await.unwrap_err();
+        let culprit = self.context().culprit(&error).map(|it| it.name.to_string());
+        (error, culprit)
+    }
+}
