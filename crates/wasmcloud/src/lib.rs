@@ -14,3 +14,8 @@ pub mod host;
 pub mod plugin;
 pub mod supervisor;
 pub mod workload;
+
+/// Compiles the README's example.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../../../README.md")]
+pub struct ReadmeExample;

@@ -58,7 +58,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,guest=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(color()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(color())
+        .init();
     let Command::Run(run) = cli.command;
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -92,7 +96,10 @@ impl Run {
         let workloads = load(&self.paths).map_err(|problems| problems.render(color()))?;
         let config = HostConfig {
             http: Some(HttpOptions::new(self.http_addr)),
-            engine: EngineOptions { cache_dir: self.cache_dir.clone(), ..EngineOptions::default() },
+            engine: EngineOptions {
+                cache_dir: self.cache_dir.clone(),
+                ..EngineOptions::default()
+            },
             ..HostConfig::default()
         };
         let assembled = assemble(config).await.map_err(|e| error(&e))?;
@@ -115,7 +122,10 @@ impl Run {
     }
 
     fn report(&self, event: &str, http: &str, workloads: &[FileWorkload]) {
-        let ids: Vec<&str> = workloads.iter().map(|workload| workload.request.id.as_str()).collect();
+        let ids: Vec<&str> = workloads
+            .iter()
+            .map(|workload| workload.request.id.as_str())
+            .collect();
         let line = match self.output {
             Output::Json => json!({"event": event, "http": http, "workloads": ids}).to_string(),
             Output::Text => format!("{event}: http://{http} serves {}", ids.join(", ")),

@@ -33,10 +33,21 @@ pub(crate) fn http_p3() -> anyhow::Result<PathBuf> {
 
 /// Builds an example as a user would.
 fn example(project: &str, artifact: &str) -> anyhow::Result<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(project).join("Cargo.toml");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(project)
+        .join("Cargo.toml");
     let target = crate::record::target_dir()?.join("bench-examples");
     let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            "wasm32-wasip2",
+            "--manifest-path",
+        ])
         .arg(manifest)
         .arg("--target-dir")
         .arg(&target)

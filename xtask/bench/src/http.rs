@@ -149,7 +149,11 @@ pub(crate) async fn get(address: SocketAddr) -> anyhow::Result<()> {
     client.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     Ok(())
 }
 

@@ -64,7 +64,9 @@ pub(crate) async fn caller(guests: &Guests) -> anyhow::Result<FusedCaller> {
     host.host.start(request(&components, grant)?).await?;
     let callee: Option<Callee> = opened.lock().ok().and_then(|mut opened| opened.take());
     let mut lease = callee.context("the caller was not opened")?.lease().await?;
-    let Lease { store, instance, .. } = &mut lease;
+    let Lease {
+        store, instance, ..
+    } = &mut lease;
     let drive = instance
         .get_export_index(&mut *store, None, DRIVE)
         .context("the caller exports no loops")?;
@@ -75,7 +77,12 @@ pub(crate) async fn caller(guests: &Guests) -> anyhow::Result<FusedCaller> {
         anyhow::Ok(instance.get_typed_func(&mut *store, index)?)
     };
     let (add, greet) = (function("run-add")?, function("run-greet")?);
-    Ok(FusedCaller { lease, add, greet, _host: host })
+    Ok(FusedCaller {
+        lease,
+        add,
+        greet,
+        _host: host,
+    })
 }
 
 /// Calls the loops of the caller.
@@ -104,7 +111,10 @@ impl Plugin for Driver {
         import: &Import<'_>,
         _: &mut LinkerInstance<'_, StoreData>,
     ) -> wasmtime::Result<()> {
-        Err(wasmtime::format_err!("`{}` is not offered", import.interface))
+        Err(wasmtime::format_err!(
+            "`{}` is not offered",
+            import.interface
+        ))
     }
 }
 
@@ -114,7 +124,10 @@ struct Driving(Arc<Mutex<Option<Callee>>>);
 impl Binding for Driving {
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
         let callee = opening.entries.into_iter().next().map(|entry| entry.callee);
-        *self.0.lock().map_err(|_| PluginError::new("a start panicked"))? = callee;
+        *self
+            .0
+            .lock()
+            .map_err(|_| PluginError::new("a start panicked"))? = callee;
         Ok(())
     }
 }
@@ -155,14 +168,25 @@ pub(crate) async fn first_response(component: &Path, cache: &Path) -> anyhow::Re
 }
 
 async fn http_host(cache: Option<&Path>) -> anyhow::Result<Assembled> {
-    let engine = EngineOptions { cache_dir: cache.map(Path::to_owned), ..EngineOptions::default() };
+    let engine = EngineOptions {
+        cache_dir: cache.map(Path::to_owned),
+        ..EngineOptions::default()
+    };
     let http = Some(HttpOptions::new(([127, 0, 0, 1], 0).into()));
-    Ok(assemble(HostConfig { engine, http, ..HostConfig::default() }).await?)
+    Ok(assemble(HostConfig {
+        engine,
+        http,
+        ..HostConfig::default()
+    })
+    .await?)
 }
 
 fn http_request(component: &Path) -> anyhow::Result<StartRequest> {
     let components = format!("[{{name: main, image: {}}}]", component.display());
-    request(&components, "{namespace: wasi, package: http, interfaces: [incoming-handler]}")
+    request(
+        &components,
+        "{namespace: wasi, package: http, interfaces: [incoming-handler]}",
+    )
 }
 
 fn request(components: &str, grant: &str) -> anyhow::Result<StartRequest> {
@@ -174,5 +198,10 @@ fn request(components: &str, grant: &str) -> anyhow::Result<StartRequest> {
     let Some(Manifest { workload, .. }) = manifests.into_iter().next() else {
         anyhow::bail!("no workload in the manifest");
     };
-    Ok(StartRequest { id: "bench".parse()?, workload, base: "/".into(), replaces: None })
+    Ok(StartRequest {
+        id: "bench".parse()?,
+        workload,
+        base: "/".into(),
+        replaces: None,
+    })
 }

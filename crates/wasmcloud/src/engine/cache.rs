@@ -1,4 +1,4 @@
-//! Compiled artifacts on disk.
+//! What was worked out from components and is kept on disk: compiled artifacts, and worlds.
 //!
 //! An artifact is machine code that this process will run, so a file is used only if it lies in a folder that nobody else may
 //! write to, carries the digest of its key and its content, and was made by this very engine. Anything else is compiled again.
@@ -44,7 +44,13 @@ impl DiskCache {
     ) -> io::Result<Self> {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        let folder = root.join(format!("{}-{:016x}", flavour.as_str(), hasher.finish()));
+        let folder = format!("{}-{:016x}", flavour.as_str(), hasher.finish());
+        Self::open_folder(root, &folder)
+    }
+
+    /// Opens the folder of a name below `root`, making both if need be, for this user only.
+    pub(super) fn open_folder(root: &Path, name: &str) -> io::Result<Self> {
+        let folder = root.join(name);
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

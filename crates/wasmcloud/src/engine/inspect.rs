@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wac_graph::types::{InterfaceId, ItemKind, Package, Type, Types};
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -34,7 +35,7 @@ impl fmt::Debug for Inspected {
 }
 
 /// What a component imports and exports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct World {
     /// Its imports, in the order of the binary.
     pub imports: Vec<Extern>,
@@ -47,7 +48,7 @@ pub struct World {
 }
 
 /// One import or export of a world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extern {
     /// The name as the binary has it: an interface, a label, or a function.
     pub name: String,
@@ -56,7 +57,7 @@ pub struct Extern {
 }
 
 /// What an import or export is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExternKind {
     /// An interface; named by the extern itself or, for a label, by its `implements`.
     Interface {

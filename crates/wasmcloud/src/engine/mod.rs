@@ -13,6 +13,7 @@ pub mod plan;
 mod prepare;
 #[cfg(test)]
 mod testing;
+mod worlds;
 
 pub use config::{Allocation, EngineOptions, Flavour};
 pub use fuse::{FuseError, fuse};

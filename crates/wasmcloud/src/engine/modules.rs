@@ -8,7 +8,7 @@ use super::inspect::World;
 use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 /// What can be known of a core module both from a component's bytes and from a running module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ModuleShape {
     /// The name that its toolchain gave it, if it was not stripped.
     pub name: Option<String>,

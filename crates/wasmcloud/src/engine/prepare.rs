@@ -12,9 +12,10 @@ use super::cache::{DiskCache, Found};
 use super::config::{EngineOptions, Flavour};
 use super::engines::Engines;
 use super::fuse::{FuseError, fuse};
-use super::inspect::Inspected;
+use super::inspect::{InspectError, Inspected};
 use super::link::{LinkError, link};
 use super::plan::{Offers, PlannedEntry};
+use super::worlds::KnownWorlds;
 use crate::artifact::Digest;
 use crate::plugin::{Plugins, StoreData};
 use crate::workload::ComponentName;
@@ -34,7 +35,8 @@ struct Inner {
     offers: Offers,
     options: EngineOptions,
     engines: Engines,
-    compilations: Semaphore,
+    compilations: Arc<Semaphore>,
+    worlds: KnownWorlds,
     artifacts: Mutex<HashMap<Digest, Slot>>,
 }
 
@@ -90,7 +92,8 @@ impl Engine {
     #[must_use]
     pub fn new(options: EngineOptions, plugins: Plugins) -> Self {
         let offers = Offers::of(&plugins);
-        let compilations = Semaphore::new(options.compilations.max(1));
+        let compilations = Arc::new(Semaphore::new(options.compilations.max(1)));
+        let worlds = KnownWorlds::new(options.cache_dir.clone());
         let engines = Engines::new(options.allocation);
         Self(Arc::new(Inner {
             plugins,
@@ -98,6 +101,7 @@ impl Engine {
             options,
             engines,
             compilations,
+            worlds,
             artifacts: Mutex::default(),
         }))
     }
@@ -112,6 +116,15 @@ impl Engine {
     #[must_use]
     pub fn plugins(&self) -> &Plugins {
         &self.0.plugins
+    }
+
+    /// Looks at the bytes of a component; see [`inspect`](super::inspect()). A component that is known is not validated again. This takes
+    /// milliseconds: not for serving threads.
+    ///
+    /// # Errors
+    /// When the bytes are not a component and cannot be made into one.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Inspected, InspectError> {
+        self.0.worlds.inspect(bytes)
     }
 
     /// Prepares an entry; `components` must hold its members. Entries with the same members, linked alike, share one artifact
@@ -145,10 +158,14 @@ impl Engine {
         if let Some(artifact) = artifact.upgrade() {
             return Ok(artifact);
         }
-        let _permit = self.0.compilations.acquire().await;
+        let permit = Arc::clone(&self.0.compilations).acquire_owned().await;
         let (engine, entry) = (self.clone(), entry.clone());
-        let prepared =
-            tokio::task::spawn_blocking(move || engine.build(key, &entry, &members)).await;
+        // The permit goes along: a caller who leaves does not end the work, and so must not make room for more.
+        let prepared = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            engine.build(key, &entry, &members)
+        })
+        .await;
         let prepared = Arc::new(prepared.map_err(|_| PrepareError::Crashed(root))??);
         *artifact = Arc::downgrade(&prepared);
         Ok(prepared)

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{StartError, StartRequest};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
-use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, inspect, plan};
+use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
     InstanceContext, Opening, Plugin, States, WorkloadContext,
@@ -99,33 +99,23 @@ impl Starter<'_> {
         let stopping = CancellationToken::new();
         let stop = stopping.clone().drop_guard();
         let context = bound.context(request, self.output);
-        let entries = plan
-            .entries
-            .iter()
-            .zip(&artifacts)
-            .map(|(entry, artifact)| {
-                let instance = instance_context(entry, &context, &request.workload, &worlds);
-                let concurrent = artifact.flavour == Flavour::Concurrent;
+        let entries = plan.entries.iter().zip(&artifacts);
+        let entries = entries
+            .filter_map(|(planned, artifact)| {
+                let instance = instance_context(planned, &context, &request.workload, &worlds);
                 let callee = Callee::new(
                     artifact.pre.clone(),
                     instance,
-                    concurrent,
+                    artifact.flavour == Flavour::Concurrent,
                     leases.clone(),
                     stopping.clone(),
                 );
-                (entry.plugin.as_str(), callee, entry)
-            });
-        let entries = entries
-            .filter_map(|(plugin, callee, entry)| {
-                let component = entry.root()?.clone();
-                Some((
-                    plugin,
-                    Entry {
-                        component,
-                        export: entry.export.clone(),
-                        callee,
-                    },
-                ))
+                let entry = Entry {
+                    component: planned.root()?.clone(),
+                    export: planned.export.clone(),
+                    callee,
+                };
+                Some((planned.plugin.as_str(), entry))
             })
             .collect();
         self.open(&mut bound, entries, request).await?;
@@ -175,7 +165,8 @@ impl Starter<'_> {
             component: name.clone(),
             source: Arc::new(error),
         })?;
-        let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+        let engine = self.engine.clone();
+        let inspected = tokio::task::spawn_blocking(move || engine.inspect(&bytes)).await;
         let inspected = inspected.map_err(|_| {
             StartError::Host(format!(
                 "looking at component `{name}` crashed; this is a bug worth reporting"

@@ -19,7 +19,15 @@ impl FileWorkload {
     #[must_use]
     pub fn explain(&self, error: &StartError) -> Diagnostics {
         let places = error.places();
-        Diagnostics(places.into_iter().map(|place| self.locations.diagnostic(&place.path, place.message, place.hint)).collect())
+        Diagnostics(
+            places
+                .into_iter()
+                .map(|place| {
+                    self.locations
+                        .diagnostic(&place.path, place.message, place.hint)
+                })
+                .collect(),
+        )
     }
 }
 
@@ -43,35 +51,57 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<FileWorkload>, Diagnostics> {
             Err(Diagnostics(found)) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(workloads) } else { Err(Diagnostics(problems)) }
+    if problems.is_empty() {
+        Ok(workloads)
+    } else {
+        Err(Diagnostics(problems))
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
     let problem = |message: String| Diagnostics(vec![Diagnostic::new(message).in_file(path)]);
     let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
-    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    let text =
+        String::from_utf8(bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
+    let base = std::path::absolute(path)
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned))
+        .unwrap_or_default();
     let manifests = manifest::parse(&text, path)?;
     manifests
         .into_iter()
         .map(|manifest| {
             let id = format!("{}.{}", manifest.workload.namespace, manifest.workload.name);
             let id: WorkloadId = id.parse().map_err(|error| problem(format!("{error}")))?;
-            let request = StartRequest { id, workload: manifest.workload, base: base.clone(), replaces: None };
-            Ok(FileWorkload { request, locations: manifest.locations })
+            let request = StartRequest {
+                id,
+                workload: manifest.workload,
+                base: base.clone(),
+                replaces: None,
+            };
+            Ok(FileWorkload {
+                request,
+                locations: manifest.locations,
+            })
         })
         .collect()
 }
 
 fn twin(known: &[FileWorkload], workload: &FileWorkload) -> Option<Diagnostic> {
-    let twin = known.iter().find(|known| known.request.id == workload.request.id)?;
+    let twin = known
+        .iter()
+        .find(|known| known.request.id == workload.request.id)?;
     let message = format!(
         "workload `{}` of namespace `{}` is also in {}",
         workload.request.workload.name,
         workload.request.workload.namespace,
         twin.locations.file().display()
     );
-    Some(workload.locations.diagnostic("metadata.name", message, Some("give one of them another name".to_owned())))
+    Some(workload.locations.diagnostic(
+        "metadata.name",
+        message,
+        Some("give one of them another name".to_owned()),
+    ))
 }
 
 #[cfg(test)]
@@ -89,11 +119,22 @@ mod tests {
     fn files_give_workloads_with_stable_ids_and_their_folder() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.yaml");
-        std::fs::write(&path, format!("{}---\n{}", manifest("one"), manifest("two"))).unwrap();
+        std::fs::write(
+            &path,
+            format!("{}---\n{}", manifest("one"), manifest("two")),
+        )
+        .unwrap();
         let loaded = load(&[path]).unwrap();
-        let ids: Vec<&str> = loaded.iter().map(|workload| workload.request.id.as_str()).collect();
+        let ids: Vec<&str> = loaded
+            .iter()
+            .map(|workload| workload.request.id.as_str())
+            .collect();
         assert_eq!(ids, ["default.one", "default.two"]);
-        assert!(loaded.iter().all(|workload| workload.request.base == dir.path()));
+        assert!(
+            loaded
+                .iter()
+                .all(|workload| workload.request.base == dir.path())
+        );
     }
 
     #[test]
@@ -111,7 +152,13 @@ mod tests {
             dir.path().join("none.yaml"),
         ];
         let told = load(&paths).unwrap_err().to_string();
-        for part in ["b.yaml:3:", "is also in", "a.yaml", "c.yaml: this is no text", "none.yaml: cannot be read"] {
+        for part in [
+            "b.yaml:3:",
+            "is also in",
+            "a.yaml",
+            "c.yaml: this is no text",
+            "none.yaml: cannot be read",
+        ] {
             assert!(told.contains(part), "{part} is missing in\n{told}");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use semver::Version;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::diagnostic::quoted;
 
@@ -173,6 +173,13 @@ impl fmt::Display for Interface {
             Some(version) => write!(f, "@{version}"),
             None => Ok(()),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Interface {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -110,12 +110,11 @@ impl Failure {
 
 /// A failure that can no longer be answered: the head of the answer is out.
 pub(super) fn log_late(error: &wasmtime::Error, entry: &Entry) {
-    let failure = Failure::Trap(wasmtime::format_err!("{error:?}"));
-    let culprit = culprit(error, entry);
     tracing::error!(
         workload = %entry.callee.context().workload.id,
-        "component `{culprit}` failed after it began to answer: {}",
-        match &failure { Failure::Trap(error) => error.to_string(), _ => String::new() }
+        "{} failed after it began to answer: {}",
+        culprit(error, entry),
+        describe(error)
     );
 }
 
@@ -136,13 +135,13 @@ impl fmt::Display for Report<'_> {
                 let culprit = culprit(error, self.entry);
                 write!(
                     f,
-                    "component `{culprit}` could not be instantiated: {}",
+                    "{culprit} could not be instantiated: {}",
                     describe(error)
                 )
             }
             Failure::Trap(error) => {
                 let culprit = culprit(error, self.entry);
-                write!(f, "component `{culprit}` trapped: {}", describe(error))
+                write!(f, "{culprit} trapped: {}", describe(error))
             }
             Failure::NoAnswer => write!(f, "component `{component}` returned without an answer"),
             Failure::Code { code, .. } => {
@@ -158,13 +157,16 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// The component whose code trapped, or the entry's when the backtrace does not tell.
-fn culprit<'a>(error: &wasmtime::Error, entry: &'a Entry) -> &'a crate::workload::ComponentName {
-    entry
-        .callee
-        .context()
-        .culprit(error)
-        .map_or(&entry.component, |component| &component.name)
+/// The component whose code trapped, or the entry's and what is fused behind it when the backtrace does not tell.
+fn culprit(error: &wasmtime::Error, entry: &Entry) -> String {
+    let context = entry.callee.context();
+    match context.culprit(error) {
+        Some(component) => format!("component `{}`", component.name),
+        None if context.members.len() > 1 => {
+            format!("component `{}`, or one that it calls,", entry.component)
+        }
+        None => format!("component `{}`", entry.component),
+    }
 }
 
 /// The reason on the first line, then the Wasm backtrace.

@@ -124,7 +124,16 @@ fn chosen(
     let missing = Problem::EntryMissing {
         exports: calls.exports.clone(),
     };
-    if let Some((index, to)) = link(calls, workload) {
+    let mut links = links(calls, workload);
+    if let Some((index, to)) = links.next() {
+        if let Some((index, other)) = links.find(|(_, other)| *other != to) {
+            problems.push(Problem::LinksDisagree {
+                index,
+                exports: calls.exports.clone(),
+                candidates: [to.clone(), other.clone()],
+            });
+            return None;
+        }
         let root = candidates.take(to);
         let reported = |problem: &Problem| matches!(problem, Problem::LinkWithoutExport { index: at, .. } if *at == index);
         if root.is_none() && !problems.iter().any(reported) {
@@ -159,13 +168,16 @@ fn chosen(
     front
 }
 
-/// The link without `from` that chooses whom a plugin calls, and its index.
-fn link<'a>(calls: &Calls, workload: &'a Workload) -> Option<(usize, &'a ComponentName)> {
+/// The links without `from` that choose whom a plugin calls, with their indices.
+fn links<'a>(
+    calls: &Calls,
+    workload: &'a Workload,
+) -> impl Iterator<Item = (usize, &'a ComponentName)> {
     let links = workload.links.iter().enumerate();
     links
         .filter(|(_, link)| link.from.is_none())
         .filter(|(_, link)| calls.exports.iter().any(|it| link.import.accepts(it)))
-        .find_map(|(index, link)| match &link.to {
+        .filter_map(|(index, link)| match &link.to {
             LinkTarget::Component(to) => Some((index, to)),
             LinkTarget::Host => None,
         })

@@ -87,6 +87,15 @@ pub enum Problem {
         /// The interface.
         interface: Interface,
     },
+    /// Two links choose different components for what the outside calls.
+    LinksDisagree {
+        /// The later link.
+        index: usize,
+        /// The exports, dialects of one capability.
+        exports: Vec<Interface>,
+        /// The two components.
+        candidates: [ComponentName; 2],
+    },
     /// Several components could be called from outside.
     AmbiguousEntry {
         /// The export, in the dialects that would do.
@@ -123,7 +132,8 @@ impl Problem {
             ),
             Self::LinkWithoutImport { index, .. }
             | Self::LinkWithoutExport { index, .. }
-            | Self::LinkWithoutCaller { index, .. } => format!("spec.links.{index}"),
+            | Self::LinkWithoutCaller { index, .. }
+            | Self::LinksDisagree { index, .. } => format!("spec.links.{index}"),
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
@@ -171,6 +181,7 @@ impl Problem {
             Self::LinkWithoutCaller { .. } => {
                 Some("add `from`: the component whose import the link is for".to_owned())
             }
+            Self::LinksDisagree { .. } => Some("keep one of them".to_owned()),
             Self::UnknownInterface {
                 interface, nearest, ..
             } => nearest.as_ref().map(|near| offered(interface, near)),
@@ -234,18 +245,20 @@ impl fmt::Display for Problem {
                 "the link is for `{import}`, but component `{component}` does not import it"
             ),
             Self::LinkWithoutExport { import, to, .. } => {
-                let (whom, lacks) = match to {
-                    LinkTarget::Component(to) => (format!("component `{to}`"), "export"),
-                    LinkTarget::Host => ("the host".to_owned(), "offer"),
-                };
-                write!(
-                    f,
-                    "the link sends `{import}` to {whom}, which does not {lacks} it"
-                )
+                write!(f, "the link sends `{import}` to {}", lacking(to))
             }
             Self::LinkWithoutCaller { import, .. } => write!(
                 f,
                 "the link without `from` is for `{import}`, which this host calls in no component"
+            ),
+            Self::LinksDisagree {
+                exports,
+                candidates: [one, other],
+                ..
+            } => write!(
+                f,
+                "the outside is to call {} in `{other}`, but an earlier link chooses `{one}`",
+                either(exports)
             ),
             Self::UnknownInterface { interface, .. } => {
                 write!(f, "this host does not know the interface `{interface}`")
@@ -269,6 +282,13 @@ impl fmt::Display for Problem {
                 callable,
             } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
+    }
+}
+
+fn lacking(to: &LinkTarget) -> String {
+    match to {
+        LinkTarget::Component(to) => format!("component `{to}`, which does not export it"),
+        LinkTarget::Host => "the host, which does not offer it".to_owned(),
     }
 }
 

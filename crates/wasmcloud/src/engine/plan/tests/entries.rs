@@ -53,6 +53,21 @@ fn two_fronts_are_ambiguous_until_a_link_chooses() {
     }
 }
 
+#[test]
+fn links_that_choose_different_entries_are_an_error_that_names_both() {
+    let scene = scene([handler("one"), handler("two")])
+        .served()
+        .link(None, "wasi:http/incoming-handler", "two")
+        .link(None, HANDLER_0_2, "one");
+    let problem = scene.problem();
+    assert_eq!(problem.path(), "spec.links.1");
+    assert_eq!(
+        problem.to_string(),
+        "the outside is to call `wasi:http/handler@0.3.0` or `wasi:http/incoming-handler@0.2.12` in `one`, but an earlier link \
+         chooses `two`"
+    );
+}
+
 /// The link says so, although a sibling calls it as well.
 #[test]
 fn a_link_may_choose_the_end_of_a_chain() {
