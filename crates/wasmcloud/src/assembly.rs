@@ -16,8 +16,9 @@ use crate::capability::logging::Logging;
 use crate::capability::wasi::Wasi;
 use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions};
-use crate::host::{HostIdentity, LocalHost};
+use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
+use crate::workload::Workload;
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -34,6 +35,8 @@ pub struct HostConfig {
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// How long a workload that is stopped may finish what it is answering.
     pub grace: Duration,
+    /// How long a workload that another replaced may finish what it is answering.
+    pub replaced_grace: Duration,
     /// A name for people; by default the machine's.
     pub friendly_name: Option<String>,
     /// What a scheduler may select by.
@@ -50,6 +53,7 @@ impl Default for HostConfig {
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
             grace: Duration::from_secs(30),
+            replaced_grace: Duration::from_secs(600),
             friendly_name: None,
             labels: BTreeMap::new(),
         }
@@ -104,7 +108,11 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         config.labels,
         http.map(|address| address.port()),
     );
-    let host = LocalHost::new(engine, config.fetch, config.output, config.grace, identity);
+    let graces = Graces {
+        stopped: config.grace,
+        replaced: config.replaced_grace,
+    };
+    let host = LocalHost::new(engine, config.fetch, config.output, graces, identity);
     Ok(Assembled {
         host: Arc::new(host),
         http,
@@ -133,9 +141,21 @@ fn free_plugins() -> Vec<Arc<dyn Plugin>> {
 /// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
 #[must_use]
 pub fn offers() -> Offers {
+    Offers::of(&unopened())
+}
+
+/// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
+///
+/// # Errors
+/// With what is wrong, see [`StartError::places`].
+pub fn check(workload: &Workload) -> Result<(), StartError> {
+    host::check(&unopened(), workload)
+}
+
+fn unopened() -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    Offers::of(&[plugins, free_plugins()].concat())
+    [plugins, free_plugins()].concat()
 }

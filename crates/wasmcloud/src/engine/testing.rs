@@ -179,6 +179,7 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
+                denial_told: Default::default(),
             })
         });
         Arc::new(InstanceContext {

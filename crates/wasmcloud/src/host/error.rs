@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::artifact::FetchError;
+use crate::artifact::{FetchError, FetchErrorKind};
 use crate::engine::{InspectError, PlanErrors, PrepareError};
 use crate::plugin::PluginError;
 use crate::workload::{ComponentName, Unsupported, WorkloadId};
@@ -16,6 +16,9 @@ pub enum StartError {
     /// It asks for something that this version does not run.
     #[error("{}", .0.iter().map(|unsupported| unsupported.message.clone()).collect::<Vec<_>>().join("\n"))]
     Unsupported(Vec<Unsupported>),
+    /// Its settings are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Arc<[PluginError]>),
     /// A component cannot be fetched.
     #[error("component `{component}`: {source}")]
     Fetch {
@@ -82,9 +85,19 @@ impl StartError {
                 vec![Place {
                     path: format!("spec.components.{component}.image"),
                     message: self.to_string(),
-                    hint: None,
+                    hint: self.is_missing_file().then(|| {
+                        "build it first, or correct `image`; paths begin at the folder of the manifest".to_owned()
+                    }),
                 }]
             }
+            Self::Settings(errors) => errors
+                .iter()
+                .map(|error| Place {
+                    path: error.path.clone().unwrap_or_else(|| "spec".to_owned()),
+                    message: error.to_string(),
+                    hint: error.hint.clone(),
+                })
+                .collect(),
             Self::Plugin { source, .. } => vec![Place {
                 path: source.path.clone().unwrap_or_else(|| "spec".to_owned()),
                 message: self.to_string(),
@@ -96,6 +109,10 @@ impl StartError {
                 hint: None,
             }],
         }
+    }
+
+    fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Fetch { source, .. } if matches!(source.kind, FetchErrorKind::NotFound))
     }
 }
 

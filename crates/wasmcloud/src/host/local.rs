@@ -10,12 +10,21 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::slot::{self, Label, Slot};
-use super::start::{Held, Started, Starter};
+use super::start::{Held, Patience, Started, Starter};
 use super::{Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
 use crate::artifact::Fetch;
 use crate::engine::Engine;
 use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
 use crate::workload::{HostId, WorkloadId};
+
+/// How long a workload may finish what it is answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Graces {
+    /// When it is stopped.
+    pub stopped: Duration,
+    /// When another took its place. Somebody who stops it meanwhile waits no longer than for one that is stopped.
+    pub replaced: Duration,
+}
 
 /// Runs workloads in this process. Dropping the last handle ends them all at once; [`Host::stop`] ends one gently.
 pub struct LocalHost(Arc<Inner>);
@@ -24,7 +33,7 @@ struct Inner {
     engine: Engine,
     fetch: Arc<dyn Fetch>,
     output: Arc<dyn GuestOutput>,
-    grace: Duration,
+    graces: Graces,
     identity: HostIdentity,
     opening: tokio::sync::Mutex<()>,
     endings: mpsc::UnboundedSender<Ended>,
@@ -52,7 +61,7 @@ impl LocalHost {
         engine: Engine,
         fetch: Arc<dyn Fetch>,
         output: Arc<dyn GuestOutput>,
-        grace: Duration,
+        graces: Graces,
         identity: HostIdentity,
     ) -> Self {
         let (endings, ended) = mpsc::unbounded_channel();
@@ -61,7 +70,7 @@ impl LocalHost {
             engine,
             fetch,
             output,
-            grace,
+            graces,
             identity,
             opening: tokio::sync::Mutex::default(),
             endings,
@@ -93,8 +102,11 @@ impl LocalHost {
         }
     }
 
-    /// Stops all workloads, gently and at the same time.
+    /// Lets nobody in any more, and stops all workloads, gently and at the same time.
     pub async fn shutdown(&self) {
+        for plugin in self.0.engine.plugins().iter() {
+            plugin.close();
+        }
         let ids: Vec<WorkloadId> = self.0.slots().by_id.keys().cloned().collect();
         futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
     }
@@ -144,11 +156,7 @@ impl Inner {
     }
 
     /// Moves a running workload out of its slot; the caller releases what it held.
-    fn take_running(
-        &self,
-        id: &WorkloadId,
-        start: Option<u64>,
-    ) -> Option<(Held, CancellationToken)> {
+    fn take_running(&self, id: &WorkloadId, start: Option<u64>) -> Option<Leaving> {
         let mut slots = self.slots();
         let (_, slot) = slots.by_id.get_mut(id)?;
         let Slot::Running { start: running, .. } = slot else {
@@ -157,34 +165,41 @@ impl Inner {
         if start.is_some_and(|start| start != *running) {
             return None;
         }
-        let over = CancellationToken::new();
-        match std::mem::replace(slot, Slot::Stopping { over: over.clone() }) {
-            Slot::Running { held, .. } => Some((held, over)),
+        let (over, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let stopping = Slot::Stopping {
+            over: over.clone(),
+            hurry: hurry.clone(),
+        };
+        match std::mem::replace(slot, stopping) {
+            Slot::Running { held, .. } => Some(Leaving {
+                id: id.clone(),
+                held,
+                over,
+                hurry,
+            }),
             _ => None,
         }
     }
 
     /// Releases what a workload held on a task of its own, so that a caller who goes away does not leave it half stopped, and
     /// then puts what is left into its slot.
-    fn release(
-        self: &Arc<Self>,
-        id: WorkloadId,
-        held: Held,
-        over: CancellationToken,
-        grace: Duration,
-        left: Option<Slot<Held>>,
-    ) {
+    fn release(self: &Arc<Self>, leaving: Leaving, grace: Duration, left: Option<Slot<Held>>) {
         let host = Arc::clone(self);
         tokio::spawn(async move {
-            held.release(grace).await;
+            let patience = Patience {
+                grace,
+                hurry: leaving.hurry,
+                hurried: host.graces.stopped,
+            };
+            leaving.held.release(&patience).await;
             {
                 let mut slots = host.slots();
-                match (left, slots.by_id.get_mut(&id)) {
+                match (left, slots.by_id.get_mut(&leaving.id)) {
                     (Some(left), Some((_, slot))) => *slot = left,
-                    _ => drop(slots.by_id.remove(&id)),
+                    _ => drop(slots.by_id.remove(&leaving.id)),
                 }
             }
-            over.cancel();
+            leaving.over.cancel();
         });
     }
 
@@ -204,12 +219,12 @@ impl Inner {
             }
             return;
         }
-        if let Some((held, over)) = self.take_running(&ended.id, Some(ended.start)) {
+        if let Some(leaving) = self.take_running(&ended.id, Some(ended.start)) {
             let (left, grace) = match ended.ending {
-                Ending::Completed => (Slot::Completed, self.grace),
+                Ending::Completed => (Slot::Completed, self.graces.stopped),
                 Ending::Failed(reason) => (Slot::Failed { reason }, Duration::ZERO),
             };
-            self.release(ended.id, held, over, grace, Some(left));
+            self.release(leaving, grace, Some(left));
         }
     }
 
@@ -217,10 +232,12 @@ impl Inner {
     fn begin_stop(
         self: &Arc<Self>,
         id: &WorkloadId,
+        grace: Duration,
     ) -> Result<(WorkloadStatus, Option<CancellationToken>), NotFound> {
-        if let Some((held, over)) = self.take_running(id, None) {
+        if let Some(leaving) = self.take_running(id, None) {
             let status = self.status(id)?;
-            self.release(id.clone(), held, over.clone(), self.grace, None);
+            let over = leaving.over.clone();
+            self.release(leaving, grace, None);
             return Ok((status, Some(over)));
         }
         let mut slots = self.slots();
@@ -231,7 +248,10 @@ impl Inner {
                 give_up.cancel();
                 Some(over.clone())
             }
-            Slot::Stopping { over, .. } => Some(over.clone()),
+            Slot::Stopping { over, hurry } => {
+                hurry.cancel();
+                Some(over.clone())
+            }
             Slot::Running { .. } => None,
             Slot::Completed | Slot::Failed { .. } => {
                 slots.by_id.remove(id);
@@ -249,6 +269,16 @@ impl Inner {
             .map(|(label, slot)| slot.status(label))
             .ok_or_else(|| NotFound(id.clone()))
     }
+}
+
+/// A workload that was moved out of its slot.
+struct Leaving {
+    id: WorkloadId,
+    held: Held,
+    /// To be cancelled when nothing is left.
+    over: CancellationToken,
+    /// Cancelled when somebody waits for that.
+    hurry: CancellationToken,
 }
 
 /// A slot taken for a start. Dropped unfilled, such as when the caller goes away, it gives the slot back.
@@ -382,7 +412,7 @@ impl Host for LocalHost {
         // It went live, so the other has lost its routes, also when this one was stopped in the same moment. What the other is
         // answering it finishes; nobody has to wait for that.
         if let Some(replaced) = &request.replaces {
-            let _ = self.0.begin_stop(replaced);
+            let _ = self.0.begin_stop(replaced, self.0.graces.replaced);
         }
         status
     }
@@ -392,7 +422,7 @@ impl Host for LocalHost {
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
-        let (status, over) = self.0.begin_stop(id)?;
+        let (status, over) = self.0.begin_stop(id, self.0.graces.stopped)?;
         if let Some(over) = over {
             over.cancelled().await;
         }

@@ -12,8 +12,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-pub use error::StartError;
-pub use local::{HostIdentity, LocalHost};
+pub use error::{Place, StartError};
+pub use local::{Graces, HostIdentity, LocalHost};
+pub(crate) use start::check;
 
 use crate::engine::LinkPlan;
 use crate::workload::{HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};

@@ -42,8 +42,11 @@ pub(super) enum Slot<H> {
         plan: Arc<LinkPlan>,
         held: H,
     },
-    /// What it held is being released; `over` is cancelled when that is done.
-    Stopping { over: CancellationToken },
+    /// What it held is being released; `over` is cancelled when that is done. `hurry` tells that somebody waits.
+    Stopping {
+        over: CancellationToken,
+        hurry: CancellationToken,
+    },
     /// It ended by itself and holds nothing.
     Completed,
     /// It could not start or could not go on, and holds nothing.

@@ -48,24 +48,50 @@ impl Held {
         self.leases.len()
     }
 
-    /// Closes the ways in, lets guests finish within the grace, then ends them.
-    pub(super) async fn release(self, grace: Duration) {
+    /// Closes the ways in and lets guests finish within the patience; then ends them.
+    pub(super) async fn release(self, patience: &Patience) {
         drop(self.bindings);
         self.leases.close();
-        if tokio::time::timeout(grace, self.leases.wait())
-            .await
-            .is_err()
-        {
+        if !patience.outlasts(self.leases.wait()).await {
             drop(self.stop);
-            while tokio::time::timeout(ABORT_WARNING, self.leases.wait())
-                .await
-                .is_err()
-            {
+            let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
+            while ended().await.is_err() {
                 tracing::warn!(
                     guests = self.leases.len(),
                     "guests of a stopped workload have not ended yet"
                 );
             }
+        }
+    }
+}
+
+/// How long guests may go on.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    /// At first.
+    pub(super) grace: Duration,
+    /// Cancelled when somebody waits for their end.
+    pub(super) hurry: CancellationToken,
+    /// From then on.
+    pub(super) hurried: Duration,
+}
+
+impl Patience {
+    /// Whether the work comes to its end in time.
+    async fn outlasts(&self, work: impl Future<Output = ()>) -> bool {
+        let late = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.grace) => {}
+                () = async {
+                    self.hurry.cancelled().await;
+                    tokio::time::sleep(self.hurried).await;
+                } => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = work => true,
+            () = late => false,
         }
     }
 }
@@ -82,6 +108,7 @@ impl Starter<'_> {
         if !unsupported.is_empty() {
             return Err(StartError::Unsupported(unsupported));
         }
+        check(self.engine.plugins(), &request.workload)?;
         let components = self.components(&request.workload, &request.base).await?;
         let worlds: Worlds = components
             .iter()
@@ -236,6 +263,19 @@ impl Starter<'_> {
     }
 }
 
+/// Asks every plugin what is wrong with the settings of a workload.
+pub(crate) fn check(plugins: &[Arc<dyn Plugin>], workload: &Workload) -> Result<(), StartError> {
+    let wrong: Vec<_> = plugins
+        .iter()
+        .flat_map(|plugin| plugin.check(workload))
+        .collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::Settings(wrong.into()))
+    }
+}
+
 /// Bindings with the ids of their plugins.
 struct Bound(Vec<(&'static str, Box<dyn Binding>)>);
 
@@ -303,6 +343,7 @@ fn instance_context(
         Arc::new(ComponentContext {
             name: name.clone(),
             environment: environment.into_iter().collect(),
+            denial_told: Default::default(),
         })
     };
     let members = entry

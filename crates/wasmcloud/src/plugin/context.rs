@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::{GuestOutput, States};
 use crate::workload::{ComponentName, Namespace, WorkloadId, WorkloadName};
@@ -25,6 +26,13 @@ pub struct WorkloadContext {
     pub output: Arc<dyn GuestOutput>,
 }
 
+/// Its namespace and name, as people know it.
+impl fmt::Display for WorkloadContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
 impl fmt::Debug for WorkloadContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkloadContext")
@@ -41,6 +49,8 @@ pub struct ComponentContext {
     pub name: ComponentName,
     /// Its environment variables.
     pub environment: Vec<(String, String)>,
+    /// Set when its owner was told that it tries what this host does not grant, which is worth telling once.
+    pub denial_told: AtomicBool,
 }
 
 /// Environment values may be secret, so only their names are shown.

@@ -89,6 +89,13 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Looks at the settings of a workload, without touching anything: everything that is wrong with them. Called before anything
+    /// is fetched, and by whoever wants to know without starting.
+    fn check(&self, workload: &Workload) -> Vec<PluginError> {
+        let _ = workload;
+        Vec::new()
+    }
+
     /// Acquires what one workload needs.
     ///
     /// # Errors
@@ -97,6 +104,9 @@ pub trait Plugin: Send + Sync + 'static {
         let _ = request;
         Ok(Box::new(NothingHeld))
     }
+
+    /// Lets nobody in any more: the host is shutting down. What is being answered goes on.
+    fn close(&self) {}
 
     /// Puts the functions of one import into the linker. Called once for each import of an artifact, so never with anything that
     /// belongs to a workload: that travels in [`StoreData`].

@@ -15,7 +15,10 @@ tell!(P2:
         the_environment_is_the_components_own, the_nearest_setting_wins, output_is_labelled,
         random_numbers_and_clocks_go_on, every_request_finds_a_fresh_instance,
     }
-    denials::{requests_to_elsewhere_are_denied, files_are_denied, sockets_are_denied}
+    denials::{
+        requests_to_elsewhere_are_denied, a_denial_is_told_once, files_are_denied,
+        sockets_are_denied,
+    }
     misbehaviour::{
         a_trap_is_explained_to_developers, a_trap_is_a_reference_to_the_log_elsewhere,
         a_trap_in_the_body_breaks_the_answer_off, a_guest_that_hangs_ends_with_its_client,

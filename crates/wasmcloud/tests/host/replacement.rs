@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use wasmcloud::host::{Host as _, StartError, WorkloadState};
 
@@ -96,6 +98,32 @@ async fn the_old_version_finishes_what_it_is_at() {
     drop(sender);
     Answer::of(response).await;
     host.stop_is_over("old").await;
+}
+
+/// A swap is no stop: with a grace that is over at once, a version that was replaced still finishes. Whoever stops it then waits no
+/// longer than for any other.
+#[tokio::test]
+async fn a_replaced_version_is_given_time_until_somebody_stops_it() {
+    let host = TestHost::with(|config| {
+        config.grace = Duration::ZERO;
+        config.replaced_grace = Duration::MAX;
+    })
+    .await;
+    host.run("old", &version(1)).await;
+    let mut connection = host.connect(Version::H1).await;
+    let (sender, body) = frames();
+    let pending = connection.begin(request(Version::H1, "POST", "localhost", "/echo", body));
+    let one = http_body::Frame::data("one".into());
+    sender.send(one).await.unwrap();
+    let mut response = within(pending).await.unwrap().unwrap();
+    body_of(response.body_mut(), "one").await;
+    host.replace("old", "new", &version(2)).await.unwrap();
+    let two = http_body::Frame::data("two".into());
+    sender.send(two).await.unwrap();
+    body_of(response.body_mut(), "two").await;
+    host.stop_is_over("old").await;
+    assert!(within(response.body_mut().collect()).await.is_err());
+    assert_eq!(host.get("/env").await.body, "VERSION=2\n");
 }
 
 #[tokio::test]
@@ -205,7 +233,7 @@ async fn a_route_that_was_handed_over_is_not_free() {
     host.replace("old", "new", &version(2)).await.unwrap();
     host.stop_is_over("old").await;
     let error = host.replace("old", "third", &version(3)).await.unwrap_err();
-    assert!(error.to_string().contains("`new`"), "{error}");
+    assert!(error.to_string().contains("`default/new`"), "{error}");
     assert_eq!(host.get("/env").await.body, "VERSION=2\n");
 }
 

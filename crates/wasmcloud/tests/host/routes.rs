@@ -5,7 +5,7 @@ use wasmcloud::host::{Host as _, StartError, WorkloadState};
 
 use crate::support::{
     Access, TestHost, Version, component, empty, http, http_at, id, p2, request, spec,
-    with_environment,
+    with_environment, within,
 };
 
 /// A workload that says who it is at `/env`, wherever it is routed.
@@ -162,7 +162,7 @@ async fn a_clash_names_both_and_the_first_keeps_serving() {
         ),
         "{error:?}"
     );
-    for wanted in ["`first`", "`second`", "a.example/x"] {
+    for wanted in ["`default/first`", "`default/second`", "a.example/x"] {
         assert!(error.to_string().contains(wanted), "{error}");
     }
     assert!(error.places()[0].path.starts_with("spec.hostInterfaces"));
@@ -209,7 +209,11 @@ async fn a_route_that_could_match_nothing_is_refused() {
         let place = error.places().remove(0);
         let text = format!("{} {}", place.message, place.hint.unwrap_or_default());
         assert!(text.contains(wanted), "{text}");
-        assert_eq!(place.path, "spec.hostInterfaces.0");
+        assert!(
+            place.path.starts_with("spec.hostInterfaces.0.config."),
+            "{}",
+            place.path
+        );
     }
 }
 
@@ -265,4 +269,40 @@ async fn a_handler_that_is_not_listed_is_named() {
     assert!(error.to_string().contains("api"), "{error}");
     assert!(error.places()[0].hint.is_some(), "{error}");
     assert!(host.host.status(&id("other")).await.is_err());
+}
+
+/// Settings are looked at before anything is fetched, and everything wrong with them is told.
+#[tokio::test]
+async fn wrong_settings_are_told_all_at_once_and_before_anything_else() {
+    let host = TestHost::start().await;
+    let config = json!({ "hosst": "a.example", "path": "api" });
+    let missing = component("api", "/nowhere.wasm");
+    let error = host
+        .try_run("app", &spec([missing], [http_at(config)]))
+        .await;
+    let places = error.unwrap_err().places();
+    let paths: Vec<&str> = places.iter().map(|place| place.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.hostInterfaces.0.config.hosst",
+            "spec.hostInterfaces.0.config.path"
+        ]
+    );
+    assert_eq!(places[0].hint.as_deref(), Some("did you mean `host`?"));
+}
+
+/// A host that shuts down does not answer that nobody is there: it is not reached any more.
+#[tokio::test]
+async fn a_host_that_shuts_down_stops_listening() {
+    let host = TestHost::start().await;
+    host.run("app", &spec([p2()], [http()])).await;
+    let addr = host.addr();
+    within(host.host.shutdown()).await;
+    let refused = async {
+        while tokio::net::TcpStream::connect(addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(refused).await;
 }

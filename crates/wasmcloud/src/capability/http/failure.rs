@@ -99,7 +99,7 @@ impl Failure {
     }
 
     fn log(&self, id: &str, report: &Report<'_>) {
-        let workload = &report.entry.callee.context().workload.id;
+        let workload = &report.entry.callee.context().workload;
         match self {
             Self::Stopped => tracing::debug!(id, %workload, "{report}"),
             Self::Instance(InstanceError::NoRoom(_)) => tracing::warn!(id, %workload, "{report}"),
@@ -111,7 +111,7 @@ impl Failure {
 /// A failure that can no longer be answered: the head of the answer is out.
 pub(super) fn log_late(error: &wasmtime::Error, entry: &Entry) {
     tracing::error!(
-        workload = %entry.callee.context().workload.id,
+        workload = %entry.callee.context().workload,
         "{} failed after it began to answer: {}",
         culprit(error, entry),
         describe(error)

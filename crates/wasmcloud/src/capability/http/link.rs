@@ -1,5 +1,7 @@
 //! Links `wasi:http` of both versions: its types, and the client, which is told whose requests it sends.
 
+use std::sync::atomic::Ordering;
+
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http as p2;
 use wasmtime_wasi_http::p3::bindings::http as p3;
@@ -73,11 +75,12 @@ pub(super) fn link(
 impl outgoing_handler::Host for StoreData {
     fn handle(
         &mut self,
-        _: Position,
+        position: Position,
         request: Resource<p2::types::OutgoingRequest>,
         options: Option<Resource<p2::types::RequestOptions>>,
     ) -> wasmtime::Result<Result<Resource<p2::types::FutureIncomingResponse>, p2::types::ErrorCode>>
     {
+        tell_denial(self, position)?;
         match p2::outgoing_handler::Host::handle(&mut self.http(), request, options) {
             Ok(response) => Ok(Ok(response)),
             Err(error) => error.downcast().map(Err),
@@ -88,9 +91,10 @@ impl outgoing_handler::Host for StoreData {
 impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
     async fn send(
         store: &Accessor<StoreData, Self>,
-        _: Position,
+        position: Position,
         request: Resource<p3::types::Request>,
     ) -> wasmtime::Result<Result<Resource<p3::types::Response>, p3::types::ErrorCode>> {
+        store.with(|mut store| tell_denial(store.get(), position))?;
         let http = store.with_getter::<WasiHttp>(|data| data.http());
         match <WasiHttp as p3::client::HostWithStore<StoreData>>::send(&http, request).await {
             Ok(response) => Ok(Ok(response)),
@@ -100,3 +104,16 @@ impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
 }
 
 impl client::Host for StoreData {}
+
+/// Tells the host's log, once for each component, why its requests fail: guests seldom say.
+fn tell_denial(store: &StoreData, position: Position) -> wasmtime::Result<()> {
+    let component = store.caller(position)?;
+    if !component.denial_told.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            workload = %store.workload(),
+            component = %component.name,
+            "the component sends HTTP requests, which this host does not grant yet; they fail as denied"
+        );
+    }
+    Ok(())
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
 use super::access::AccessLog;
@@ -19,7 +19,7 @@ use super::{link, server, settings};
 use crate::plugin::{
     BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, StoreData,
 };
-use crate::workload::{Interface, WorkloadId};
+use crate::workload::{Interface, Workload, WorkloadId};
 
 /// What a client is told about a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,13 @@ enum Mode {
 struct Server {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
-    _closed: DropGuard,
+    closed: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
 }
 
 /// What the server and the bindings of all workloads share.
@@ -123,7 +129,7 @@ impl Http {
             server: Mode::Listening(Server {
                 shared,
                 local_addr,
-                _closed: closed.drop_guard(),
+                closed,
             }),
         })
     }
@@ -188,11 +194,24 @@ impl Plugin for Http {
         }
     }
 
+    fn check(&self, workload: &Workload) -> Vec<PluginError> {
+        settings::patterns(workload).1
+    }
+
+    fn close(&self) {
+        if let Mode::Listening(server) = &self.server {
+            server.closed.cancel();
+        }
+    }
+
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
         let Mode::Listening(server) = &self.server else {
             return Ok(Box::new(NothingHeld));
         };
-        let patterns = settings::patterns(request.workload)?;
+        let (patterns, wrong) = settings::patterns(request.workload);
+        if let Some(wrong) = wrong.into_iter().next() {
+            return Err(wrong);
+        }
         Ok(Box::new(Bound {
             shared: Arc::clone(&server.shared),
             id: request.id.clone(),
@@ -227,8 +246,8 @@ struct Opened {
 impl Bound {
     fn change(
         &self,
-        change: impl FnOnce(&Routes<Arc<Target>>) -> Result<Routes<Arc<Target>>, Clash>,
-    ) -> Result<(), Clash> {
+        change: impl FnOnce(&Routes<Arc<Target>>) -> Result<Routes<Arc<Target>>, Clash<Arc<Target>>>,
+    ) -> Result<(), Clash<Arc<Target>>> {
         let _changing = self
             .shared
             .changing
@@ -258,7 +277,7 @@ impl Binding for Bound {
             .routes
             .load()
             .with(&self.id, &self.patterns, &target, opening.replaces.as_ref())
-            .map_err(|clash| self.clash(&clash))?;
+            .map_err(|clash| refused(&clash, &target))?;
         self.opened = Some(Opened {
             target,
             replaces: opening.replaces,
@@ -271,21 +290,22 @@ impl Binding for Bound {
             let changed = self
                 .change(|routes| routes.with(&self.id, &self.patterns, &target, replaces.as_ref()));
             if let Err(clash) = changed {
-                tracing::error!(workload = %self.id, "{}", self.clash(&clash));
+                tracing::error!("{}", refused(&clash, &target));
             }
         }
     }
 }
 
-impl Bound {
-    fn clash(&self, clash: &Clash) -> PluginError {
-        PluginError::new(format!(
-            "workloads `{}` and `{}` both want to answer {}",
-            clash.holder, self.id, clash.pattern
-        ))
-        .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
-        .at("spec.hostInterfaces")
-    }
+fn refused(clash: &Clash<Arc<Target>>, target: &Target) -> PluginError {
+    let name = |target: &Target| target.entry.callee.context().workload.to_string();
+    PluginError::new(format!(
+        "workloads `{}` and `{}` both want to answer {}",
+        name(&clash.holder),
+        name(target),
+        clash.pattern
+    ))
+    .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
+    .at("spec.hostInterfaces")
 }
 
 impl Drop for Bound {

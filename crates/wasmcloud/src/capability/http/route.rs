@@ -128,11 +128,11 @@ impl fmt::Display for Pattern {
 
 /// A pattern that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clash {
+pub struct Clash<T> {
     /// Which one.
     pub pattern: Pattern,
-    /// Who holds it.
-    pub holder: WorkloadId,
+    /// What it leads to.
+    pub holder: T,
 }
 
 /// Who answers what. `T` is whatever answers.
@@ -230,7 +230,7 @@ impl<T: Clone> Routes<T> {
         patterns: &[Pattern],
         target: &T,
         replaces: Option<&WorkloadId>,
-    ) -> Result<Self, Clash> {
+    ) -> Result<Self, Clash<T>> {
         let mut routes = self.clone();
         if let Some(replaced) = replaces {
             routes = routes.without(replaced);
@@ -245,7 +245,7 @@ impl<T: Clone> Routes<T> {
             {
                 return Err(Clash {
                     pattern: pattern.clone(),
-                    holder: held.by.clone(),
+                    holder: held.target.clone(),
                 });
             }
             prefixes.insert(
@@ -360,7 +360,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             (clash.holder, clash.pattern.to_string()),
-            (id("one"), "*/api".to_owned())
+            ("one", "*/api".to_owned())
         );
         assert_eq!(find(&table, "x", "/ok"), None);
     }

@@ -2,77 +2,66 @@
 
 use super::route::{HostName, PathPrefix, Pattern};
 use crate::plugin::PluginError;
-use crate::workload::{HostInterface, nearest};
+use crate::workload::{HostInterface, Workload, nearest};
 
 const KEYS: [&str; 3] = ["host", "host-aliases", "path"];
 
-/// The patterns that a workload's `wasi:http` entries ask for: each host and alias with the path, of each entry.
-///
-/// # Errors
-/// When a key is unknown or a value could match nothing.
-pub(super) fn patterns(workload: &crate::workload::Workload) -> Result<Vec<Pattern>, PluginError> {
-    let mut patterns = Vec::new();
-    for (index, entry) in workload
-        .host_interfaces
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.is_http_handler())
-    {
-        patterns.extend(
-            of_entry(entry).map_err(|error| error.at(format!("spec.hostInterfaces.{index}")))?,
-        );
+/// The patterns that a workload's `wasi:http` entries ask for: each host and alias with the path, of each entry. Beside them,
+/// everything that is wrong with the entries: unknown keys, and values that could match nothing.
+pub(super) fn patterns(workload: &Workload) -> (Vec<Pattern>, Vec<PluginError>) {
+    let (mut patterns, mut errors) = (Vec::new(), Vec::new());
+    let entries = workload.host_interfaces.iter().enumerate();
+    for (index, entry) in entries.filter(|(_, entry)| entry.is_http_handler()) {
+        let mut wrong = |key: &str, error: PluginError| {
+            errors.push(error.at(format!("spec.hostInterfaces.{index}.config.{key}")));
+        };
+        patterns.extend(of_entry(entry, &mut wrong));
     }
     patterns.sort();
     patterns.dedup();
-    Ok(patterns)
+    (patterns, errors)
 }
 
-fn of_entry(entry: &HostInterface) -> Result<Vec<Pattern>, PluginError> {
-    if let Some(unknown) = entry
+fn of_entry(entry: &HostInterface, wrong: &mut impl FnMut(&str, PluginError)) -> Vec<Pattern> {
+    for key in entry
         .config
         .keys()
-        .find(|key| !KEYS.contains(&key.as_str()))
+        .filter(|key| !KEYS.contains(&key.as_str()))
     {
-        let hint = nearest(unknown, KEYS).map_or_else(
-            || format!("known keys are {}", KEYS.join(", ")),
-            |key| format!("did you mean `{key}`?"),
-        );
-        return Err(
-            PluginError::new(format!("`{unknown}` is not a setting of wasi:http")).hint(hint),
-        );
+        wrong(key, unknown(key));
     }
-    let path = entry
-        .config
-        .get("path")
-        .map_or_else(
-            || Ok(PathPrefix::root()),
-            |path| PathPrefix::configured(path),
-        )
-        .map_err(PluginError::new)?;
-    let aliases = entry
-        .config
-        .get("host-aliases")
+    let setting = |key: &str| entry.config.get(key).map(String::as_str);
+    let path = setting("path").map_or_else(|| Ok(PathPrefix::root()), PathPrefix::configured);
+    let path = path.unwrap_or_else(|reason| {
+        wrong("path", PluginError::new(reason));
+        PathPrefix::root()
+    });
+    let aliases = setting("host-aliases")
         .into_iter()
         .flat_map(|list| list.split(','));
-    let hosts = entry
-        .config
-        .get("host")
-        .map(String::as_str)
-        .into_iter()
-        .chain(aliases)
-        .map(str::trim);
+    let hosts = setting("host").map(|host| ("host", host)).into_iter();
     let mut patterns = Vec::new();
-    for host in hosts {
-        let host = HostName::configured(host).map_err(PluginError::new)?;
-        patterns.push(Pattern {
-            host: Some(host),
-            path: path.clone(),
-        });
+    for (key, host) in hosts.chain(aliases.map(|alias| ("host-aliases", alias))) {
+        match HostName::configured(host.trim()) {
+            Ok(host) => patterns.push(Pattern {
+                host: Some(host),
+                path: path.clone(),
+            }),
+            Err(reason) => wrong(key, PluginError::new(reason)),
+        }
     }
     if patterns.is_empty() {
         patterns.push(Pattern { host: None, path });
     }
-    Ok(patterns)
+    patterns
+}
+
+fn unknown(key: &str) -> PluginError {
+    let hint = nearest(key, KEYS).map_or_else(
+        || format!("known settings are {}", KEYS.join(", ")),
+        |key| format!("did you mean `{key}`?"),
+    );
+    PluginError::new(format!("`{key}` is not a setting of wasi:http")).hint(hint)
 }
 
 #[cfg(test)]
@@ -94,9 +83,18 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect::<BTreeMap<_, _>>(),
         };
-        let patterns = of_entry(&entry)
-            .map_err(|error| format!("{error}; {}", error.hint.clone().unwrap_or_default()))?;
-        Ok(patterns.iter().map(ToString::to_string).collect())
+        let mut errors = Vec::new();
+        let patterns = of_entry(&entry, &mut |key, error| {
+            errors.push(format!(
+                "{key}: {error}; {}",
+                error.hint.clone().unwrap_or_default()
+            ));
+        });
+        if errors.is_empty() {
+            Ok(patterns.iter().map(ToString::to_string).collect())
+        } else {
+            Err(errors.join("\n"))
+        }
     }
 
     #[test]
@@ -122,7 +120,7 @@ mod tests {
     fn what_would_have_no_effect_is_an_error() {
         assert_eq!(
             of(&[("hosts", "a")]).unwrap_err(),
-            "`hosts` is not a setting of wasi:http; did you mean `host`?"
+            "hosts: `hosts` is not a setting of wasi:http; did you mean `host`?"
         );
         assert!(
             of(&[("host-aliases", "a.example,,b.example")])
@@ -134,5 +132,15 @@ mod tests {
                 .unwrap_err()
                 .contains("must begin with `/`")
         );
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_and_by_its_key() {
+        let told = of(&[("hosst", "x"), ("path", "api"), ("host", "a b")]).unwrap_err();
+        let keys: Vec<&str> = told
+            .lines()
+            .filter_map(|line| Some(line.split_once(':')?.0))
+            .collect();
+        assert_eq!(keys, ["hosst", "path", "host"]);
     }
 }

@@ -95,6 +95,7 @@ mod tests {
         let component = ComponentContext {
             name: "main".parse().unwrap(),
             environment: Vec::new(),
+            denial_told: Default::default(),
         };
         let mut lines = Lines::new(Arc::new(workload), Arc::new(component), Source::Stdout);
         writes.iter().for_each(|bytes| lines.write(bytes));

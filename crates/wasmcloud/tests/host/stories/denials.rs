@@ -1,7 +1,7 @@
 //! What is not granted is denied with the interface's own error, so that programs cope.
 
 use super::Dialect;
-use crate::support::TestHost;
+use crate::support::{Log, TestHost};
 
 pub(crate) async fn requests_to_elsewhere_are_denied(dialect: &Dialect) {
     let host = TestHost::start().await;
@@ -11,6 +11,19 @@ pub(crate) async fn requests_to_elsewhere_are_denied(dialect: &Dialect) {
         (answer.status.as_u16(), answer.body.as_str()),
         (200, "ErrorCode::HttpRequestDenied\n")
     );
+}
+
+/// Guests seldom say why their requests fail, so the log does, once.
+pub(crate) async fn a_denial_is_told_once(dialect: &Dialect) {
+    let log = Log::capture();
+    let host = TestHost::start().await;
+    host.run("reach", &dialect.spec()).await;
+    for _ in 0..3 {
+        host.get("/http").await;
+    }
+    let text = log.text();
+    assert_eq!(text.matches("does not grant yet").count(), 1, "{text}");
+    assert!(text.contains("default/reach"), "{text}");
 }
 
 pub(crate) async fn files_are_denied(dialect: &Dialect) {
