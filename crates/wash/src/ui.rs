@@ -1,5 +1,6 @@
 //! What the user sees: data on standard output, talk on standard error.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -126,6 +127,31 @@ impl Drop for Progress {
     }
 }
 
+/// A text of somebody else for a terminal: what would steer it, or change the order in which it shows letters, is spelled out.
+/// So is a line feed.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn steers(c: char) -> bool {
+    let invisible = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    invisible || (c.is_control() && c != '\t')
+}
+
 /// A size for people: `237.4 KiB`.
 pub(crate) fn size(bytes: usize) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
@@ -199,6 +225,19 @@ mod tests {
             [count(1, "import"), count(0, "import")],
             ["1 import", "0 imports"]
         );
+    }
+
+    #[test]
+    fn a_text_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\tb ü 漢"), "a\tb ü 漢");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
+        assert_eq!(
+            printable("\u{1b}]0;x\u{7}\r\n\u{9b}2J\u{7f}"),
+            "\\u{1b}]0;x\\u{7}\\r\\n\\u{9b}2J\\u{7f}"
+        );
+        for c in "\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
+            assert_eq!(printable(&c.to_string()), c.escape_default().to_string());
+        }
     }
 
     #[test]

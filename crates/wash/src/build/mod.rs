@@ -101,6 +101,8 @@ pub(crate) async fn build(
             })
         }
         Recipe::Cargo => {
+            // Before the compiler has taken its time.
+            refuse_link(project).map_err(BuildError::hopeless)?;
             let artifacts = cargo::build(project, profile, ui).await?;
             let compiled = Instant::now();
             let _progress = ui.progress("looking at the components");
@@ -147,6 +149,8 @@ fn from_cargo(project: &Project, artifact: &cargo::Artifact) -> Result<Built, Fa
     let read = fs::read(&artifact.file)
         .map_err(|error| Failure::io("cannot read", artifact.file.display(), &error))?;
     let inspected = look_at(&artifact.file, &read)?;
+    // What ran since the first look may have put a link there.
+    refuse_link(project)?;
     let path = PathBuf::from(OUTPUT).join(format!("{}.wasm", artifact.name));
     let file = project.path(&path);
     let changed = write(&file, &inspected.bytes)
@@ -157,6 +161,23 @@ fn from_cargo(project: &Project, artifact: &cargo::Artifact) -> Result<Built, Fa
         inspected,
         changed,
     })
+}
+
+/// Refuses a folder for components that is a link: a project that was only downloaded must not have files written elsewhere.
+fn refuse_link(project: &Project) -> Result<(), Failure> {
+    let folder = project.dir.join(OUTPUT);
+    if !folder
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
+    {
+        return Ok(());
+    }
+    let shown = project.path(OUTPUT);
+    let message = format!(
+        "{} is a symbolic link, and components are not written through one",
+        shown.display()
+    );
+    Err(Failure::new(message).hint("remove the link; the build makes a folder of its own"))
 }
 
 fn look_at(file: &Path, bytes: &[u8]) -> Result<Inspected, Failure> {

@@ -23,6 +23,8 @@ pub(super) enum Event {
     Rebuilding { changed: Vec<String> },
     /// What changed is served, so many milliseconds after the compiler was done.
     Reloaded { millis: u64 },
+    /// What changed makes no difference to what runs.
+    Unchanged,
     /// Something did not work; what ran before runs on.
     Failed {
         stage: Stage,
@@ -68,6 +70,8 @@ pub(super) enum Stage {
 
 /// How many lines of guests and requests may wait to be printed; more are left out, because guests never wait.
 const MOST_WAITING: usize = 10_000;
+/// How many bytes these may have together.
+const MOST_BYTES: usize = 16 << 20;
 
 enum Line {
     Out(String),
@@ -76,20 +80,72 @@ enum Line {
     End(mpsc::Sender<()>),
 }
 
+impl Line {
+    fn len(&self) -> usize {
+        match self {
+            Self::Out(text) | Self::Err(text) => text.len(),
+            Self::End(_) => 0,
+        }
+    }
+}
+
+/// What waits to be printed.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.lines.load(Ordering::Relaxed) >= MOST_WAITING
+            || self.bytes.load(Ordering::Relaxed) >= MOST_BYTES
+    }
+
+    fn add(&self, bytes: usize) {
+        self.lines.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Adds a line if there is room for it.
+    fn try_add(&self, bytes: usize) -> bool {
+        let before = self.lines.fetch_add(1, Ordering::Relaxed);
+        let room = |there: usize| {
+            there
+                .checked_add(bytes)
+                .filter(|together| *together <= MOST_BYTES)
+        };
+        let fits = before < MOST_WAITING
+            && self
+                .bytes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+                .is_ok();
+        if !fits {
+            self.lines.fetch_sub(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.lines.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Tells events, from any thread and without waiting for whoever reads them.
 #[derive(Clone)]
 pub(super) struct Reporter {
     json: bool,
     color: bool,
     lines: mpsc::Sender<Line>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     left_out: Arc<AtomicUsize>,
 }
 
 impl Reporter {
     pub(super) fn new(ui: &Ui) -> io::Result<Self> {
         let (lines, printed) = mpsc::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting::default());
         let counter = Arc::clone(&waiting);
         thread::Builder::new()
             .name("events".to_owned())
@@ -105,29 +161,38 @@ impl Reporter {
 
     /// Tells an event; people get `text`, where there is something to say.
     pub(super) fn event(&self, event: &Event, text: impl FnOnce() -> Option<String>) {
-        let line = if self.json {
+        if let Some(line) = self.line(event, text) {
+            self.send(Line::Out(line));
+        }
+    }
+
+    fn line(&self, event: &Event, text: impl FnOnce() -> Option<String>) -> Option<String> {
+        if self.json {
             serde_json::to_string(event).ok()
         } else {
             text()
-        };
-        if let Some(line) = line {
-            self.send(Line::Out(line));
         }
     }
 
     /// Tells an event of which there may be more than anybody can read.
     pub(super) fn frequent(&self, event: &Event, text: impl FnOnce() -> String) {
-        if self.waiting.load(Ordering::Relaxed) >= MOST_WAITING {
+        let line = if self.waiting.is_full() {
+            None
+        } else {
+            self.line(event, || Some(text()))
+        };
+        let Some(line) = line.filter(|line| self.waiting.try_add(line.len())) else {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
-        }
+        };
         let missing = self.left_out.swap(0, Ordering::Relaxed);
         if missing > 0 {
             self.talk(format!(
                 "warning: {missing} lines were left out, because nobody read them in time"
             ));
         }
-        self.event(event, || Some(text()));
+        // The printing thread outlives every reporter.
+        let _ = self.lines.send(Line::Out(line));
     }
 
     /// Tells why something did not work.
@@ -154,15 +219,14 @@ impl Reporter {
     }
 
     fn send(&self, line: Line) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // The printing thread outlives every reporter.
+        self.waiting.add(line.len());
         let _ = self.lines.send(line);
     }
 }
 
-fn print(lines: &mpsc::Receiver<Line>, waiting: &AtomicUsize) {
+fn print(lines: &mpsc::Receiver<Line>, waiting: &Waiting) {
     while let Ok(line) = lines.recv() {
-        waiting.fetch_sub(1, Ordering::Relaxed);
+        let bytes = line.len();
         // When nobody is left to tell, there is nobody to tell that to.
         let _ = match line {
             Line::Out(text) => writeln!(io::stdout().lock(), "{text}"),
@@ -172,6 +236,8 @@ fn print(lines: &mpsc::Receiver<Line>, waiting: &AtomicUsize) {
                 Ok(())
             }
         };
+        // What is being printed waits, too, as long as nobody reads it.
+        waiting.remove(bytes);
     }
 }
 
@@ -217,7 +283,48 @@ mod tests {
             line(&failed),
             json!({"event": "failed", "stage": "build", "message": "no", "errors": []})
         );
+        assert_eq!(line(&Event::Unchanged), json!({"event": "unchanged"}));
         assert_eq!(line(&Event::Stopped), json!({"event": "stopped"}));
+    }
+
+    /// A reporter whose lines nobody reads.
+    fn unread() -> (Reporter, mpsc::Receiver<Line>) {
+        let (lines, waiting) = mpsc::channel();
+        let reporter = Reporter {
+            json: false,
+            color: false,
+            lines,
+            waiting: Arc::default(),
+            left_out: Arc::default(),
+        };
+        (reporter, waiting)
+    }
+
+    #[test]
+    fn what_nobody_reads_is_bounded_by_lines_and_by_bytes() {
+        for (length, fit) in [(1, MOST_WAITING), (1 << 20, 16), ((1 << 20) + 1, 15)] {
+            let (reporter, lines) = unread();
+            for _ in 0..fit + 3 {
+                reporter.frequent(&Event::Stopped, || "x".repeat(length));
+            }
+            assert_eq!(lines.try_iter().count(), fit);
+            assert_eq!(reporter.left_out.load(Ordering::Relaxed), 3);
+        }
+    }
+
+    #[test]
+    fn when_lines_are_read_again_it_is_told_how_many_are_missing() {
+        let (reporter, lines) = unread();
+        for _ in 0..2 {
+            reporter.frequent(&Event::Stopped, || "x".repeat(MOST_BYTES));
+        }
+        reporter.waiting.remove(lines.recv().unwrap().len());
+        reporter.frequent(&Event::Stopped, || "read".to_owned());
+        let Line::Err(warning) = lines.recv().unwrap() else {
+            panic!("the warning comes first")
+        };
+        assert!(warning.contains("1 lines were left out"), "{warning}");
+        assert!(matches!(lines.recv().unwrap(), Line::Out(text) if text == "read"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What comes out of the host while it serves: a line for each request, and the lines that guests write.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +9,10 @@ use wasmcloud::plugin::{GuestLine, GuestOutput, Source};
 use wasmcloud::workload::WorkloadId;
 
 use super::events::{Event, Reporter};
-use crate::ui::duration;
+use crate::ui::{duration, printable};
+
+/// A text of a guest that has more bytes is cut off.
+const LONGEST_TEXT: usize = 8 << 10;
 
 /// Hands what the host tells to the reporter.
 #[derive(Clone)]
@@ -33,31 +37,66 @@ impl Guests {
 
 impl GuestOutput for Guests {
     fn line(&self, line: GuestLine<'_>) {
+        let (context, words) = (cut(line.context), cut(line.text));
         let event = Event::Log {
             workload: line.workload.to_string(),
             component: line.component.to_string(),
             source: line.source.to_string(),
-            context: line.context.to_owned(),
-            text: line.text.to_owned(),
+            context: context.clone().into_owned(),
+            text: words.clone().into_owned(),
+        };
+        let line = GuestLine {
+            context: &context,
+            text: &words,
+            ..line
         };
         self.reporter
             .frequent(&event, || text(&line, self.several.load(Ordering::Relaxed)));
     }
 }
 
-/// A line of a guest for people: labelled with the component, and with the workload where there are several.
+/// A text that is not too long.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let (kept, _) = text.split_at(text.floor_char_boundary(LONGEST_TEXT));
+    Cow::Owned(format!("{kept}…"))
+}
+
+/// What a guest wrote, for people: labelled with the component, and with the workload where there are several. So is each further
+/// line of a message, or it could pass for what another component wrote.
 fn text(line: &GuestLine<'_>, several: bool) -> String {
-    let mut text = match several {
+    let mut label = match several {
         true => format!("[{}/{}] ", line.workload, line.component),
         false => format!("[{}] ", line.component),
     };
     if let Source::Log(_) = line.source {
-        text.push_str(&format!("{} ", line.source));
+        label.push_str(&format!("{} ", line.source));
     }
+    let mut text = label.clone();
     if !line.context.is_empty() {
-        text.push_str(&format!("{}: ", line.context));
+        text.push_str(&format!("{}: ", printable(line.context)));
     }
-    text + line.text
+    for (number, one) in line.text.lines().enumerate() {
+        if number > 0 {
+            text.push('\n');
+            text.push_str(&label);
+        }
+        text.push_str(&printable(one));
+    }
+    text
+}
+
+/// A request for people.
+fn request_text(record: &AccessRecord<'_>) -> String {
+    format!(
+        "{} {} {} {}",
+        printable(record.method.as_str()),
+        printable(record.path),
+        record.status.as_u16(),
+        duration(record.elapsed)
+    )
 }
 
 impl AccessLog for Guests {
@@ -71,15 +110,7 @@ impl AccessLog for Guests {
             component: record.component.map(ToString::to_string),
             millis: (record.elapsed.as_secs_f64() * 1e6).round() / 1e3,
         };
-        self.reporter.frequent(&event, || {
-            format!(
-                "{} {} {} {}",
-                record.method,
-                record.path,
-                record.status.as_u16(),
-                duration(record.elapsed)
-            )
-        });
+        self.reporter.frequent(&event, || request_text(record));
     }
 }
 
@@ -106,26 +137,62 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn lines_are_labelled_with_who_wrote_them() {
-        let (namespace, workload, component) = (
-            "default".parse().unwrap(),
-            "shop".parse().unwrap(),
-            "cart".parse().unwrap(),
-        );
-        let line = |source, context: &'static str| GuestLine {
-            namespace: &namespace,
-            workload: &workload,
-            component: &component,
+    /// What people see of a line of the component `cart`.
+    fn shown(source: Source, context: &str, words: &str, several: bool) -> String {
+        let line = GuestLine {
+            namespace: &"default".parse().unwrap(),
+            workload: &"shop".parse().unwrap(),
+            component: &"cart".parse().unwrap(),
             source,
             context,
-            text: "sold",
+            text: words,
         };
-        assert_eq!(text(&line(Source::Stdout, ""), false), "[cart] sold");
+        text(&line, several)
+    }
+
+    #[test]
+    fn lines_are_labelled_with_who_wrote_them() {
+        assert_eq!(shown(Source::Stdout, "", "sold", false), "[cart] sold");
+        assert_eq!(shown(Source::Stdout, "", "", false), "[cart] ");
         assert_eq!(
-            text(&line(Source::Log(LogLevel::Warn), "stock"), true),
+            shown(Source::Log(LogLevel::Warn), "stock", "sold", true),
             "[shop/cart] warn stock: sold"
         );
+    }
+
+    #[test]
+    fn a_message_cannot_pass_for_that_of_another_component() {
+        let level = Source::Log(LogLevel::Info);
+        assert_eq!(
+            shown(level, "a\nb", "one\r\n[till] two\n\n\rthree\n", false),
+            "[cart] info a\\nb: one\n[cart] info [till] two\n[cart] info \n[cart] info \\rthree"
+        );
+        assert_eq!(
+            shown(Source::Stdout, "", "\u{1b}[1A[till] x", false),
+            "[cart] \\u{1b}[1A[till] x"
+        );
+    }
+
+    #[test]
+    fn a_request_cannot_steer_the_terminal() {
+        let record = AccessRecord {
+            method: &http::Method::GET,
+            host: "shop.example",
+            path: "/\u{9b}2J\u{202e}x",
+            status: http::StatusCode::OK,
+            workload: None,
+            component: None,
+            elapsed: std::time::Duration::from_millis(1),
+        };
+        assert_eq!(request_text(&record), "GET /\\u{9b}2J\\u{202e}x 200 1.0 ms");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let fits = "x".repeat(LONGEST_TEXT);
+        assert_eq!(cut(&fits), fits.as_str());
+        let cut_off = cut(&"漢".repeat(LONGEST_TEXT)).into_owned();
+        assert_eq!(cut_off, "漢".repeat(LONGEST_TEXT / 3) + "…");
     }
 
     #[test]

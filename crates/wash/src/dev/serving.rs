@@ -27,6 +27,8 @@ pub(super) struct Serving {
     pub(super) offers: Offers,
     running: BTreeMap<Key, Running>,
     starts: u64,
+    /// Whether something was swapped since everything was last there.
+    swapped: bool,
 }
 
 /// A workload that runs.
@@ -46,14 +48,15 @@ impl Serving {
             offers: offers(),
             running: BTreeMap::new(),
             starts: 0,
+            swapped: false,
         }
     }
 
     /// Serves these workloads and no others. Each takes the place of its predecessor, or else of one that is no longer wanted;
-    /// those that did not change are left alone.
+    /// those that did not change are left alone. Says whether anything is new since it last went well.
     ///
     /// When one does not start, its predecessor and all that are no longer wanted run on.
-    pub(super) async fn serve(&mut self, wanted: &[ToRun]) -> Result<(), Failure> {
+    pub(super) async fn serve(&mut self, wanted: &[ToRun]) -> Result<bool, Failure> {
         self.guests.name_workloads(wanted.len() > 1);
         let keys: Vec<Key> = wanted.iter().map(key).collect();
         let mut unwanted: Vec<Key> = self
@@ -87,9 +90,10 @@ impl Serving {
             if let Some(running) = self.running.remove(&key) {
                 // Not being there any more is what was wanted.
                 let _ = self.host.stop(&running.id).await;
+                self.swapped = true;
             }
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.swapped))
     }
 
     async fn start(
@@ -114,6 +118,7 @@ impl Serving {
         };
         match self.host.start(request).await {
             Ok(status) => {
+                self.swapped = true;
                 if let Some(before) = before {
                     self.running.remove(&before);
                 }
@@ -131,7 +136,7 @@ impl Serving {
             Err(error) => {
                 // The host remembers the failure under its id, which is never used again.
                 let _ = self.host.stop(&id).await;
-                Err(to_run.start_problems(&error))
+                Err(to_run.start_problems(&error).into())
             }
         }
     }

@@ -179,6 +179,14 @@ impl Session {
 
     /// Builds and serves. Fails only if no change of a source could help.
     async fn rebuild(&mut self) -> Result<(), Failure> {
+        // A first build may take minutes; what is wrong with the manifest need not wait for it.
+        if self.built.is_none()
+            && let Some(manifest) = &self.project.manifest
+            && let Err(failure) = project::of_manifest(manifest)
+        {
+            self.reporter.failed(Stage::Manifest, &failure);
+            return Ok(());
+        }
         let outcome = build::build(&self.project, &self.recipe, &self.profile, &self.ui).await;
         self.build_ended = Instant::now();
         // Cargo writes it, and writing it is no reason to build again.
@@ -209,8 +217,11 @@ impl Session {
         let served = self.serving.serve(&wanted).await;
         drop(progress);
         match served {
-            Ok(()) if self.ready => self.tell_reloaded(since),
-            Ok(()) => self.tell_ready(&wanted),
+            Ok(_) if !self.ready => self.tell_ready(&wanted),
+            Ok(true) => self.tell_reloaded(since),
+            Ok(false) => self.reporter.event(&Event::Unchanged, || {
+                Some("nothing changed in what is served".to_owned())
+            }),
             Err(failure) => self.reporter.failed(Stage::Start, &failure),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
+use wasmcloud::assembly::{check, offers};
 use wasmcloud::engine::inspect::{World, inspect};
 use wasmcloud::engine::plan::{LinkPlan, Offers, PlannedEntry, PlannedKind, Worlds, plan};
 use wasmcloud::workload::{Component, Diagnostic, Workload};
@@ -13,7 +14,7 @@ use crate::project::{MISSING, ToRun};
 use crate::ui::{Ui, table};
 
 pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
-    let offers = wasmcloud::assembly::offers();
+    let offers = offers();
     let mut plans = Vec::new();
     let mut problems = Vec::new();
     for to_run in workloads {
@@ -54,10 +55,21 @@ async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagn
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
+    // Without all worlds, a plan would only repeat in other words that some are missing.
+    let planned = problems
+        .is_empty()
+        .then(|| plan(&to_run.workload, &worlds, offers));
+    if let Err(wrong) = check(&to_run.workload) {
+        problems.extend(to_run.start_problems(&wrong));
     }
-    plan(&to_run.workload, &worlds, offers).map_err(|errors| to_run.plan_problems(&errors))
+    match planned {
+        Some(Ok(plan)) if problems.is_empty() => Ok(plan),
+        Some(Err(errors)) => {
+            problems.extend(to_run.plan_problems(&errors));
+            Err(problems)
+        }
+        _ => Err(problems),
+    }
 }
 
 async fn world(to_run: &ToRun, component: &Component) -> Result<Arc<World>, Diagnostic> {

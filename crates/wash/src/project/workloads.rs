@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wasmcloud::engine::plan::PlanErrors;
+use wasmcloud::engine::plan::{PlanErrors, Problem};
 use wasmcloud::host::StartError;
 use wasmcloud::workload::{Diagnostic, Locations, Workload, manifest};
 
@@ -54,34 +54,89 @@ impl ToRun {
         errors
             .0
             .iter()
-            .map(|problem| self.problem(&problem.path(), problem.to_string(), problem.hint()))
+            .map(|problem| {
+                let hint = self.choose(problem).or_else(|| problem.hint());
+                self.problem(&problem.path(), problem.to_string(), hint)
+            })
             .collect()
     }
 
-    /// Why it did not start, at the places to blame.
-    pub(crate) fn start_problems(&self, error: &StartError) -> Failure {
-        let places = error.places();
-        if places.is_empty() {
-            return Failure::new(error.to_string());
-        }
-        let problems = places.into_iter().map(|place| {
-            let hint = place.hint.or_else(|| self.hint_for(error));
-            self.problem(&place.path, place.message, hint)
-        });
-        problems.collect::<Vec<_>>().into()
+    /// How to choose between components where there is no manifest to do so in.
+    fn choose(&self, problem: &Problem) -> Option<String> {
+        let ambiguous = matches!(
+            problem,
+            Problem::Ambiguous { .. } | Problem::AmbiguousEntry { .. }
+        );
+        let hint = problem
+            .hint()
+            .filter(|_| ambiguous && self.locations.is_none())?;
+        Some(format!(
+            "write a workload.yaml, which says what runs and who answers whom. There, {hint}"
+        ))
     }
 
-    /// What the library cannot know: how components come into being.
-    fn hint_for(&self, error: &StartError) -> Option<String> {
-        use wasmcloud::artifact::FetchErrorKind::NotFound;
-        match error {
-            StartError::Fetch { source, .. } if matches!(source.kind, NotFound) => {
-                Some(MISSING.to_owned())
-            }
-            _ => None,
+    /// Why it did not start, at the places to blame.
+    pub(crate) fn start_problems(&self, error: &StartError) -> Vec<Diagnostic> {
+        if let StartError::Plan(errors) = error {
+            return self.plan_problems(errors);
         }
+        let places = error.places();
+        if places.is_empty() {
+            return vec![Diagnostic::new(error.to_string())];
+        }
+        let problems = places.into_iter().map(|place| {
+            let hint = hint_for(error).or(place.hint);
+            self.problem(&place.path, place.message, hint)
+        });
+        problems.collect()
+    }
+}
+
+/// What the library cannot know: how components come into being.
+fn hint_for(error: &StartError) -> Option<String> {
+    use wasmcloud::artifact::FetchErrorKind::NotFound;
+    match error {
+        StartError::Fetch { source, .. } if matches!(source.kind, NotFound) => {
+            Some(MISSING.to_owned())
+        }
+        _ => None,
     }
 }
 
 /// What to do when the file of a component is not there.
 pub(crate) const MISSING: &str = "paths begin at the folder of the manifest; `wash build` puts components into its folder `build`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_manifest_one_is_to_be_written_to_choose() {
+        let text = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\n\
+                    spec: {components: [{name: a, image: ./a.wasm}, {name: b, image: ./b.wasm}]}\n";
+        let parsed = manifest::parse(text, Path::new("w.yaml"))
+            .unwrap()
+            .remove(0);
+        let mut to_run = ToRun {
+            workload: parsed.workload,
+            base: PathBuf::new(),
+            locations: Some(parsed.locations),
+        };
+        let export: wasmcloud::workload::Interface =
+            "wasi:http/incoming-handler@0.2.2".parse().unwrap();
+        let errors = PlanErrors(vec![Problem::AmbiguousEntry {
+            exports: vec![export.clone()],
+            candidates: ["a", "b"]
+                .map(|name| (name.parse().unwrap(), export.clone()))
+                .to_vec(),
+        }]);
+        let hint = |to_run: &ToRun| to_run.plan_problems(&errors).remove(0).hint.unwrap();
+        assert!(hint(&to_run).starts_with("say under `links:`"));
+        to_run.locations = None;
+        let hint = hint(&to_run);
+        assert!(
+            hint.starts_with("write a workload.yaml") && hint.contains("links:"),
+            "{hint}"
+        );
+    }
+}

@@ -82,6 +82,31 @@ fn a_typo_a_wrong_type_and_a_name_twice_are_all_told_at_once() {
 }
 
 #[test]
+fn wrong_settings_of_http_are_told_with_what_else_is_wrong() {
+    let sandbox = with_manifest(
+        "  components:\n  - {name: a, image: ./empty.wasm}\n  hostInterfaces:\n  - namespace: wasi\n    package: http\n    interfaces: [incoming-handler]\n    config: {hosst: x}\n",
+    );
+    let run = sandbox.run(&["inspect", "workload.yaml"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    for said in [
+        "error: `hosst` is not a setting of wasi:http",
+        "--> workload.yaml:11:14",
+        "hint: did you mean `host`?",
+        "no component exports",
+    ] {
+        assert!(run.stderr.contains(said), "{said}\n{}", run.stderr);
+    }
+    let json = sandbox
+        .run(&["inspect", "workload.yaml", "--output", "json"])
+        .json();
+    let error = &json["error"];
+    assert_eq!(
+        (&error["file"], &error["line"], &error["column"]),
+        (&json!("workload.yaml"), &json!(11), &json!(14))
+    );
+}
+
+#[test]
 fn a_workload_that_nothing_would_call_is_no_plan() {
     let sandbox = with_manifest("  components:\n  - {name: a, image: ./empty.wasm}\n");
     let run = sandbox.run(&["inspect", "workload.yaml"]);

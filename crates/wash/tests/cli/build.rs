@@ -238,3 +238,20 @@ fn without_the_target_the_hint_says_how_to_get_it() {
     let wanted = "error: the project does not build\nhint: components are compiled for wasm32-wasip2: run `rustup target add wasm32-wasip2`\n";
     assert!(run.stderr.ends_with(wanted), "{}", run.stderr);
 }
+
+#[test]
+fn nothing_is_written_through_a_folder_that_is_a_link() {
+    let sandbox = Sandbox::new();
+    package(&sandbox, "linked", CDYLIB, "pub fn f() {}\n");
+    std::fs::create_dir(sandbox.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", sandbox.path("linked/build")).unwrap();
+    assert_snapshot!(sandbox.run(&["build", "linked"]).snapshot(), @r"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: linked/build is a symbolic link, and components are not written through one
+    hint: remove the link; the build makes a folder of its own
+    ");
+    let written = sandbox.path("elsewhere").read_dir().unwrap();
+    assert_eq!(written.count(), 0);
+}

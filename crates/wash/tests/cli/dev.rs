@@ -154,6 +154,25 @@ fn a_manifest_is_read_again_when_it_changes_and_nothing_is_built() {
 }
 
 #[test]
+fn a_wrong_manifest_is_told_before_the_first_build() {
+    let sandbox = Sandbox::new();
+    prebuilt(&sandbox);
+    sandbox.write(
+        "p/.wash/config.yaml",
+        "build: {command: 'echo built >> ../count', component_path: a.wasm}\n",
+    );
+    sandbox.edit("p/workload.yaml", "metadata", "metadatta");
+    let mut dev = sandbox.dev("p");
+    assert_eq!(dev.expect("failed")["stage"], "manifest");
+    assert!(!sandbox.path("count").exists());
+    sandbox.edit("p/workload.yaml", "metadatta", "metadata");
+    dev.expect("rebuilding");
+    assert_eq!(dev.expect("failed")["stage"], "start");
+    assert_eq!(sandbox.read("count"), "built\n");
+    dev.stop("TERM");
+}
+
+#[test]
 fn changes_during_a_build_lead_to_exactly_one_more() {
     let sandbox = Sandbox::new();
     // Whoever opens the gate for writing waits until the build has come to it, and closing it lets the build go on.

@@ -103,8 +103,16 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
     dev.expect("reloaded");
     assert_eq!(dev.get("/").1, "Hello at last!\n");
 
-    // The manifest alone: another route, nothing to build.
     visitors.leave();
+    // What makes no difference is not served again.
+    sandbox.edit(
+        "reloaded/workload.yaml",
+        "apiVersion:",
+        "# A note.\napiVersion:",
+    );
+    dev.expect("unchanged");
+
+    // The manifest alone: another route, nothing to build.
     sandbox.edit(
         "reloaded/workload.yaml",
         "interfaces: [incoming-handler]",

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
-use tokio::task::AbortHandle;
+use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::departure::Peer;
@@ -106,15 +106,20 @@ impl Drop for Running {
     }
 }
 
+/// What is left of a guest's run: it writes the body, and may have something to do after that.
+pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body that a guest writes, or wrote.
 ///
-/// When all of it has been sent, the guest may go on with what it has left to do. When it is dropped before, nobody reads on: the
-/// guest is ended. When the guest comes to a bad end before, the body breaks off.
+/// Whoever reads the body runs the guest, on the connection's task: what it writes goes out with the head where that is possible,
+/// and a client that reads slowly slows the guest. When all of it has been sent, the guest goes on by itself with what it has left
+/// to do. When the body is dropped before, nobody reads on: the guest goes with it. When the guest comes to a bad end before, the
+/// body breaks off.
 pub(super) struct Guarded {
     inner: WasiBody,
     fate: Fate,
     /// The guest, while it runs.
-    guest: Option<AbortHandle>,
+    guest: Option<Rest>,
     /// What is left of the announced length, if one was announced: the server may then drop the body without asking for its end.
     remaining: Option<u64>,
     /// The end was found to be none.
@@ -126,7 +131,7 @@ impl Guarded {
         inner: WasiBody,
         length: Option<u64>,
         fate: Fate,
-        guest: Option<AbortHandle>,
+        guest: Option<Rest>,
     ) -> Self {
         Self {
             inner,
@@ -141,6 +146,25 @@ impl Guarded {
     fn broke_off(&self) -> bool {
         self.fate.is_bad() && self.remaining != Some(0)
     }
+
+    /// The next frame; the guest runs when there is none yet.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        let (Poll::Pending, Some(guest)) = (&frame, &mut self.guest) else {
+            return frame;
+        };
+        if guest.as_mut().poll(cx).is_ready() {
+            self.guest = None;
+        }
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    /// Lets the guest go on without anybody who reads.
+    fn let_go(&mut self) {
+        if let (Some(guest), Ok(runtime)) = (self.guest.take(), Handle::try_current()) {
+            runtime.spawn(guest);
+        }
+    }
 }
 
 impl Body for Guarded {
@@ -151,7 +175,7 @@ impl Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        let frame = self.poll_inner(cx);
         match &frame {
             Poll::Ready(None) if self.broke_off() => {
                 // What came before goes out first: Hyper throws away what it has not sent when a body fails.
@@ -161,7 +185,7 @@ impl Body for Guarded {
                 }
                 return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
             }
-            Poll::Ready(None) => self.guest = None,
+            Poll::Ready(None) => self.let_go(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(remaining), Some(data)) = (&mut self.remaining, frame.data_ref()) {
                     *remaining = remaining.saturating_sub(data.len() as u64);
@@ -183,11 +207,8 @@ impl Body for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        if let Some(guest) = &self.guest
-            && self.remaining != Some(0)
-            && !self.inner.is_end_stream()
-        {
-            guest.abort();
+        if self.remaining == Some(0) || self.inner.is_end_stream() {
+            self.let_go();
         }
     }
 }

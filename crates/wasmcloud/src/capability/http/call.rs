@@ -1,8 +1,8 @@
 //! Calls a workload's handler with one request, in whichever dialect of `wasi:http` it speaks.
 //!
-//! The guest runs inside the future of its request, on the connection's task: there is no hand-over between threads on the way to
-//! an answer, and a client that leaves drops the guest. Only what a guest does after the head of its answer runs on a task of its
-//! own.
+//! The guest runs inside the future of its request and then inside the body of its answer, on the connection's task: there is no
+//! hand-over between threads on the way to an answer, and a client that leaves drops the guest. Only what a guest does after all of
+//! its answer runs on a task of its own.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,14 +10,13 @@ use std::pin::Pin;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{self as p2};
 use wasmtime_wasi_http::p3::bindings as p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
-use super::body::{self, Fate, Guarded};
+use super::body::{self, Fate, Guarded, Rest};
 use super::failure::{Failure, log_late};
 use crate::plugin::{Entry, Lease, StoreData};
 
@@ -98,21 +97,17 @@ fn go_on(
     fate: Fate,
 ) -> Response<WasiBody> {
     let entry = entry.clone();
-    let guest = tokio::spawn(async move {
+    let rest = async move {
         tokio::select! {
             biased;
             result = running => if let Err(error) = result { log_late(&error, &entry) },
             () = entry.callee.stopped() => {}
         }
-    });
-    guarded(response, fate, Some(guest.abort_handle()))
+    };
+    guarded(response, fate, Some(Box::pin(rest)))
 }
 
-fn guarded(
-    response: Response<WasiBody>,
-    fate: Fate,
-    guest: Option<AbortHandle>,
-) -> Response<WasiBody> {
+fn guarded(response: Response<WasiBody>, fate: Fate, guest: Option<Rest>) -> Response<WasiBody> {
     let length = response
         .headers()
         .get(http::header::CONTENT_LENGTH)
