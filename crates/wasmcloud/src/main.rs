@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use wasmcloud::assembly::{HostConfig, assemble};
+use tokio::sync::oneshot;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use wasmcloud::assembly::{Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::HttpOptions;
 use wasmcloud::engine::EngineOptions;
 use wasmcloud::host::{Host as _, LocalHost};
 use wasmcloud::supervisor::{FileWorkload, load};
+use wasmcloud::workload::{Diagnostic, Diagnostics};
 
 /// Fresh instances allocate and free much at a time; this allocator is fast at it.
 #[global_allocator]
@@ -55,29 +58,34 @@ enum Output {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let Cli {
+        command: Command::Run(run),
+    } = Cli::parse();
+    let _writes_what_is_left = log();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return run.output.end(Err(plain(error))),
+    };
+    // Told while the runtime is there, so that a second signal still ends a process whose output nobody reads.
+    let code = run.output.end(runtime.block_on(run.run()));
+    // A file that is still being read must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// Logs to standard error from a thread of its own. Lines are dropped when nobody reads them: guests must never wait for it.
+fn log() -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .finish(io::stderr());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,guest=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(color())
         .init();
-    let Command::Run(run) = cli.command;
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("error: cannot start: {error}")),
-    };
-    match runtime.block_on(run.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => fail(&message),
-    }
-}
-
-fn fail(message: &str) -> ExitCode {
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(io::stderr().lock(), "{message}");
-    ExitCode::FAILURE
+    guard
 }
 
 /// Whether to use colour on stderr (<https://no-color.org>).
@@ -85,15 +93,36 @@ fn color() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+fn plain(error: impl std::fmt::Display) -> Diagnostics {
+    Diagnostic::new(error.to_string()).into()
+}
+
 impl Run {
     /// Starts everything or nothing, then waits for SIGINT or SIGTERM.
-    async fn run(&self) -> Result<(), String> {
-        let error = |error: &dyn std::fmt::Display| format!("error: {error}");
-        let (mut interrupt, mut terminate) = (
-            signal(SignalKind::interrupt()).map_err(|e| error(&e))?,
-            signal(SignalKind::terminate()).map_err(|e| error(&e))?,
-        );
-        let workloads = load(&self.paths).map_err(|problems| problems.render(color()))?;
+    async fn run(&self) -> Result<(), Diagnostics> {
+        let mut stop = stop_signal().map_err(plain)?;
+        let (assembled, workloads) = tokio::select! {
+            begun = self.begin() => begun?,
+            _ = &mut stop => return Ok(()),
+        };
+        let host = &assembled.host;
+        tokio::select! {
+            started = start_all(host, &workloads) => {
+                started?;
+                self.output.ready(&assembled, &workloads);
+                // An error is the other end gone, which only the end of the process does.
+                let _ = stop.await;
+            }
+            _ = &mut stop => {}
+        }
+        host.shutdown().await;
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<(Assembled, Vec<FileWorkload>), Diagnostics> {
+        let paths = self.paths.clone();
+        let workloads = tokio::task::spawn_blocking(move || load(&paths));
+        let workloads = workloads.await.map_err(plain)??;
         let config = HostConfig {
             http: Some(HttpOptions::new(self.http_addr)),
             engine: EngineOptions {
@@ -102,43 +131,104 @@ impl Run {
             },
             ..HostConfig::default()
         };
-        let assembled = assemble(config).await.map_err(|e| error(&e))?;
-        let host = &assembled.host;
-        tokio::select! {
-            started = start_all(host, &workloads) => {
-                started?;
-                let http = assembled.http.map(|address| address.to_string()).unwrap_or_default();
-                self.report("ready", &http, &workloads);
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        host.shutdown().await;
-        Ok(())
+        Ok((assemble(config).await.map_err(plain)?, workloads))
     }
+}
 
-    fn report(&self, event: &str, http: &str, workloads: &[FileWorkload]) {
+/// Resolves at the first SIGINT or SIGTERM. A second one ends the process at once, as if nothing had caught it.
+fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let (first, stop) = oneshot::channel();
+    let mut first = Some(first);
+    tokio::spawn(async move {
+        loop {
+            let kind = tokio::select! {
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+            };
+            match first.take() {
+                // Whoever has ended already does not listen.
+                Some(first) => drop(first.send(())),
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "whoever asks twice waits for nothing, destructors included"
+                )]
+                None => std::process::exit(128 + kind.as_raw_value()),
+            }
+        }
+    });
+    Ok(stop)
+}
+
+async fn start_all(host: &LocalHost, workloads: &[FileWorkload]) -> Result<(), Diagnostics> {
+    for workload in workloads {
+        let started = host.start(workload.request.clone()).await;
+        started.map_err(|error| workload.explain(&error))?;
+    }
+    Ok(())
+}
+
+impl Output {
+    /// Tells that everything runs, and where.
+    fn ready(self, assembled: &Assembled, workloads: &[FileWorkload]) {
+        let http = assembled
+            .http
+            .map(|address| address.to_string())
+            .unwrap_or_default();
         let ids: Vec<&str> = workloads
             .iter()
             .map(|workload| workload.request.id.as_str())
             .collect();
-        let line = match self.output {
-            Output::Json => json!({"event": event, "http": http, "workloads": ids}).to_string(),
-            Output::Text => format!("{event}: http://{http} serves {}", ids.join(", ")),
-        };
-        // Who closed stdout does not want to know.
-        let _ = writeln!(io::stdout().lock(), "{line}");
+        tell(&match self {
+            Self::Json => json!({"event": "ready", "http": http, "workloads": ids}).to_string(),
+            Self::Text => format!("ready: http://{http} serves {}", ids.join(", ")),
+        });
+    }
+
+    /// Tells how it ended.
+    fn end(self, ended: Result<(), Diagnostics>) -> ExitCode {
+        match (self, &ended) {
+            (Self::Text, Ok(())) => {}
+            (Self::Text, Err(errors)) => {
+                // Nobody is left to tell when stderr is closed.
+                let _ = writeln!(io::stderr().lock(), "{}", errors.render(color()));
+            }
+            (Self::Json, Ok(())) => tell(&json!({"event": "stopped"}).to_string()),
+            (Self::Json, Err(errors)) => {
+                for error in errors {
+                    tell(&event(error).to_string());
+                }
+            }
+        }
+        if ended.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 
-async fn start_all(host: &LocalHost, workloads: &[FileWorkload]) -> Result<(), String> {
-    for workload in workloads {
-        let started = host.start(workload.request.clone()).await;
-        started.map_err(|error| workload.explain(&error).render(color()))?;
+/// An error as an event, with what is known about it.
+fn event(error: &Diagnostic) -> Value {
+    let file = error.file.as_deref().map(|file| file.display().to_string());
+    let mut event = json!({
+        "event": "error",
+        "message": error.message,
+        "hint": error.hint,
+        "file": file,
+        "line": error.line,
+        "column": error.column,
+    });
+    if let Some(fields) = event.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
     }
-    Ok(())
+    event
+}
+
+fn tell(line: &str) {
+    // Who closed stdout does not want to know.
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }

@@ -90,7 +90,7 @@ fn wrong_settings_of_http_are_told_with_what_else_is_wrong() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     for said in [
         "error: `hosst` is not a setting of wasi:http",
-        "--> workload.yaml:11:14",
+        "--> workload.yaml:8:5",
         "hint: did you mean `host`?",
         "no component exports",
     ] {
@@ -102,7 +102,7 @@ fn wrong_settings_of_http_are_told_with_what_else_is_wrong() {
     let error = &json["error"];
     assert_eq!(
         (&error["file"], &error["line"], &error["column"]),
-        (&json!("workload.yaml"), &json!(11), &json!(14))
+        (&json!("workload.yaml"), &json!(8), &json!(5))
     );
 }
 

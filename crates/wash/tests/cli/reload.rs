@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{Sandbox, get};
+use crate::support::{Dev, Sandbox, get};
 
 /// Asks again and again until it is told to stop; counts answers, and panics at the first that is none.
 struct Visitors {
@@ -104,6 +104,11 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
     assert_eq!(dev.get("/").1, "Hello at last!\n");
 
     visitors.leave();
+    the_manifest_alone_changes(&sandbox, &mut dev);
+    dev.stop("TERM");
+}
+
+fn the_manifest_alone_changes(sandbox: &Sandbox, dev: &mut Dev) {
     // What makes no difference is not served again.
     sandbox.edit(
         "reloaded/workload.yaml",
@@ -112,7 +117,7 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
     );
     dev.expect("unchanged");
 
-    // The manifest alone: another route, nothing to build.
+    // Another route, and nothing to build.
     sandbox.edit(
         "reloaded/workload.yaml",
         "interfaces: [incoming-handler]",
@@ -121,7 +126,6 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
     dev.expect("reloaded");
     assert_eq!(dev.get("/").0, 404);
     assert_eq!(dev.get("/shop").1, "There is nothing here.\n");
-    dev.stop("TERM");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Components in files.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
 
 use super::{Fetch, FetchError, FetchErrorKind};
 use crate::workload::Image;
@@ -41,14 +41,20 @@ impl Fetch for Files {
 }
 
 impl Files {
-    /// Reads from one open file, so that what is checked is what is read, and never more than the limit, however the file grows.
     async fn read(&self, path: &Path) -> Result<Bytes, FetchErrorKind> {
-        // Opening a pipe would wait for its other end.
-        if !tokio::fs::metadata(path).await.map_err(io_error)?.is_file() {
+        let (files, path) = (self.clone(), path.to_owned());
+        let read = tokio::task::spawn_blocking(move || files.read_now(&path));
+        read.await
+            .unwrap_or_else(|stopped| Err(FetchErrorKind::Io(io::Error::other(stopped))))
+    }
+
+    /// Reads from one open file, so that what is checked is what is read, and never more than the limit, however the file grows.
+    pub(crate) fn read_now(&self, path: &Path) -> Result<Bytes, FetchErrorKind> {
+        let file = open(path).map_err(|error| open_error(path, error))?;
+        let metadata = file.metadata().map_err(io_error)?;
+        if !metadata.is_file() {
             return Err(FetchErrorKind::NotAFile);
         }
-        let file = tokio::fs::File::open(path).await.map_err(io_error)?;
-        let metadata = file.metadata().await.map_err(io_error)?;
         let too_large = |found| FetchErrorKind::TooLarge {
             found,
             limit: self.limit,
@@ -57,16 +63,38 @@ impl Files {
             return Err(too_large(metadata.len()));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        let read = file
-            .take(self.limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(io_error)? as u64;
+        let mut file = file.take(self.limit.saturating_add(1));
+        let read = file.read_to_end(&mut bytes).map_err(io_error)? as u64;
         if read > self.limit {
             Err(too_large(read))
         } else {
             Ok(bytes.into())
         }
+    }
+}
+
+/// Opens whatever is there without waiting for anybody: a pipe would wait for its other end.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, O_NONBLOCK);
+    options.open(path)
+}
+
+/// The same on every Linux that Wasmtime compiles for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const O_NONBLOCK: i32 = 0o4000;
+/// macOS and the BSDs.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+const O_NONBLOCK: i32 = 4;
+
+/// Sockets and some devices do not even open. The second look is only for the message.
+fn open_error(path: &Path, error: io::Error) -> FetchErrorKind {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        FetchErrorKind::NotAFile
+    } else {
+        io_error(error)
     }
 }
 
@@ -117,6 +145,22 @@ mod tests {
             fetch(Path::new("/dev/zero"), 9).await.unwrap_err(),
             "it is not a regular file"
         );
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_or_a_socket_is_refused_without_waiting_for_its_other_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, socket) = (dir.path().join("pipe"), dir.path().join("socket"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [pipe, socket] {
+            assert_eq!(
+                fetch(&path, 9).await.unwrap_err(),
+                "it is not a regular file"
+            );
+        }
     }
 
     #[tokio::test]

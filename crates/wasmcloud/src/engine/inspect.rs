@@ -263,7 +263,8 @@ fn validates_without_async(bytes: &[u8]) -> bool {
         .is_ok()
 }
 
-/// What some bytes look like, for someone who expected a component.
+/// What some bytes look like, for someone who expected a component. Nothing of them is repeated: a manifest may name any
+/// file, one with secrets too.
 fn describe(bytes: &[u8]) -> String {
     const KINDS: [(&[u8], &str); 7] = [
         (
@@ -293,12 +294,8 @@ fn describe(bytes: &[u8]) -> String {
     let head = bytes.get(..bytes.len().min(64)).unwrap_or(bytes);
     match text_of(head) {
         Some("") => "nothing but white space".to_owned(),
-        Some(text) => format!("text that begins with {:?}", first_line(text)),
-        None => format!(
-            "{} bytes that begin with {:02x?}",
-            bytes.len(),
-            head.get(..8).unwrap_or(head)
-        ),
+        Some(_) => "text".to_owned(),
+        None => format!("binary data of {} bytes", bytes.len()),
     }
 }
 
@@ -313,11 +310,6 @@ fn text_of(head: &[u8]) -> Option<&str> {
     };
     let binary = |c: char| c.is_control() && !c.is_whitespace();
     (!text.contains(binary)).then(|| text.trim())
-}
-
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(32).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Where guests' lines go: standard output, standard error and log calls, labelled with who wrote them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::workload::{ComponentName, Namespace, WorkloadName};
@@ -67,7 +68,13 @@ pub trait GuestOutput: Send + Sync + 'static {
     fn line(&self, line: GuestLine<'_>);
 }
 
+/// How many bytes of a text reach the log.
+const LONGEST_TEXT: usize = 8 << 10;
+
 /// Hands guests' lines to `tracing` under the target `guest`.
+///
+/// Each is one line of the log, whatever the guest wrote: control characters and those that turn the direction of writing are
+/// escaped, and beyond 8 KiB it is cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingOutput;
 
@@ -82,9 +89,9 @@ impl GuestOutput for TracingOutput {
                     workload = %line.workload,
                     component = %line.component,
                     source = %line.source,
-                    context = line.context,
+                    context = &*loggable(line.context),
                     "{}",
-                    line.text
+                    loggable(line.text)
                 )
             };
         }
@@ -95,5 +102,109 @@ impl GuestOutput for TracingOutput {
             Source::Log(LogLevel::Warn) => emit!(WARN),
             Source::Log(LogLevel::Error) => emit!(ERROR),
         }
+    }
+}
+
+/// A text that cannot pass for anything but a part of its line.
+fn loggable(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT && !text.contains(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        let before = shown.len();
+        if is_deceptive(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+        if shown.len() > LONGEST_TEXT {
+            shown.truncate(before);
+            shown.push('…');
+            break;
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character ends a line, steers a terminal, or makes text look like other text.
+fn is_deceptive(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log has of one line.
+    fn logged(context: &str, text: &str) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let log = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        let (namespace, workload) = (Namespace::default(), "shop".parse().unwrap());
+        let line = GuestLine {
+            namespace: &namespace,
+            workload: &workload,
+            component: &"front".parse().unwrap(),
+            source: Source::Log(LogLevel::Error),
+            context,
+            text,
+        };
+        tracing::subscriber::with_default(log, || TracingOutput.line(line));
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_honest_line_is_logged_as_it_is() {
+        let log = logged("orders", "größe 日本 \"x\"");
+        assert!(log.contains("größe 日本 \"x\""), "{log}");
+        assert!(log.contains("context=\"orders\""), "{log}");
+    }
+
+    #[test]
+    fn a_guest_cannot_forge_lines() {
+        let evil = "a\n2026-01-01 ERROR host: b\r\u{1b}[2J\u{85}\u{202e}\u{2066}\u{2028}\u{7}c";
+        let log = logged(evil, evil);
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(!log.trim_end().contains(is_deceptive), "{log}");
+        assert!(log.contains("a\\n2026"), "{log}");
+        assert!(log.contains("\\u{202e}"), "{log}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        for text in [
+            "é".repeat(9_000),
+            format!("x{}", "é".repeat(9_000)),
+            "\n".repeat(9_000),
+        ] {
+            let shown = loggable(&text);
+            assert!(shown.ends_with('…'));
+            assert!((LONGEST_TEXT - 8..=LONGEST_TEXT + 3).contains(&shown.len()));
+            assert!(logged(&text, &text).len() < 5 * LONGEST_TEXT);
+        }
+        assert_eq!(loggable(&"x".repeat(LONGEST_TEXT)).len(), LONGEST_TEXT);
     }
 }

@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::artifact::{Digest, FetchErrorKind, Files};
 use crate::host::{StartError, StartRequest};
-use crate::workload::{Diagnostic, Diagnostics, Locations, WorkloadId, manifest};
+use crate::workload::{
+    Diagnostic, Diagnostics, Locations, MAX_BYTES, NameError, Workload, WorkloadId, manifest,
+};
 
 /// A workload that a file describes.
 #[derive(Clone, Debug)]
 pub struct FileWorkload {
-    /// What to start. Its id is made of its namespace and name, so a file that is read again gives the same ids.
+    /// What to start. Its id is `NAMESPACE:NAME`, or a digest of that where it is too long for an id: a file that is read
+    /// again gives the same ids.
     pub request: StartRequest,
     /// Where its parts stand in the file.
     pub locations: Locations,
@@ -60,19 +64,21 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<FileWorkload>, Diagnostics> {
 
 fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
     let problem = |message: String| Diagnostics(vec![Diagnostic::new(message).in_file(path)]);
-    let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let limit = MAX_BYTES as u64;
+    let bytes = Files { limit }
+        .read_now(path)
+        .map_err(|error| unreadable(&error).in_file(path))?;
     let text =
-        String::from_utf8(bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
+        std::str::from_utf8(&bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
     let base = std::path::absolute(path)
         .ok()
         .and_then(|path| path.parent().map(Path::to_owned))
         .unwrap_or_default();
-    let manifests = manifest::parse(&text, path)?;
+    let manifests = manifest::parse(text, path)?;
     manifests
         .into_iter()
         .map(|manifest| {
-            let id = format!("{}.{}", manifest.workload.namespace, manifest.workload.name);
-            let id: WorkloadId = id.parse().map_err(|error| problem(format!("{error}")))?;
+            let id = id_of(&manifest.workload).map_err(|error| problem(error.to_string()))?;
             let request = StartRequest {
                 id,
                 workload: manifest.workload,
@@ -87,10 +93,34 @@ fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
         .collect()
 }
 
+fn unreadable(error: &FetchErrorKind) -> Diagnostic {
+    let hint = match error {
+        FetchErrorKind::NotFound => "check the path; it begins at the current folder",
+        FetchErrorKind::NotAFile => "name the workload files themselves, such as `./workload.yaml`",
+        FetchErrorKind::TooLarge { .. } => "name a workload file, YAML or JSON",
+        FetchErrorKind::Unsupported(_) | FetchErrorKind::Io(_) => "check the access to it",
+    };
+    Diagnostic::new(format!("cannot be read: {error}")).with_hint(hint)
+}
+
+/// Names have no `:`, so no two pairs have the same id; a bare digest has none either.
+fn id_of(workload: &Workload) -> Result<WorkloadId, NameError> {
+    let id = format!("{}:{}", workload.namespace, workload.name);
+    id.parse().or_else(|_| {
+        let digest = Digest::of(id.as_bytes()).to_string();
+        digest.trim_start_matches("sha256:").parse()
+    })
+}
+
 fn twin(known: &[FileWorkload], workload: &FileWorkload) -> Option<Diagnostic> {
-    let twin = known
-        .iter()
-        .find(|known| known.request.id == workload.request.id)?;
+    let pair = |it: &FileWorkload| {
+        let Workload {
+            namespace, name, ..
+        } = &it.request.workload;
+        (namespace.clone(), name.clone())
+    };
+    let wanted = pair(workload);
+    let twin = known.iter().find(|known| pair(known) == wanted)?;
     let message = format!(
         "workload `{}` of namespace `{}` is also in {}",
         workload.request.workload.name,
@@ -107,6 +137,8 @@ fn twin(known: &[FileWorkload], workload: &FileWorkload) -> Option<Diagnostic> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn manifest(name: &str) -> String {
@@ -129,7 +161,7 @@ mod tests {
             .iter()
             .map(|workload| workload.request.id.as_str())
             .collect();
-        assert_eq!(ids, ["default.one", "default.two"]);
+        assert_eq!(ids, ["default:one", "default:two"]);
         assert!(
             loaded
                 .iter()
@@ -149,7 +181,9 @@ mod tests {
             file("a.yaml", manifest("one").as_bytes()),
             file("b.yaml", manifest("one").as_bytes()),
             file("c.yaml", b"\xff"),
+            file("large.yaml", &vec![b' '; MAX_BYTES + 1]),
             dir.path().join("none.yaml"),
+            dir.path().to_owned(),
         ];
         let told = load(&paths).unwrap_err().to_string();
         for part in [
@@ -157,9 +191,32 @@ mod tests {
             "is also in",
             "a.yaml",
             "c.yaml: this is no text",
-            "none.yaml: cannot be read",
+            "none.yaml: cannot be read: there is no such file\nhint: check the path",
+            ": cannot be read: it is not a regular file\nhint: name the workload files",
+            "large.yaml: cannot be read: it has 1048577 bytes",
         ] {
             assert!(told.contains(part), "{part} is missing in\n{told}");
         }
+    }
+
+    #[test]
+    fn different_names_have_different_ids_however_long_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        let long = "x".repeat(253);
+        let pairs = [("a.b", "c"), ("a", "b.c"), (&*long, "c"), ("c", &*long)];
+        let texts = pairs.map(|(namespace, name)| {
+            manifest(name).replace(
+                "metadata: {",
+                &format!("metadata: {{ namespace: {namespace},"),
+            )
+        });
+        std::fs::write(&path, texts.join("---\n")).unwrap();
+        let loaded = load(&[path]).unwrap();
+        let ids: BTreeSet<&str> = loaded.iter().map(|it| it.request.id.as_str()).collect();
+        assert_eq!(ids.len(), pairs.len(), "{ids:?}");
+        assert!(ids.contains("a.b:c") && ids.contains("a:b.c"), "{ids:?}");
+        let digests = ids.iter().filter(|id| id.len() == 64 && !id.contains(':'));
+        assert_eq!(digests.count(), 2, "{ids:?}");
     }
 }

@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use mask::{Masked, mask};
+
+pub(super) use mask::Configured;
+
 /// Lines up to this many characters are shown whole; of longer ones, half as much on each side of the column.
 const WIDEST_LINE: usize = 200;
 /// How many bytes of a token are underlined at most.
@@ -73,6 +77,8 @@ impl Diagnostic {
     }
 
     /// The error with an excerpt of its line, for a terminal. `color` asks for ANSI colours.
+    ///
+    /// The excerpt has keys and punctuation. Values may be secrets: of them it shows at most the one that the message repeats.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color {
@@ -80,16 +86,11 @@ impl Diagnostic {
         } else {
             Renderer::plain()
         };
-        let line = self.line.zip(self.source.as_deref());
-        let line = line
-            .and_then(|(number, source)| source.lines().nth((number as usize).saturating_sub(1)));
-        let column = self.column.unwrap_or(1) as usize;
-        let excerpt = line.map(|line| Excerpt::new(line, column));
-
+        let excerpt = self.excerpt();
         let mut group = Group::with_title(Level::ERROR.primary_title(&self.message));
         let whole = excerpt.as_ref().is_some_and(|excerpt| !excerpt.cut);
-        if !whole {
-            // An excerpt that starts inside its line cannot tell the column, so the heading does.
+        if !whole && (self.file.is_some() || self.line.is_some()) {
+            // An excerpt with other columns than its line cannot tell the column, so the heading does.
             group = group.element(self.origin());
         }
         if let Some(excerpt) = &excerpt {
@@ -102,7 +103,21 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::NOTE.with_name("hint").message(hint));
         }
-        renderer.render(&[group])
+        without_empty_heading(&renderer.render(&[group]))
+    }
+
+    fn excerpt(&self) -> Option<Excerpt> {
+        let (number, source) = self.line.zip(self.source.as_deref())?;
+        let line = source.lines().nth((number as usize).saturating_sub(1))?;
+        let start = line.as_ptr().addr() - source.as_ptr().addr();
+        let configured = Configured::of(source);
+        let column = (self.column.unwrap_or(1) as usize).saturating_sub(1);
+        let Masked { text, mark } = mask(line, column, &self.message, |byte| {
+            configured.holds(start + byte)
+        });
+        let mut excerpt = Excerpt::new(&text, mark + 1);
+        excerpt.cut |= mark != column;
+        Some(excerpt)
     }
 
     fn file_name(&self) -> String {
@@ -120,6 +135,18 @@ impl Diagnostic {
             None => origin,
         }
     }
+}
+
+/// Takes out the heading that the renderer gives an excerpt without a path: the line before it has the path already.
+fn without_empty_heading(rendered: &str) -> String {
+    let plain = |line: &str| -> String {
+        let mut parts = line.split('\u{1b}');
+        let start = parts.next().unwrap_or_default();
+        let rest = parts.filter_map(|part| Some(part.split_once('m')?.1));
+        std::iter::once(start).chain(rest).collect()
+    };
+    let kept = rendered.lines().filter(|line| plain(line).trim() != ":::");
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Display for Diagnostic {
@@ -155,7 +182,7 @@ struct Excerpt {
     text: String,
     start: usize,
     end: usize,
-    /// Whether the text begins inside the line.
+    /// Whether columns of the text are others than those of the line.
     cut: bool,
 }
 
@@ -298,5 +325,6 @@ pub(super) fn quoted(text: &str) -> String {
     shown
 }
 
+mod mask;
 #[cfg(test)]
 mod tests;

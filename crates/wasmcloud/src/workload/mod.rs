@@ -21,4 +21,5 @@ pub use model::{
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
 pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
+pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;

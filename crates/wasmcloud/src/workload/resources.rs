@@ -11,7 +11,7 @@ pub struct LocalResources {
     pub environment: BTreeMap<String, String>,
     /// What `wasi:config` answers. Values may be secrets: `Debug` shows the keys only.
     pub config: BTreeMap<String, String>,
-    /// Limits that differ from the host's defaults.
+    /// Limits of its own.
     pub limits: Limits,
     /// Volumes of the workload that the component sees, and where.
     pub volume_mounts: Vec<VolumeMount>,
@@ -49,7 +49,7 @@ impl fmt::Debug for Keys<'_> {
     }
 }
 
-/// Limits of one instance. `None` is the host's default, which is documented with the host.
+/// Limits of one instance. `None`: none of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Memory of one instance, all its memories and tables together.

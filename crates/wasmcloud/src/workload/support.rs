@@ -92,7 +92,7 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
             push(found, format!("{base}.{field}"), message, hint);
         }
     };
-    let hint = "remove it; the host's own limits apply";
+    let hint = "leave it out; this version has no limits per component yet";
     let limits = resources.limits;
     let message = "a memory limit per component is not enforced yet";
     check(limits.memory.is_some(), "memoryLimitMb", message, hint);

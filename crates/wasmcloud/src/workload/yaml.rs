@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Location, MessageFormatter, Options, UserMessageFormatter};
 
-use super::diagnostic::{Diagnostic, Diagnostics, nearest, quoted, token_length};
+use super::diagnostic::{Configured, Diagnostic, Diagnostics, nearest, quoted, token_length};
 
 /// The largest text that is read. Larger ones are mistakes: the wrong file, or a secret pasted whole.
-pub(super) const MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 /// Decodes one YAML or JSON document into `T`.
 ///
@@ -86,9 +86,13 @@ pub(super) fn position(location: Location) -> Option<(u32, u32)> {
 
 /// Turns a decoder's error into a diagnostic.
 pub(super) fn explain(error: &Error, file: &Arc<Path>, source: &Arc<str>) -> Diagnostic {
+    // What an alias stands for may come from anywhere in the file.
+    let alias = matches!(error, Error::AliasError { .. });
     let error = innermost(error);
     let place = error.location().and_then(position);
-    let (message, hint) = describe(error, source, place);
+    let holds = |place| Configured::of(source).holds_place(source, place);
+    let hidden = alias || place.is_none_or(holds);
+    let (message, hint) = describe(error, source, place, hidden);
     let mut diagnostic = Diagnostic::new(message)
         .in_file(Arc::clone(file))
         .with_source(Arc::clone(source));
@@ -110,17 +114,21 @@ fn innermost(mut error: &Error) -> &Error {
 
 type Words = (String, Option<String>);
 
-/// What is wrong with a value, or else with the text around it.
-fn describe(error: &Error, source: &str, place: Option<(u32, u32)>) -> Words {
-    let found = || place.map_or_else(|| "nothing".to_owned(), |place| found_at(source, place));
+/// What is wrong with a value, or else with the text around it. Of a hidden value only the kind is told.
+fn describe(error: &Error, source: &str, place: Option<(u32, u32)>, hidden: bool) -> Words {
+    let found = || place.map_or_else(nothing, |place| found_at(source, place, hidden));
     let wanted = |wanted: &str| (format!("found {}, wanted {wanted}", found()), None);
     match error {
         Error::SerdeUnknownField {
             field, expected, ..
-        } => unknown("field", field, expected),
+        } => unknown(
+            "field",
+            Some(field).filter(|_| !hidden || found() == A_MAPPING),
+            expected,
+        ),
         Error::SerdeUnknownVariant {
             variant, expected, ..
-        } => unknown("value", variant, expected),
+        } => unknown("value", Some(variant).filter(|_| !hidden), expected),
         Error::SerdeMissingField { field, .. } => (format!("the field `{field}` is missing"), None),
         Error::SerdeInvalidType {
             unexpected,
@@ -131,7 +139,10 @@ fn describe(error: &Error, source: &str, place: Option<(u32, u32)>) -> Words {
             unexpected,
             expected,
             ..
-        } => (format!("found {unexpected}, wanted {expected}"), None),
+        } => {
+            let found = if hidden { found() } else { unexpected.clone() };
+            (format!("found {found}, wanted {expected}"), None)
+        }
         Error::InvalidScalar { ty, .. } => wanted(scalar_name(ty)),
         Error::InvalidBooleanStrict { .. } => wanted("`true` or `false`"),
         Error::Unexpected { expected, .. } => wanted(node_name(expected)),
@@ -142,15 +153,18 @@ fn describe(error: &Error, source: &str, place: Option<(u32, u32)>) -> Words {
         Error::DuplicateMappingKey { key, .. } => duplicate(key.as_deref(), source, place),
         Error::UnknownAnchor { .. } => {
             let hint = "a text that begins with `*` needs quotes".to_owned();
-            let message = format!("{} refers to no anchor of this file", found());
-            (message, Some(hint))
+            let found = if hidden { "this".to_owned() } else { found() };
+            (
+                format!("{found} refers to no anchor of this file"),
+                Some(hint),
+            )
         }
-        other => describe_text(other),
+        other => describe_text(other, hidden),
     }
 }
 
 /// What is wrong with the text as a whole.
-fn describe_text(error: &Error) -> Words {
+fn describe_text(error: &Error, hidden: bool) -> Words {
     match error {
         Error::ExternalMessage { msg, .. } => syntax(msg),
         Error::Eof { .. } => ("the file is empty".to_owned(), None),
@@ -167,6 +181,8 @@ fn describe_text(error: &Error) -> Words {
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. } => too_much("its aliases unfold to too much"),
+        // The decoder's own words may repeat the value.
+        _ if hidden => ("this value cannot be read".to_owned(), None),
         other => {
             let message = UserMessageFormatter.format_message(other);
             (message.into_owned(), None)
@@ -174,14 +190,16 @@ fn describe_text(error: &Error) -> Words {
     }
 }
 
-fn unknown(what: &str, found: &str, known: &[&'static str]) -> Words {
+fn unknown(what: &str, found: Option<&String>, known: &[&'static str]) -> Words {
     let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     let list = list.join(", ");
-    let hint = match nearest(found, known.iter().copied()) {
+    let near = found.and_then(|found| nearest(found, known.iter().copied()));
+    let hint = match near {
         Some(near) => format!("did you mean `{near}`? known here: {list}"),
         None => format!("known here: {list}"),
     };
-    (format!("unknown {what} {}", quoted(found)), Some(hint))
+    let found = found.map_or_else(String::new, |found| format!(" {}", quoted(found)));
+    (format!("unknown {what}{found}"), Some(hint))
 }
 
 fn duplicate(key: Option<&str>, source: &str, place: Option<(u32, u32)>) -> Words {
@@ -237,8 +255,14 @@ fn node_name(expected: &'static str) -> &'static str {
     }
 }
 
-/// What stands at a place, for a message. A mapping's values are not repeated.
-fn found_at(source: &str, (line, column): (u32, u32)) -> String {
+const A_MAPPING: &str = "a mapping";
+
+fn nothing() -> String {
+    "nothing".to_owned()
+}
+
+/// What stands at a place, for a message. A mapping's values are not repeated, nor is a hidden one.
+fn found_at(source: &str, (line, column): (u32, u32), hidden: bool) -> String {
     let text = source
         .lines()
         .nth(line.saturating_sub(1) as usize)
@@ -250,12 +274,14 @@ fn found_at(source: &str, (line, column): (u32, u32)) -> String {
     let end = token_length(&text);
     let (token, rest) = text.split_at_checked(end).unwrap_or((&text, ""));
     match token.chars().next() {
-        None | Some('#') => "nothing".to_owned(),
+        None | Some('#') => nothing(),
         Some('[') => "a list".to_owned(),
         Some('-') if token == "-" => "a list".to_owned(),
-        Some('{') => "a mapping".to_owned(),
-        Some(_) if rest.trim_start().starts_with(':') => "a mapping".to_owned(),
-        Some(_) => quoted(token),
+        Some('{') => A_MAPPING.to_owned(),
+        Some(_) if rest.trim_start().starts_with(':') => A_MAPPING.to_owned(),
+        Some(_) if !hidden => quoted(token),
+        Some(_) if token.parse::<f64>().is_ok() => "a number".to_owned(),
+        Some(_) => "a text".to_owned(),
     }
 }
 
@@ -325,5 +351,8 @@ fn same_line(text: &str, key: &str) -> Option<u32> {
     open.pop().flatten()
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod secrets;
 #[cfg(test)]
 mod tests;

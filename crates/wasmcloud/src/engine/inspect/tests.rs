@@ -42,10 +42,10 @@ fn other_kinds_of_files_are_called_by_their_names() {
     assert_snapshot!(refused(b"<!DOCTYPE html><html></html>"), @"this is not a WebAssembly component: it is an HTML or XML document");
     assert_snapshot!(refused(b"\n  (component)"), @"this is not a WebAssembly component: it is a component in text form (WAT); convert it to binary first");
     assert_snapshot!(refused(b"(module (func))"), @"this is not a WebAssembly component: it is a core module in text form (WAT); convert it to binary first");
-    assert_snapshot!(refused(b"kind: Workload\nmetadata: {}\n"), @r#"this is not a WebAssembly component: it is text that begins with "kind: Workload""#);
+    assert_snapshot!(refused(b"kind: Workload\nmetadata: {}\n"), @"this is not a WebAssembly component: it is text");
     assert_snapshot!(refused("  \n\t".as_bytes()), @"this is not a WebAssembly component: it is nothing but white space");
-    assert_snapshot!(refused(b"\xff\xfe\x00\x01"), @"this is not a WebAssembly component: it is 4 bytes that begin with [ff, fe, 00, 01]");
-    assert_snapshot!(refused(b"\0as"), @"this is not a WebAssembly component: it is 3 bytes that begin with [00, 61, 73]");
+    assert_snapshot!(refused(b"\xff\xfe\x00\x01"), @"this is not a WebAssembly component: it is binary data of 4 bytes");
+    assert_snapshot!(refused(b"\0as"), @"this is not a WebAssembly component: it is binary data of 3 bytes");
     assert_snapshot!(refused(b"\0asm"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
     assert_snapshot!(refused(b"\0asm\x07\0\0\0"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
     assert_snapshot!(refused(b"\0asm\x0e\0\x01\0"), @"this is not a WebAssembly component: it is WebAssembly with an unknown or cut-off header");
@@ -56,10 +56,7 @@ fn other_kinds_of_files_are_called_by_their_names() {
 fn text_in_any_language_is_text() {
     for before in 0..4 {
         let text = format!("{}{}", "x".repeat(before), "ж".repeat(100));
-        assert!(
-            refused(text.as_bytes()).contains("text that begins with"),
-            "{before}"
-        );
+        assert!(refused(text.as_bytes()).ends_with("it is text"), "{before}");
     }
 }
 

@@ -256,13 +256,11 @@ impl Resolver<'_> {
                     .imports_of(from)
                     .any(|import| link.import.accepts(import))
             {
-                let known: Vec<String> = self.imports_of(from).map(ToString::to_string).collect();
                 problems.push(Problem::LinkWithoutImport {
                     index,
                     component: from.clone(),
                     import: link.import.clone(),
-                    nearest: nearest(&link.import.to_string(), known.iter().map(String::as_str))
-                        .map(ToOwned::to_owned),
+                    nearest: self.nearest_import(from, &link.import),
                 });
             }
             if link.from.is_none() && !self.is_called(&link.import) {
@@ -279,6 +277,21 @@ impl Resolver<'_> {
                 });
             }
         }
+    }
+
+    /// Versions count only where the link names one: against a name without one they are mere distance.
+    fn nearest_import(&self, component: &ComponentName, wanted: &Interface) -> Option<String> {
+        let compared = |import: &Interface| {
+            let mut import = import.clone();
+            import.version = import.version.filter(|_| wanted.version.is_some());
+            import.to_string()
+        };
+        let known: BTreeMap<String, String> = self
+            .imports_of(component)
+            .map(|import| (compared(import), import.to_string()))
+            .collect();
+        let near = nearest(&wanted.to_string(), known.keys().map(String::as_str))?;
+        known.get(near).cloned()
     }
 
     fn imports_of(&self, component: &ComponentName) -> impl Iterator<Item = &Interface> {

@@ -217,7 +217,7 @@ fn later_errors_can_point_into_the_file() {
     error: wants `a:b/c`
       --> workload.yaml:19:7
        |
-    19 |     - name: greeter
+    19 |     - name: …
        |       ^^^^
        |
        = hint: add it
@@ -433,9 +433,9 @@ fn what_this_version_does_not_run_is_refused() {
     workload.yaml:10:17: instances are not pooled yet
     hint: remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance
     workload.yaml:13:24: a memory limit per component is not enforced yet
-    hint: remove it; the host's own limits apply
+    hint: leave it out; this version has no limits per component yet
     workload.yaml:14:19: a CPU limit per component is not enforced yet
-    hint: remove it; the host's own limits apply
+    hint: leave it out; this version has no limits per component yet
     workload.yaml:15:23: volumes are not mounted yet
     hint: remove `volumeMounts`
     workload.yaml:16:23: outgoing HTTP is not served yet
