@@ -46,7 +46,7 @@ fn a_text_file_and_a_cut_off_component_are_named() {
         errors[0]["message"]
             .as_str()
             .unwrap()
-            .contains("text that begins with \"not wasm\""),
+            .contains("not a WebAssembly component: it is text"),
         "{errors}"
     );
     assert!(

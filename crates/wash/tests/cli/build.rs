@@ -184,7 +184,7 @@ fn a_typo_in_the_configuration_is_shown_where_it_is() {
     error: unknown field `comand`
      --> .wash/config.yaml:2:3
       |
-    2 |   comand: make
+    2 |   comand: …
       |   ^^^^^^
       |
       = hint: did you mean `command`? known here: `command`, `env`, `component_path`
