@@ -144,10 +144,7 @@ fn a_manifest_is_read_again_when_it_changes_and_nothing_is_built() {
     sandbox.write("p/b.wasm", "text");
     let failed = dev.expect("failed");
     assert!(
-        failed["message"]
-            .as_str()
-            .unwrap()
-            .contains("it is text"),
+        failed["message"].as_str().unwrap().contains("it is text"),
         "{failed}"
     );
     dev.stop("TERM");
