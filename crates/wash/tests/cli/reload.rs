@@ -82,11 +82,7 @@ fn a_source_is_edited_broken_and_mended_while_requests_come_in() {
             .contains("cannot find value `text`"),
         "{failed}"
     );
-    assert!(
-        dev.talk().contains("cannot find value `text`"),
-        "{}",
-        dev.talk()
-    );
+    dev.wait_for_talk("cannot find value `text`");
     assert_eq!(
         dev.get("/").1,
         "Hello again!\n",
@@ -142,7 +138,7 @@ fn a_project_without_a_manifest_starts_broken_and_is_mended() {
     assert_eq!(ready["plan"]["links"][0]["from"], "derived");
     assert_eq!(dev.get("/").1, "Hello from wasmCloud!\n");
     let granted = "hostInterfaces:\n  - namespace: wasi\n    package: http\n    interfaces: [incoming-handler]";
-    assert!(dev.talk().contains(granted), "{}", dev.talk());
+    dev.wait_for_talk(granted);
 
     // A manifest appears, and renames the workload: it takes the place of the other.
     sandbox.run(&["new", "other"]).succeeded();
