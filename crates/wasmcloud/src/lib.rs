@@ -11,7 +11,9 @@ pub mod assembly;
 pub mod capability;
 pub mod engine;
 pub mod host;
+pub mod instance;
 pub mod plugin;
+pub mod policy;
 pub mod supervisor;
 pub mod workload;
 

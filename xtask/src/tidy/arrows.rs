@@ -7,8 +7,9 @@ use super::{Finding, Rule};
 /// The order, lowest first. `ARCHITECTURE.md` draws it.
 const ORDER: &[&str] = &[
     "workload",
-    "plugin",
     "policy",
+    "instance",
+    "plugin",
     "artifact",
     "engine",
     "capability",

@@ -5,27 +5,19 @@
 //! linker (no I/O, no state of a workload), **open** lets the world in. What bind returns owns everything acquired: dropping it
 //! is the only undo.
 
-mod callee;
-mod context;
 mod ending;
-#[cfg(feature = "http")]
-mod http;
-mod output;
-mod state;
-mod store;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
-pub use callee::{Callee, InstanceError, Lease};
-pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
 pub use ending::{Ended, Ending, EndingSender};
-pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
-pub use state::{State, States};
-pub use store::StoreData;
 
+pub use crate::instance::{
+    Attribution, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext, InstanceError,
+    Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput, WorkloadContext,
+};
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 
 /// Whether a workload has to list an interface before its components may import it.

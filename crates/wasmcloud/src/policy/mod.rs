@@ -1,0 +1,1 @@
+//! What may be used and reached: decided purely, by whoever asks for it.
