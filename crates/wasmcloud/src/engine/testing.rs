@@ -19,8 +19,8 @@ use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
 use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
 use crate::instance::{CalleeParts, HostRoom, MemoryAccount};
 use crate::plugin::{
-    CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData, TracingOutput,
-    WorkloadContext,
+    CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
+    TracingOutput, WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{Component, Interface, Link, LinkKind, LinkTarget, Workload};

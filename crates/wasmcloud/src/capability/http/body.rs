@@ -123,11 +123,9 @@ impl Fate {
 pub(super) struct Running(Option<Fate>);
 
 impl Running {
-    /// The guest has ended, and how.
-    pub(super) fn ended<T>(mut self, result: &wasmtime::Result<T>) {
-        if result.is_ok() {
-            self.0 = None;
-        }
+    /// The guest has come to a good end.
+    pub(super) fn ended_well(&mut self) {
+        self.0 = None;
     }
 }
 
