@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasip2::clocks::{monotonic_clock, wall_clock};
-use wasip2::http::types::{Fields, IncomingBody, IncomingRequest, OutgoingBody, ResponseOutparam};
+use wasip2::http::types::{
+    Fields, IncomingBody, IncomingRequest, OutgoingBody, ResponseOutparam, http_error_code,
+};
 use wasip2::io::streams::StreamError;
 
 use crate::wasi::config::store;
@@ -37,6 +39,24 @@ pub fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     drop((from, to));
     let trailers = trailers_of(incoming);
     let _ = OutgoingBody::finish(body, trailers);
+}
+
+/// Reads the whole body before it answers with its length. What goes wrong meanwhile is told on standard error.
+pub fn slurp(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().expect("the body is taken once");
+    let from = incoming.stream().expect("the stream is taken once");
+    let mut length = 0;
+    loop {
+        match from.blocking_read(CHUNK) {
+            Ok(chunk) => length += chunk.len(),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(error)) => {
+                eprintln!("broke off: {:?}", http_error_code(&error));
+                break;
+            }
+        }
+    }
+    reply::text(out, &format!("{length}\n"));
 }
 
 /// The trailers that came after a body, if any came.
