@@ -6,7 +6,7 @@ use http_body::Frame;
 
 use crate::stories::{Dialect, P2, P3};
 use crate::support::{
-    Body, Raw, TestHost, Version, body_of, empty, frames, full, request, within,
+    Body, Raw, TestHost, Version, body_of, empty, frames, full, h2, request, within,
 };
 
 const NAME: &str = "left";
@@ -70,6 +70,13 @@ fn begun(path: &str) -> Vec<u8> {
     [head.into_bytes(), vec![b'x'; MUCH]].concat()
 }
 
+/// The same over HTTP/2.
+fn begun_2(path: &str) -> Vec<u8> {
+    let head = h2::head(1, "POST", path, h2::END_HEADERS);
+    let piece = h2::data(1, &vec![b'x'; MUCH / 5]);
+    [h2::begin(), head, piece.repeat(5)].concat()
+}
+
 async fn in_the_head(dialect: &Dialect) {
     // With one place, the next client is only answered when that of the last one is free.
     let host = TestHost::with(|config| {
@@ -77,12 +84,23 @@ async fn in_the_head(dialect: &Dialect) {
     })
     .await;
     host.run(NAME, &dialect.spec()).await;
-    for beginning in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: loc", "PRI * HTTP"] {
+    let half = String::from_utf8(h2::begin()).unwrap();
+    for beginning in [
+        "",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nHost: loc",
+        "PRI * HTTP",
+        &half,
+    ] {
         for way in WAYS {
             let mut raw = host.raw().await;
             raw.send(beginning).await;
             let _open = way.leave(raw).await;
-            assert_eq!(host.get("/hello").await.body, dialect.hello, "{beginning:?}");
+            assert_eq!(
+                host.get("/hello").await.body,
+                dialect.hello,
+                "{beginning:?}"
+            );
         }
     }
 }
@@ -90,13 +108,17 @@ async fn in_the_head(dialect: &Dialect) {
 async fn in_a_body_that_nobody_reads(dialect: &Dialect) {
     let host = host(dialect).await;
     sends_and_leaves(&host, &begun("/hang")).await;
+    sends_and_leaves(&host, &begun_2("/hang")).await;
     sends_and_leaves(&host, &begun("/never-ends")).await;
+    sends_and_leaves(&host, &begun_2("/never-ends")).await;
 }
 
 async fn in_a_body_that_the_guest_reads(dialect: &Dialect) {
     let host = host(dialect).await;
     sends_and_leaves(&host, &begun("/slurp")).await;
+    sends_and_leaves(&host, &begun_2("/slurp")).await;
     sends_and_leaves(&host, &begun("/echo")).await;
+    sends_and_leaves(&host, &begun_2("/echo")).await;
 }
 
 async fn after_the_request(dialect: &Dialect) {
@@ -104,6 +126,13 @@ async fn after_the_request(dialect: &Dialect) {
     for path in ["/hang", "/spin", "/never-ends"] {
         let get = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         sends_and_leaves(&host, get.as_bytes()).await;
+        sends_and_leaves(&host, &[h2::begin(), h2::get(1, path)].concat()).await;
+        // One that gives up what it asked for and stays.
+        let mut raw = host.raw().await;
+        raw.send([h2::begin(), h2::get(1, path)].concat()).await;
+        host.instances(NAME, 1).await;
+        raw.send(h2::reset(1)).await;
+        host.instances(NAME, 0).await;
         // Another request behind it hides the end of the stream from whoever only reads so far.
         sends_and_leaves(&host, format!("{get}{get}").as_bytes()).await;
         sends_and_leaves(&host, format!("{get}GET / HT").as_bytes()).await;
@@ -201,7 +230,10 @@ async fn an_answer_at_once_reaches_a_client_that_has_sent_all(dialect: &Dialect)
         raw.send(vec![b'x'; MUCH]).await;
         raw.finish_sending().await;
         let answer = raw.answer().await.expect("an answer");
-        assert_eq!((answer.status, answer.body().as_str()), (200, dialect.hello));
+        assert_eq!(
+            (answer.status, answer.body().as_str()),
+            (200, dialect.hello)
+        );
     }
     host.instances(NAME, 0).await;
 }

@@ -173,12 +173,13 @@ async fn ask_guest(
     request: Request<Received>,
 ) -> Response<WasiBody> {
     let answer = call(&target.entry, &target.handler, request).await;
-    let checked = answer.and_then(|response| {
-        match head::of_answer(&response, &shared.options.limits) {
-            Ok(()) => Ok(response),
-            Err(excess) => Err(too_much(&excess)),
-        }
-    });
+    let checked =
+        answer.and_then(
+            |response| match head::of_answer(&response, &shared.options.limits) {
+                Ok(()) => Ok(response),
+                Err(excess) => Err(too_much(&excess)),
+            },
+        );
     checked.unwrap_or_else(|failure| failure.respond(&target.entry, shared.options.errors))
 }
 

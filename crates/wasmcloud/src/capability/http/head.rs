@@ -58,7 +58,9 @@ pub(super) fn of_request<B>(
 ) -> Result<(), (StatusCode, Excess)> {
     let uri = request.uri();
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len())
-        + uri.authority().map_or(0, |authority| authority.as_str().len());
+        + uri
+            .authority()
+            .map_or(0, |authority| authority.as_str().len());
     if length > limits.uri_length {
         let excess = Excess {
             what: "bytes of URI",
@@ -67,13 +69,19 @@ pub(super) fn of_request<B>(
         };
         return Err((StatusCode::URI_TOO_LONG, excess));
     }
-    check(request.headers(), (limits.header_fields, limits.head_size()))
-        .map_err(|excess| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, excess))
+    check(
+        request.headers(),
+        (limits.header_fields, limits.head_size()),
+    )
+    .map_err(|excess| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, excess))
 }
 
 /// Whether the head of an answer keeps to the limits.
 pub(super) fn of_answer<B>(response: &Response<B>, limits: &HttpLimits) -> Result<(), Excess> {
-    check(response.headers(), (limits.header_fields, limits.head_size()))
+    check(
+        response.headers(),
+        (limits.header_fields, limits.head_size()),
+    )
 }
 
 #[cfg(test)]

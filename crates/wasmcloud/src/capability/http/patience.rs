@@ -167,7 +167,10 @@ impl State {
         [blocked, head, quiet]
             .into_iter()
             .flatten()
-            .fold(look, |first, due| if due.0 < first.0 { due } else { first })
+            .fold(
+                look,
+                |first, due| if due.0 <= first.0 { due } else { first },
+            )
     }
 }
 

@@ -56,5 +56,5 @@ pub fn fields(query: &str, out: ResponseOutparam) {
         .and_then(|n| n.parse().ok())
         .unwrap_or(1);
     let fields = vec![("x", "y"); count];
-    drop(reply::start(out, 200, &fields));
+    let _ = OutgoingBody::finish(reply::start(out, 200, &fields), None);
 }

@@ -4,9 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasip2::clocks::{monotonic_clock, wall_clock};
-use wasip2::http::types::{
-    Fields, IncomingBody, IncomingRequest, OutgoingBody, ResponseOutparam, http_error_code,
-};
+use wasip2::http::types::{Fields, IncomingBody, IncomingRequest, OutgoingBody, ResponseOutparam};
 use wasip2::io::streams::StreamError;
 
 use crate::wasi::config::store;
@@ -51,7 +49,7 @@ pub fn slurp(request: &IncomingRequest, out: ResponseOutparam) {
             Ok(chunk) => length += chunk.len(),
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
-                eprintln!("broke off: {:?}", http_error_code(&error));
+                eprintln!("broke off: {}", error.to_debug_string());
                 break;
             }
         }
