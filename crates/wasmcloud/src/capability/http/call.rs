@@ -6,7 +6,6 @@
 
 use futures::FutureExt as _;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -16,6 +15,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
 use super::body::{self, Fate, Guarded, Rest, Tied};
 use super::failure::{Failure, log_late};
+use super::received::Received as Incoming;
 use crate::plugin::{CallError, Entry, Invocation, OnInstance, StoreData};
 
 /// Where a handler's function is found in an instance.
