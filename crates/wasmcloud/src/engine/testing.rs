@@ -17,7 +17,7 @@ use wasmtime::component::LinkerInstance;
 
 use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
 use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount};
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog};
 use crate::plugin::{
     CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
     TracingOutput, WorkloadContext,
@@ -191,7 +191,7 @@ impl Planned {
                 namespace: Default::default(),
                 name: "test".parse().unwrap(),
                 states: std::iter::empty().collect(),
-                output: Arc::new(TracingOutput),
+                log: Arc::new(WorkloadLog::new(Arc::new(TracingOutput), 0, u64::MAX)),
                 memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
             }),
             members: contexts.collect(),

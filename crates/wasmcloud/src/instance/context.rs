@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Callee, GuestOutput, MemoryAccount, States};
+use super::{Callee, MemoryAccount, States, WorkloadLog};
 use crate::policy::InstanceLimits;
 use crate::workload::{ComponentName, Namespace, WorkloadId, WorkloadName};
 
@@ -23,8 +23,8 @@ pub struct WorkloadContext {
     pub name: WorkloadName,
     /// What its plugins bound.
     pub states: States,
-    /// Where its output goes.
-    pub output: Arc<dyn GuestOutput>,
+    /// Where its output goes, as far as it may.
+    pub log: Arc<WorkloadLog>,
     /// The memory that its instances may use together.
     pub memory: Arc<MemoryAccount>,
 }

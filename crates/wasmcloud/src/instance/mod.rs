@@ -6,6 +6,7 @@ mod context;
 #[cfg(feature = "http")]
 mod http;
 mod invocation;
+mod log;
 mod memory;
 mod output;
 mod pool;
@@ -20,6 +21,7 @@ pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABL
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
 pub use invocation::{CallError, Invocation};
+pub use log::WorkloadLog;
 pub use memory::{MemoryAccount, NoMemory, Owner};
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
 pub use pool::PoolUsage;
