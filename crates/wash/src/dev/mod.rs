@@ -48,7 +48,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
     let guests = Guests::new(reporter.clone());
     let address = args.http_addr.or(project.config.address).unwrap_or(ADDRESS);
-    let Assembled { host, http } = assemble(host_config(address, args.cache_dir, &guests))
+    let Assembled { host, http, .. } = assemble(host_config(address, args.cache_dir, &guests))
         .await
         .map_err(|error| cannot_listen(&error))?;
     let http = http.unwrap_or(address);

@@ -6,4 +6,5 @@ pub mod config;
 pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
+pub mod resolve;
 pub mod wasi;

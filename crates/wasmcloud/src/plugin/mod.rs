@@ -14,9 +14,12 @@ use wasmtime::component::LinkerInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
 
+#[cfg(feature = "http")]
+pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
     Attribution, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext, InstanceError,
-    Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput, WorkloadContext,
+    Lease, LogLevel, Position, Source, State, States, StoreData, Telling, Told, TracingOutput,
+    WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 

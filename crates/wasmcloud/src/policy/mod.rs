@@ -1,1 +1,7 @@
 //! What may be used and reached: decided purely, by whoever asks for it.
+
+mod address;
+mod egress;
+
+pub use address::AddressClass;
+pub use egress::{Denial, EgressMode, EgressOptions, EgressPolicy, Verdict};

@@ -1,12 +1,13 @@
 //! Links `wasi:http` of both versions: its types, and the client, which is told whose requests it sends.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http as p2;
 use wasmtime_wasi_http::p3::bindings::http as p3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 
+use super::client::{Caller, Client};
 use crate::plugin::{Import, Position, StoreData};
 
 mod generated_p2 {
@@ -80,7 +81,7 @@ impl outgoing_handler::Host for StoreData {
         options: Option<Resource<p2::types::RequestOptions>>,
     ) -> wasmtime::Result<Result<Resource<p2::types::FutureIncomingResponse>, p2::types::ErrorCode>>
     {
-        tell_denial(self, position)?;
+        send_next_for(self, position)?;
         match p2::outgoing_handler::Host::handle(&mut self.http(), request, options) {
             Ok(response) => Ok(Ok(response)),
             Err(error) => error.downcast().map(Err),
@@ -94,7 +95,8 @@ impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
         position: Position,
         request: Resource<p3::types::Request>,
     ) -> wasmtime::Result<Result<Resource<p3::types::Response>, p3::types::ErrorCode>> {
-        store.with(|mut store| tell_denial(store.get(), position))?;
+        // `send` takes the sender before it waits for anything, so nobody comes between.
+        store.with(|mut store| send_next_for(store.get(), position))?;
         let http = store.with_getter::<WasiHttp>(|data| data.http());
         match <WasiHttp as p3::client::HostWithStore<StoreData>>::send(&http, request).await {
             Ok(response) => Ok(Ok(response)),
@@ -105,15 +107,20 @@ impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
 
 impl client::Host for StoreData {}
 
-/// Tells the host's log, once for each component, why its requests fail: guests seldom say.
-fn tell_denial(store: &StoreData, position: Position) -> wasmtime::Result<()> {
-    let component = store.caller(position)?;
-    if !component.denial_told.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            workload = %store.workload(),
-            component = %component.name,
-            "the component sends HTTP requests, which this host does not grant yet; they fail as denied"
-        );
-    }
+/// Puts a sender into the store that knows who calls. A host without a client has none, and the store denies the request.
+fn send_next_for(store: &mut StoreData, position: Position) -> wasmtime::Result<()> {
+    let component = Arc::clone(store.caller(position)?);
+    let workload = Arc::clone(store.workload());
+    let Some(client) = workload.states.get_arc::<Client>() else {
+        return Ok(());
+    };
+    let caller = Caller {
+        workload,
+        component,
+        gone: store.gone(),
+    };
+    store.send_next_with(Box::new(move |request, options| {
+        Box::pin(client.send(caller, request, options))
+    }));
     Ok(())
 }

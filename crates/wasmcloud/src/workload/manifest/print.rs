@@ -114,7 +114,10 @@ fn local_resources(resources: &LocalResources) -> Value {
         ),
         ("cpuLimit", json!(resources.limits.cpu)),
         ("volumeMounts", list(&resources.volume_mounts, mount)),
-        ("allowedHosts", json!(resources.allowed_hosts)),
+        (
+            "allowedHosts",
+            list(&resources.allowed_hosts, |host| json!(host.to_string())),
+        ),
         (
             "allowedIpNameLookups",
             json!(resources.allowed_ip_name_lookups),
