@@ -7,7 +7,7 @@ use wasmtime_wasi_http::p2::bindings::http as p2;
 use wasmtime_wasi_http::p3::bindings::http as p3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 
-use super::client::{Caller, Client};
+use super::client::{self, Caller, Client};
 use crate::plugin::{Import, Position, StoreData};
 
 mod generated_p2 {
@@ -40,7 +40,7 @@ mod generated_p3 {
 }
 
 use generated_p2::named_imports::wasi::http::outgoing_handler;
-use generated_p3::named_imports::wasi::http::client;
+use generated_p3::named_imports::wasi::http::client as client_p3;
 
 pub(super) fn link(
     import: &Import<'_>,
@@ -56,10 +56,13 @@ pub(super) fn link(
         ("types", Some(3)) => p3::types::add_to_linker_instance::<S, WasiHttp>(linker, S::http),
         ("types", _) => {
             let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
-            p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)
+            p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)?;
+            linker.func_wrap("http-error-code", |mut store, (error,)| {
+                Ok((http_error_code(store.data_mut(), &error)?,))
+            })
         }
         ("client", _) => {
-            client::add_to_linker_instance::<S, HasSelf<S>>(linker, import.position, |s| s)
+            client_p3::add_to_linker_instance::<S, HasSelf<S>>(linker, import.position, |s| s)
         }
         ("outgoing-handler", _) => outgoing_handler::add_to_linker_instance::<S, HasSelf<S>>(
             linker,
@@ -71,6 +74,18 @@ pub(super) fn link(
             import.interface
         )),
     }
+}
+
+/// Why a body broke off. The function that comes with the library does not know the errors that its own bodies end in.
+fn http_error_code(
+    store: &mut StoreData,
+    error: &Resource<p2::types::IoError>,
+) -> wasmtime::Result<Option<p2::types::ErrorCode>> {
+    let error = store.table().get(error)?;
+    Ok(error
+        .downcast_ref::<p2::types::ErrorCode>()
+        .cloned()
+        .or_else(|| client::error::as_p2(error.downcast_ref()?)))
 }
 
 impl outgoing_handler::Host for StoreData {
@@ -89,7 +104,7 @@ impl outgoing_handler::Host for StoreData {
     }
 }
 
-impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
+impl client_p3::HostWithStore<StoreData> for HasSelf<StoreData> {
     async fn send(
         store: &Accessor<StoreData, Self>,
         position: Position,
@@ -105,7 +120,7 @@ impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
     }
 }
 
-impl client::Host for StoreData {}
+impl client_p3::Host for StoreData {}
 
 /// Puts a sender into the store that knows who calls. A host without a client has none, and the store denies the request.
 fn send_next_for(store: &mut StoreData, position: Position) -> wasmtime::Result<()> {

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, TlsAlertReceivedPayload};
 
 use crate::capability::resolve::ResolveError;
 
@@ -96,9 +97,8 @@ fn is_disconnect(error: &io::Error) -> bool {
 
 /// An exchange that ended before the head of the response was there.
 pub(super) fn of_exchange(error: hyper::Error) -> Error {
-    if cause::<Error>(&error).is_some() {
-        // The body of the request failed, and says so in these words already.
-        return Error::Hyper(error);
+    if let Some(own) = cause::<Error>(&error) {
+        return same(own);
     }
     if error.is_parse_too_large() {
         return Error::HttpResponseHeaderSectionSize(None);
@@ -118,8 +118,8 @@ pub(super) fn of_exchange(error: hyper::Error) -> Error {
 
 /// A response that broke off.
 pub(super) fn of_body(error: hyper::Error) -> Error {
-    if cause::<Error>(&error).is_some() {
-        return Error::Hyper(error);
+    if let Some(own) = cause::<Error>(&error) {
+        return same(own);
     }
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Error::HttpResponseIncomplete;
@@ -128,6 +128,41 @@ pub(super) fn of_body(error: hyper::Error) -> Error {
         Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => Error::HttpResponseIncomplete,
         _ => of_broken(&error),
     }
+}
+
+/// What the body of a request failed with, in these words already. What it cannot fail with, such as a name that has no address, is
+/// left out.
+fn same(error: &Error) -> Error {
+    match error {
+        Error::HttpRequestBodySize(size) => Error::HttpRequestBodySize(*size),
+        Error::ConnectionTerminated => Error::ConnectionTerminated,
+        Error::InternalError(message) => Error::InternalError(message.clone()),
+        _ => Error::HttpProtocolError,
+    }
+}
+
+/// What the body of a message can break off with, in the words of WASI 0.2.
+pub(in crate::capability::http) fn as_p2(error: &Error) -> Option<ErrorCode> {
+    Some(match error {
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::TlsAlertReceived {
+            alert_id,
+            alert_message,
+        } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+            alert_id: *alert_id,
+            alert_message: alert_message.clone(),
+        }),
+        Error::InternalError(message) => ErrorCode::InternalError(message.clone()),
+        // Of a request that comes in.
+        Error::Hyper(_) => ErrorCode::HttpProtocolError,
+        _ => return None,
+    })
 }
 
 fn of_broken(error: &hyper::Error) -> Error {

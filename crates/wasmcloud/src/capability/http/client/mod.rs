@@ -6,7 +6,7 @@
 //! the variables that name proxies are not read.
 
 mod connect;
-mod error;
+pub(super) mod error;
 mod exchange;
 mod options;
 mod places;
