@@ -243,6 +243,7 @@ async fn a_wait_that_is_too_long_ends_in_an_error() {
         let sooner = fetch(&host, name, &outside.url("/hello&connect=20")).await;
         assert_eq!(sooner, "ErrorCode::ConnectionTimeout\n");
         held.connection.leave().await;
+        reaches(&host, name, |stats| stats.open == 0).await;
         assert_eq!(fetch(&host, name, &outside.url("/hello")).await, HELLO);
     }
 }

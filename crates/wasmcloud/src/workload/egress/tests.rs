@@ -20,79 +20,81 @@ fn to(text: &str) -> Destination {
     }
 }
 
+/// Entries, what each lets through, and what not.
+const FORMS_OF_ENTRIES: [(&str, &[&str], &[&str]); 12] = [
+    ("*", &["http://a", "https://[::1]:1", "10.0.0.1:5432"], &[]),
+    (
+        "example.com",
+        &[
+            "http://example.com",
+            "https://EXAMPLE.com.:8443",
+            "example.com:25",
+        ],
+        &[
+            "http://a.example.com",
+            "http://example.com.evil.net",
+            "http://xexample.com",
+        ],
+    ),
+    (
+        "Example.com:8080",
+        &["http://example.com:8080", "https://example.com:8080"],
+        &["http://example.com", "http://example.com:8081"],
+    ),
+    (
+        "https://example.com",
+        &["https://example.com", "https://example.com:8443"],
+        &["http://example.com", "example.com:443"],
+    ),
+    (
+        "HTTPS://example.com:443/",
+        &["https://example.com"],
+        &["https://example.com:8443"],
+    ),
+    (
+        "http://example.com/",
+        &["http://example.com"],
+        &["https://example.com"],
+    ),
+    (
+        "*.example.com",
+        &["http://a.example.com", "https://a.b.example.com:1"],
+        &[
+            "http://example.com",
+            "http://notexample.com",
+            "http://a.example.com.evil.net",
+        ],
+    ),
+    (
+        "https://*.example.com:8443",
+        &["https://a.example.com:8443"],
+        &["https://a.example.com", "http://a.example.com:8443"],
+    ),
+    (
+        "localhost",
+        &["http://localhost:9"],
+        &["http://127.0.0.1:9"],
+    ),
+    (
+        "192.0.2.1",
+        &["http://192.0.2.1", "192.0.2.1:53"],
+        &["http://192.0.2.10"],
+    ),
+    (
+        "[2001:db8::1]:443",
+        &["https://[2001:DB8:0::1]"],
+        &["http://[2001:db8::1]"],
+    ),
+    (
+        "[::ffff:192.0.2.1]",
+        &["http://192.0.2.1"],
+        &["http://192.0.2.2"],
+    ),
+];
+
 #[test]
 fn each_form_lets_through_what_it_says() {
-    let table: [(&str, &[&str], &[&str]); 12] = [
-        ("*", &["http://a", "https://[::1]:1", "10.0.0.1:5432"], &[]),
-        (
-            "example.com",
-            &[
-                "http://example.com",
-                "https://EXAMPLE.com.:8443",
-                "example.com:25",
-            ],
-            &[
-                "http://a.example.com",
-                "http://example.com.evil.net",
-                "http://xexample.com",
-            ],
-        ),
-        (
-            "Example.com:8080",
-            &["http://example.com:8080", "https://example.com:8080"],
-            &["http://example.com", "http://example.com:8081"],
-        ),
-        (
-            "https://example.com",
-            &["https://example.com", "https://example.com:8443"],
-            &["http://example.com", "example.com:443"],
-        ),
-        (
-            "HTTPS://example.com:443/",
-            &["https://example.com"],
-            &["https://example.com:8443"],
-        ),
-        (
-            "http://example.com/",
-            &["http://example.com"],
-            &["https://example.com"],
-        ),
-        (
-            "*.example.com",
-            &["http://a.example.com", "https://a.b.example.com:1"],
-            &[
-                "http://example.com",
-                "http://notexample.com",
-                "http://a.example.com.evil.net",
-            ],
-        ),
-        (
-            "https://*.example.com:8443",
-            &["https://a.example.com:8443"],
-            &["https://a.example.com", "http://a.example.com:8443"],
-        ),
-        (
-            "localhost",
-            &["http://localhost:9"],
-            &["http://127.0.0.1:9"],
-        ),
-        (
-            "192.0.2.1",
-            &["http://192.0.2.1", "192.0.2.1:53"],
-            &["http://192.0.2.10"],
-        ),
-        (
-            "[2001:db8::1]:443",
-            &["https://[2001:DB8:0::1]"],
-            &["http://[2001:db8::1]"],
-        ),
-        (
-            "[::ffff:192.0.2.1]",
-            &["http://192.0.2.1"],
-            &["http://192.0.2.2"],
-        ),
-    ];
-    for (entry, through, held) in table {
+    for (entry, through, held) in FORMS_OF_ENTRIES {
         let entry: AllowedHost = entry.parse().unwrap();
         for url in through {
             assert!(entry.allows(&to(url)), "{entry} should let {url} through");

@@ -55,7 +55,7 @@ impl Drop for Outside {
 impl Outside {
     /// HTTP/1.1 in the clear.
     pub(crate) async fn http() -> Self {
-        Self::serve(|stream, seen| http_1(stream, seen)).await
+        Self::serve(http_1).await
     }
 
     /// HTTPS, with HTTP/2 for those who want it.
