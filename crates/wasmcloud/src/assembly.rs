@@ -63,7 +63,7 @@ impl Default for HostConfig {
             #[cfg(feature = "http")]
             http_client: ClientOptions::default(),
             egress: EgressOptions::default(),
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),

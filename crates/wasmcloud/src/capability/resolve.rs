@@ -1,9 +1,11 @@
 //! Where the addresses of names come from: a port, so that every capability that reaches out asks the same resolver.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 /// Finds the addresses of names.
 ///
@@ -30,14 +32,33 @@ pub enum ResolveError {
     Failed(#[source] io::Error),
 }
 
+/// How many names are asked for at once. A lookup holds a thread until the operating system gives up, and threads are needed for
+/// other things, too.
+const LOOKUPS: usize = 64;
+
 /// The resolver of the operating system, with its files and search domains.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
+#[derive(Clone, Debug)]
+pub struct SystemResolver(Arc<Semaphore>);
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKUPS)))
+    }
+}
 
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let found = tokio::net::lookup_host((name, 0)).await;
+        let closed = || ResolveError::Failed(io::ErrorKind::Other.into());
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        let permit = permit.map_err(|_| closed())?;
+        let name = name.to_owned();
+        let lookup = tokio::task::spawn_blocking(move || {
+            // Held by the thread: whoever asked may have left long before it is done.
+            let _permit = permit;
+            (name.as_str(), 0).to_socket_addrs()
+        });
+        let found = lookup.await.map_err(|_| closed())?;
         let mut addresses = Vec::new();
         for address in found.map_err(ResolveError::Failed)? {
             if !addresses.contains(&address.ip()) {
@@ -55,7 +76,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_knows_this_machine_once() {
-        let found = SystemResolver.resolve("localhost").await.unwrap();
+        let found = SystemResolver::default()
+            .resolve("localhost")
+            .await
+            .unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
         assert!(!found.is_empty() && found.len() <= 2, "{found:?}");
     }

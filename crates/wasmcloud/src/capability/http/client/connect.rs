@@ -62,7 +62,18 @@ impl Client {
         match &to.host {
             RemoteHost::Address(address) => Ok(vec![*address]),
             RemoteHost::Name(name) => {
-                let found = self.host.resolver.resolve(name).await;
+                let permit = Arc::clone(&self.lookups).acquire_owned().await;
+                let (resolver, name) = (Arc::clone(&self.host.resolver), name.clone());
+                // A lookup goes on when nobody waits for it any more, and counts until it is done: else a guest that is in a hurry
+                // could keep every thread of the resolver busy.
+                let lookup = self.host.runtime.spawn(async move {
+                    let _permit = permit;
+                    resolver.resolve(&name).await
+                });
+                let found = lookup.await.map_err(|_| Error::DnsError {
+                    rcode: None,
+                    info_code: None,
+                })?;
                 found.map_err(|error| error::of_lookup(&error))
             }
         }

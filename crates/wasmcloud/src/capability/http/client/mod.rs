@@ -5,6 +5,7 @@
 //! new one, each address that the name stands for passes the policy. Redirects are left to the guest, so that each hop is checked;
 //! the variables that name proxies are not read.
 
+mod caller;
 mod connect;
 pub(super) mod error;
 mod exchange;
@@ -24,21 +25,23 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
-use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
 pub use tls::TrustError;
 
+pub(super) use self::caller::Caller;
 use self::exchange::{Download, InUse, Sent, Upload};
 use self::places::{Place, Places, Waiting};
 use self::pool::{Connection, Http1, Pool};
 use self::target::Target;
 use crate::capability::resolve::Resolve;
-use crate::plugin::{ComponentContext, Telling, WorkloadContext};
-use crate::policy::{Denial, EgressPolicy, Verdict};
+use crate::policy::EgressPolicy;
 use crate::workload::{Destination, WorkloadId};
+
+/// How many names a workload has looked up at once; further ones wait inside their connect timeout.
+const LOOKUPS: usize = 16;
 
 /// The client of a host: what its workloads share, which is limits and trust, but no connection. Cheap to clone.
 #[derive(Clone)]
@@ -109,6 +112,7 @@ impl Outgoing {
             id: id.clone(),
             places: Places::new(self.0.options.max_connections, Arc::clone(&self.0.places)),
             pool: Mutex::default(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             tls: OnceLock::new(),
         });
         let mut clients = self.0.clients();
@@ -135,6 +139,8 @@ pub(super) struct Client {
     id: WorkloadId,
     places: Places,
     pool: Mutex<Pool>,
+    /// How many names it may have looked up at once.
+    lookups: Arc<Semaphore>,
     tls: OnceLock<TlsConnector>,
 }
 
@@ -148,55 +154,6 @@ impl Drop for Client {
         {
             clients.remove(&self.id);
         }
-    }
-}
-
-/// The component that sends a request.
-pub(super) struct Caller {
-    pub(super) workload: Arc<WorkloadContext>,
-    pub(super) component: Arc<ComponentContext>,
-    /// Cancelled when its instance is gone.
-    pub(super) gone: CancellationToken,
-}
-
-impl Caller {
-    /// Whether a verdict lets pass. What it denies, or would deny, is told to the host's log.
-    fn passes(&self, to: &Destination, verdict: Verdict) -> bool {
-        match verdict {
-            Verdict::Allowed => true,
-            Verdict::Audited(denial) => {
-                self.tell(
-                    to,
-                    &denial,
-                    "would be denied, and passes as the policy is only audited",
-                );
-                true
-            }
-            Verdict::Denied(denial) => {
-                self.tell(to, &denial, "is denied");
-                false
-            }
-        }
-    }
-
-    /// Once for each component and reason: guests seldom say why their requests fail, but they may send many.
-    fn tell(&self, to: &Destination, denial: &Denial, fate: &str) {
-        let hint = match denial {
-            Denial::Host(_) => "list it in `localResources.allowedHosts` of the component",
-            Denial::Address { .. } => {
-                "if it is meant to be reached, allow it in the host's `egress`"
-            }
-        };
-        let more = match self.component.told.tell(&format!("{to} {denial}")) {
-            Telling::Known => return,
-            Telling::New => "",
-            Telling::Last => "; no more of this component is told",
-        };
-        tracing::warn!(
-            workload = %self.workload,
-            component = %self.component.name,
-            "an HTTP request to {to} {fate}: {denial}; {hint}{more}"
-        );
     }
 }
 
@@ -253,7 +210,7 @@ impl Client {
         }
         let place = match self.places.take_now() {
             Some(place) => place,
-            None => match self.wait(to, deadline).await? {
+            None => match self.wait(caller, to, deadline).await? {
                 Waited::Connection(connection) => {
                     return Ok(InUse::new(self, to, connection, true));
                 }
@@ -269,7 +226,7 @@ impl Client {
     }
 
     /// Waits until there is a connection to the destination, or a place for one. Idle connections to elsewhere make room.
-    async fn wait(&self, to: &Destination, deadline: Instant) -> Result<Waited> {
+    async fn wait(&self, caller: &Caller, to: &Destination, deadline: Instant) -> Result<Waited> {
         let _waiting = Waiting::new(&self.places.counters);
         let patience = far(self.host.options.connection_wait);
         let place = self.places.take();
@@ -294,6 +251,7 @@ impl Client {
                 }
                 () = idle => {}
                 () = &mut late => {
+                    caller.tell_limit(self.host.options.max_connections);
                     return Err(if deadline < patience {
                         Error::ConnectionTimeout
                     } else {
