@@ -1,4 +1,7 @@
 //! The connections of one workload: those that wait for the next request, and those over HTTP/2, which take many at once.
+//!
+//! It is a pool of our own because the ready-made one (of `hyper-util`) neither closes an idle connection to make room for another,
+//! nor ends a connection at once with the guest that uses it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
