@@ -182,7 +182,8 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
-                denial_told: Default::default(),
+                allowed_hosts: Vec::new(),
+                told: Default::default(),
             })
         });
         Arc::new(InstanceContext {

@@ -479,14 +479,15 @@ fn context_of(
     worlds: &Worlds,
 ) -> Arc<InstanceContext> {
     let member = |name: &ComponentName| {
-        let environment = spec
+        let resources = spec
             .component(name)
-            .map(|component| component.local_resources.environment.clone())
+            .map(|component| component.local_resources.clone())
             .unwrap_or_default();
         Arc::new(ComponentContext {
             name: name.clone(),
-            environment: environment.into_iter().collect(),
-            denial_told: Default::default(),
+            environment: resources.environment.into_iter().collect(),
+            allowed_hosts: resources.allowed_hosts,
+            told: Default::default(),
         })
     };
     let members = entry

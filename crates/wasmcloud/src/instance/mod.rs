@@ -16,10 +16,13 @@ mod shared;
 mod state;
 mod store;
 mod ticker;
+mod told;
 
 pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT};
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+#[cfg(feature = "http")]
+pub use http::{Answered, SendRequest};
 pub use invocation::{CallError, Invocation};
 pub use log::WorkloadLog;
 pub use memory::{MemoryAccount, NoMemory, Owner};
@@ -30,3 +33,4 @@ pub use room::{HostRoom, WorkloadRoom};
 pub use state::{State, States};
 pub use store::StoreData;
 pub use ticker::Ticker;
+pub use told::{Telling, Told};

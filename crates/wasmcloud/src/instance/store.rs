@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -10,6 +11,8 @@ use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
+    /// Before everything that a guest holds, so that it is cancelled before that is dropped.
+    gone: Option<DropGuard>,
     instance: Arc<InstanceContext>,
     wasi: WasiCtx,
     #[cfg(feature = "http")]
@@ -27,6 +30,7 @@ impl StoreData {
         table.set_max_capacity(limits.handles);
         let memory = StoreMemory::new(Arc::clone(&instance.workload.memory), limits.memory);
         Self {
+            gone: None,
             instance,
             wasi: WasiCtx::default(),
             #[cfg(feature = "http")]
@@ -58,6 +62,22 @@ impl StoreData {
     /// When no component has the position, which would be a fault of the host.
     pub fn caller(&self, position: Position) -> wasmtime::Result<&Arc<ComponentContext>> {
         self.instance.member(position)
+    }
+
+    /// Cancelled when the store is dropped, before anything that its guest holds is: by it, what outlives the store can tell a
+    /// guest that is gone from one that let go.
+    pub fn gone(&mut self) -> CancellationToken {
+        let guard = self
+            .gone
+            .get_or_insert_with(|| CancellationToken::new().drop_guard());
+        guard.token().clone()
+    }
+
+    /// Sets who sends the next request of the guest; without, it is denied. It is set right before the call of the client, and used
+    /// once.
+    #[cfg(feature = "http")]
+    pub fn send_next_with(&mut self, send: super::SendRequest) {
+        self.http.send_next_with(send);
     }
 
     /// The resources that the guest holds.

@@ -97,7 +97,8 @@ mod tests {
         let component = ComponentContext {
             name: "main".parse().unwrap(),
             environment: Vec::new(),
-            denial_told: Default::default(),
+            allowed_hosts: Vec::new(),
+            told: Default::default(),
         };
         let mut lines = Lines::new(Arc::new(workload), Arc::new(component), Source::Stdout);
         writes.iter().for_each(|bytes| lines.write(bytes));

@@ -8,6 +8,7 @@ use serde_saphyr::{Location, Spanned};
 use super::checker::Checker;
 use super::raw;
 use crate::workload::diagnostic::quoted;
+use crate::workload::egress::AllowedHost;
 use crate::workload::model::{Component, Image, Service, Volume, VolumeSource};
 use crate::workload::names::ComponentName;
 use crate::workload::resources::{
@@ -200,10 +201,21 @@ fn local_resources(
             time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
-        allowed_hosts: Checker::texts(&raw.allowed_hosts),
+        allowed_hosts: allowed_hosts(checker, &raw.allowed_hosts),
         allowed_ip_name_lookups: Checker::texts(&raw.allowed_ip_name_lookups),
         allowed_host_loopback_ports: Checker::texts(&raw.allowed_host_loopback_ports),
     }
+}
+
+fn allowed_hosts(checker: &mut Checker, list: &raw::List<String>) -> Vec<AllowedHost> {
+    let mut allowed = Vec::new();
+    for item in list.iter().flat_map(|list| &list.value) {
+        match item.value.parse::<AllowedHost>() {
+            Ok(host) => allowed.push(host),
+            Err(error) => checker.error(item.referenced, error.to_string(), Some(&error.hint)),
+        }
+    }
+    allowed
 }
 
 fn environment(

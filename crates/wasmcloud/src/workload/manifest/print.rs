@@ -123,7 +123,10 @@ fn local_resources(resources: &LocalResources) -> Value {
             limit(resources.limits.time, |Milliseconds(amount)| amount),
         ),
         ("volumeMounts", list(&resources.volume_mounts, mount)),
-        ("allowedHosts", json!(resources.allowed_hosts)),
+        (
+            "allowedHosts",
+            list(&resources.allowed_hosts, |host| json!(host.to_string())),
+        ),
         (
             "allowedIpNameLookups",
             json!(resources.allowed_ip_name_lookups),

@@ -428,16 +428,25 @@ fn what_a_host_could_only_ignore_is_refused() {
 }
 
 #[test]
+fn an_allowed_host_that_is_none_is_told_with_its_place() {
+    let spec = "  components:\n    - name: api\n      image: a.wasm\n      localResources:\n        allowedHosts:\n          - example.com\n          - https://example.com/path\n          - \"*foo\"\n";
+    insta::assert_snapshot!(bad_spec(spec), @r"
+    workload.yaml:11:13: `https://example.com/path` has more than a host
+    hint: requests are allowed by host, not by path; leave out what comes after the host
+    workload.yaml:12:13: `*foo` has a `*` where none can be
+    hint: a `*` stands alone, or as `*.` before a name
+    ");
+}
+
+#[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
     workload.yaml:15:23: volumes are not mounted yet
     hint: remove `volumeMounts`
-    workload.yaml:16:23: outgoing HTTP is not served yet
-    hint: remove it; components reach nothing outside the host yet
     workload.yaml:17:31: name lookups are not served yet
-    hint: remove it; components reach nothing outside the host yet
+    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:18:35: the machine's loopback cannot be reached yet
-    hint: remove it; components reach nothing outside the host yet
+    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:25:5: services are not run yet
     hint: remove `service`; components run without one
     workload.yaml:29:14: named host interfaces are not routed yet
