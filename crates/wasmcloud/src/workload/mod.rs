@@ -15,8 +15,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, nearest};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{
-    Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, Volume,
-    VolumeSource, Workload,
+    Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, SizeLimit,
+    SizeLimitError, Volume, VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
 pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};

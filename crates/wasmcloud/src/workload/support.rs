@@ -56,15 +56,6 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
             );
         }
     }
-    if !workload.volumes.is_empty() {
-        let hint = "remove `volumes` and every `volumeMounts`";
-        push(
-            &mut found,
-            "spec.volumes".to_owned(),
-            "volumes are not mounted yet",
-            hint,
-        );
-    }
     found
 }
 
@@ -98,14 +89,6 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
     check(limits.memory.is_some(), "memoryLimitMb", message, hint);
     let message = "a CPU limit per component is not enforced yet";
     check(limits.cpu.is_some(), "cpuLimit", message, hint);
-
-    let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
-    check(
-        !resources.volume_mounts.is_empty(),
-        "volumeMounts",
-        message,
-        hint,
-    );
 
     let hint = "remove it; components reach nothing outside the host yet";
     let present = !resources.allowed_hosts.is_empty();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::API_VERSION;
 use crate::workload::model::{
-    Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
+    Component, HostInterface, Image, Link, Service, SizeLimit, Volume, VolumeSource, Workload,
 };
 use crate::workload::resources::{LocalResources, Mebibytes, Reuse, VolumeMount};
 
@@ -152,7 +152,14 @@ fn link(link: &Link) -> Value {
 
 fn volume(volume: &Volume) -> Value {
     match &volume.source {
-        VolumeSource::Ephemeral => json!({"name": volume.name, "ephemeral": {}}),
+        VolumeSource::Ephemeral(limit) => {
+            let ephemeral = match limit {
+                SizeLimit::Host => json!({}),
+                SizeLimit::Most(Mebibytes(amount)) => json!({ "sizeLimitMb": amount }),
+                SizeLimit::None => json!({ "sizeLimitMb": "none" }),
+            };
+            json!({"name": volume.name, "ephemeral": ephemeral})
+        }
         VolumeSource::HostPath(path) => {
             json!({"name": volume.name, "hostPath": {"path": path.display().to_string()}})
         }

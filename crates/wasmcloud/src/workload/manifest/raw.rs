@@ -140,8 +140,11 @@ pub(super) struct Volume {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Ephemeral {}
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Ephemeral {
+    /// A number or the word `none`.
+    pub(super) size_limit_mb: Text,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
