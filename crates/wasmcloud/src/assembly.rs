@@ -13,7 +13,7 @@ use crate::capability::config::Config;
 use crate::capability::http::{Http, HttpOptions};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
-use crate::capability::wasi::Wasi;
+use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions};
 use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
@@ -27,6 +27,8 @@ pub struct HostConfig {
     /// The HTTP server; without it, no workload can serve HTTP.
     #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
+    /// What volumes workloads may have.
+    pub volumes: VolumeOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -49,6 +51,7 @@ impl Default for HostConfig {
             engine: EngineOptions::default(),
             #[cfg(feature = "http")]
             http: None,
+            volumes: VolumeOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -101,7 +104,9 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     };
     #[cfg(not(feature = "http"))]
     let http: Option<SocketAddr> = None;
-    plugins.extend(free_plugins());
+    let wasi = Wasi::new(config.volumes);
+    wasi.sweep().await;
+    plugins.extend(free_plugins(wasi));
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
@@ -127,14 +132,14 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
         .map_err(|source| AssembleError::Listen { addr, source })
 }
 
-/// The plugins that need no settings.
-fn free_plugins() -> Vec<Arc<dyn Plugin>> {
+/// The plugins that every host has.
+fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     vec![
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
-        Arc::new(Wasi),
+        Arc::new(wasi),
     ]
 }
 
@@ -157,5 +162,5 @@ fn unopened() -> Vec<Arc<dyn Plugin>> {
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins()].concat()
+    [plugins, free_plugins(Wasi::default())].concat()
 }

@@ -2,6 +2,7 @@
 
 mod callee;
 mod context;
+mod files;
 #[cfg(feature = "http")]
 mod http;
 mod output;
@@ -10,6 +11,7 @@ mod store;
 
 pub use callee::{Callee, InstanceError, Lease};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use files::FileState;
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
 pub use state::{State, States};
 pub use store::StoreData;

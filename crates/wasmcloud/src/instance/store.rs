@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
+use super::{ComponentContext, FileState, InstanceContext, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
@@ -14,6 +14,7 @@ pub struct StoreData {
     #[cfg(feature = "http")]
     http: super::http::HttpState,
     table: ResourceTable,
+    files: FileState,
 }
 
 impl StoreData {
@@ -26,6 +27,7 @@ impl StoreData {
             #[cfg(feature = "http")]
             http: super::http::HttpState::default(),
             table: ResourceTable::new(),
+            files: FileState::default(),
         }
     }
 
@@ -46,6 +48,11 @@ impl StoreData {
     /// The resources that the guest holds.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    /// The resources that the guest holds, and what is known about its descriptors.
+    pub fn files(&mut self) -> (&mut ResourceTable, &mut FileState) {
+        (&mut self.table, &mut self.files)
     }
 }
 

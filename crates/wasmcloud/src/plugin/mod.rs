@@ -15,7 +15,7 @@ use wasmtime::component::LinkerInstance;
 pub use ending::{Ended, Ending, EndingSender};
 
 pub use crate::instance::{
-    Attribution, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext, InstanceError,
+    Attribution, Callee, ComponentContext, FileState, GuestLine, GuestOutput, InstanceContext, InstanceError,
     Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
