@@ -15,8 +15,9 @@ use wasmtime::component::LinkerInstance;
 pub use ending::{Ended, Ending, EndingSender};
 
 pub use crate::instance::{
-    Attribution, Callee, ComponentContext, FileState, GuestLine, GuestOutput, InstanceContext, InstanceError,
-    Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput, WorkloadContext,
+    Attribution, Callee, ComponentContext, FileState, GuestLine, GuestOutput, InstanceContext,
+    InstanceError, Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput,
+    WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 

@@ -59,10 +59,7 @@ impl Volumes {
     ///
     /// # Errors
     /// When one of them cannot be had; then none is held.
-    pub(in super::super) async fn mount(
-        &self,
-        workload: &Workload,
-    ) -> Result<Mounts, PluginError> {
+    pub(in super::super) async fn mount(&self, workload: &Workload) -> Result<Mounts, PluginError> {
         let mut open: HashMap<&str, Arc<Volume>> = HashMap::new();
         let mounts = || {
             let components = workload.components.iter();
@@ -108,8 +105,9 @@ impl Volumes {
     fn limit(&self, name: &str, wanted: SizeLimit) -> Result<Option<u64>, PluginError> {
         let most = self.options.largest_ephemeral;
         let refused = |wanted: String, most| {
-            let message =
-                format!("the volume `{name}` asks for {wanted}, and this host gives at most {most}");
+            let message = format!(
+                "the volume `{name}` asks for {wanted}, and this host gives at most {most}"
+            );
             let hint = "ask for less, or let the configuration of the host give more";
             PluginError::new(message).hint(hint)
         };
@@ -195,7 +193,9 @@ impl Problem {
                 "use a folder below one of them, or allow this one in the configuration of the host",
             ),
             Self::LeadsOutside => (
-                format!("`{path}` is or follows a symbolic link to somewhere that this host does not allow"),
+                format!(
+                    "`{path}` is or follows a symbolic link to somewhere that this host does not allow"
+                ),
                 "name the folder that is meant by its own path; it must be below one that the host allows",
             ),
             Self::Absent => (

@@ -114,12 +114,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         made.await.map_err(error)
     }
 
-    async fn symlink_at(
-        store: &Own,
-        fd: Fd,
-        target: String,
-        path: String,
-    ) -> FilesystemResult<()> {
+    async fn symlink_at(store: &Own, fd: Fd, target: String, path: String) -> FilesystemResult<()> {
         let made = place(store, &fd)?.symlink(target, path);
         made.await.map_err(error)
     }

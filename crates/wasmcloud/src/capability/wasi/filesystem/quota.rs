@@ -177,10 +177,7 @@ mod tests {
         let mut held = quota.hold().await;
         quota.reserve(&mut held, 3 * ENTRY, &[]).unwrap();
         assert_eq!(
-            quota
-                .reserve(&mut held, 1, &[])
-                .unwrap_err()
-                .raw_os_error(),
+            quota.reserve(&mut held, 1, &[]).unwrap_err().raw_os_error(),
             Some(ENOSPC)
         );
         held.shrunk();
