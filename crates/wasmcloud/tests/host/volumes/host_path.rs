@@ -158,7 +158,11 @@ async fn what_is_read_only_is_not_changed() {
             "symlink,file,/data:new",
             "times,/data:file",
         ] {
-            assert_eq!(machine.script(command).await, ["NotPermitted"], "{command}");
+            assert_eq!(
+                machine.script(command).await,
+                ["not-permitted"],
+                "{command}"
+            );
         }
         let lines = machine
             .script("read,/data:file;list,/data:.;size,/data:file")

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{BOTH, Machine, ephemeral};
 
-const FULL: &str = "InsufficientSpace";
+const FULL: &str = "insufficient-space";
 /// What an entry counts.
 const ENTRY: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -81,7 +81,7 @@ async fn no_way_of_writing_passes_the_limit() {
                 .script(&format!("touch,/data:a;{command};unlink,/data:a"))
                 .await;
             let wanted = if command.contains("18446744073709551615") {
-                "Invalid"
+                "invalid"
             } else {
                 FULL
             };
@@ -112,7 +112,7 @@ async fn empty_entries_count() {
         let lines = machine
             .script("touch,/data:e-0;unlink,/data:e-1;mkdir,/data:e-0;mkdir,/data:d;unlink,/data:e-2;link,/data:e-0,/data:h")
             .await;
-        assert_eq!(lines, ["ok", "ok", "Exist", "ok", "ok", "ok"]);
+        assert_eq!(lines, ["ok", "ok", "exist", "ok", "ok", "ok"]);
     }
 }
 
@@ -151,7 +151,7 @@ async fn the_host_says_how_large_a_volume_is_and_may_be() {
         let lines = machine
             .script("resize,/data:a,0;touch,/data:a;resize,/data:a,1044480;resize,/data:a,1044481")
             .await;
-        assert_eq!(lines, ["NoEntry", "ok", "ok", FULL]);
+        assert_eq!(lines, ["no-entry", "ok", "ok", FULL]);
         machine.host.stop("files").await;
     }
     for (limit, wanted) in [
@@ -192,8 +192,8 @@ async fn open_files_and_listings_are_limited() {
         let lines = machine
             .script("touch,/data:a;opens,/data:a,1000;release;opens,/data:a,10")
             .await;
-        assert_eq!(lines, ["ok", "20 Quota", "ok", "10 ok"]);
+        assert_eq!(lines, ["ok", "20 quota", "ok", "10 ok"]);
         let lines = machine.script("listings,/data:.,1000").await;
-        assert_eq!(lines, ["16 Quota"]);
+        assert_eq!(lines, ["16 quota"]);
     }
 }

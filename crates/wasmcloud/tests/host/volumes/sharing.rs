@@ -38,7 +38,7 @@ pub(crate) async fn fs_front() {
             .await
     };
     assert_eq!(own("mounts;write,/data:a,front").await, ["/data", "5"]);
-    assert_eq!(back("mounts;read,/data:a").await, ["/data", "NoEntry"]);
+    assert_eq!(back("mounts;read,/data:a").await, ["/data", "no-entry"]);
     assert_eq!(back("write,/data:a,back").await, ["4"]);
     assert_eq!(own("read,/data:a").await, ["front"]);
     assert_eq!(back("read,/data:a").await, ["back"]);
@@ -65,7 +65,7 @@ pub(crate) async fn fs_back() {
             "/back?mounts;read,/shared:a;write,/shared:a,x;read,/one:a",
         )
         .await;
-    assert_eq!(back, ["/shared", "hello", "NotPermitted", "not mounted"]);
+    assert_eq!(back, ["/shared", "hello", "not-permitted", "not mounted"]);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn workloads_do_not_see_each_others_volumes() {
         machine.host.run(name, &spec).await;
     }
     let filled = machine.script_at("one", "/run?fill,/data:a,65536").await;
-    assert!(filled[0].ends_with("InsufficientSpace"), "{filled:?}");
+    assert!(filled[0].ends_with("insufficient-space"), "{filled:?}");
     let lines = machine
         .script_at("two", "/run?list,/data:.;write,/data:a,mine")
         .await;
@@ -120,7 +120,11 @@ async fn nothing_is_renamed_or_linked_across_mounts() {
         for (from, to) in [("one", "two"), ("one", "host"), ("host", "one")] {
             for command in ["rename", "link"] {
                 let command = format!("{command},/{from}:a,/{to}:b");
-                assert_eq!(machine.script(&command).await, ["CrossDevice"], "{command}");
+                assert_eq!(
+                    machine.script(&command).await,
+                    ["cross-device"],
+                    "{command}"
+                );
             }
         }
         // The same volume under two paths is one.
@@ -135,7 +139,11 @@ async fn nothing_is_renamed_or_linked_across_mounts() {
             "link,/one:b,/read:d",
             "link,/read:b,/one:d",
         ] {
-            assert_eq!(machine.script(command).await, ["NotPermitted"], "{command}");
+            assert_eq!(
+                machine.script(command).await,
+                ["not-permitted"],
+                "{command}"
+            );
         }
     }
 }
@@ -154,7 +162,7 @@ async fn the_limit_holds_for_all_who_write_at_once() {
             .iter()
             .map(|lines| {
                 let (written, error) = lines[0].split_once(' ').unwrap();
-                assert_eq!(error, "InsufficientSpace");
+                assert_eq!(error, "insufficient-space");
                 written.parse::<u64>().unwrap()
             })
             .sum();

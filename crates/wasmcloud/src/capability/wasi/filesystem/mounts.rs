@@ -75,9 +75,12 @@ impl Volumes {
             let path = format!("spec.volumes.{index}");
             let opened = match &volume.source {
                 VolumeSource::Ephemeral(limit) => {
-                    let path = format!("{path}.ephemeral.sizeLimitMb");
-                    let limit = self.limit(&volume.name, *limit);
-                    self.ephemeral(limit.map_err(|error| error.at(path))?).await
+                    let path = format!("{path}.ephemeral");
+                    let limit = self
+                        .limit(&volume.name, *limit)
+                        .map_err(|error| error.at(format!("{path}.sizeLimitMb")))?;
+                    let made = self.ephemeral(limit).await;
+                    made.map_err(|error| error.at(path))
                 }
                 VolumeSource::HostPath(folder) => {
                     let opened = self.host_path(&volume.name, folder).await;

@@ -40,8 +40,9 @@ struct Shell {
     listings: Vec<DirectoryEntryStream>,
 }
 
+/// The error as the interface calls it, such as `no-entry`.
 fn told(error: ErrorCode) -> String {
-    format!("{error:?}")
+    error.name().to_owned()
 }
 
 fn ok<T>(result: Result<T, ErrorCode>) -> Answer {

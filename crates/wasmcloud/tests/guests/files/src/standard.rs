@@ -8,11 +8,19 @@ pub fn with_std(script: &str) -> String {
     let mut lines = String::new();
     for command in script.split(';').filter(|command| !command.is_empty()) {
         let arguments: Vec<&str> = command.split(',').collect();
-        let line = command_of(&arguments).unwrap_or_else(|error| format!("{:?}", error.kind()));
+        let line = command_of(&arguments).unwrap_or_else(|error| told(&error));
         lines.push_str(&line);
         lines.push('\n');
     }
     lines
+}
+
+/// The kind of an error; its text where the library knows no kind for it.
+fn told(error: &io::Error) -> String {
+    match format!("{:?}", error.kind()).as_str() {
+        "Uncategorized" => error.to_string(),
+        kind => kind.to_owned(),
+    }
 }
 
 fn command_of(arguments: &[&str]) -> io::Result<String> {

@@ -33,8 +33,15 @@ struct Shell {
     listings: Vec<StreamReader<DirectoryEntry>>,
 }
 
+/// The error as the interface calls it, such as `no-entry`.
 fn told(error: ErrorCode) -> String {
-    format!("{error:?}")
+    let shown = format!("{error:?}");
+    let name = shown.strip_prefix("ErrorCode::").unwrap_or(&shown);
+    let words = name.char_indices().map(|(at, c)| match c {
+        'A'..='Z' if at > 0 => format!("-{}", c.to_ascii_lowercase()),
+        c => c.to_ascii_lowercase().to_string(),
+    });
+    words.collect()
 }
 
 fn ok<T>(result: Result<T, ErrorCode>) -> Answer {
