@@ -170,3 +170,18 @@ async fn what_is_read_only_is_not_changed() {
         assert_eq!(lines, ["file", "file,sub", "4"]);
     }
 }
+
+/// Linux has a file that behaves like one on a full disk.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_told_as_such() {
+    for image in BOTH {
+        let machine = Machine::with(|config| config.volumes.roots = vec!["/dev".into()]).await;
+        let spec = host_path(image, Path::new("/dev"), false);
+        machine.host.run("files", &spec).await;
+        let lines = machine
+            .script("stream,/data:full,0,5;append,/data:full,x;write,/data:full,x")
+            .await;
+        assert_eq!(lines, ["insufficient-space"; 3]);
+    }
+}

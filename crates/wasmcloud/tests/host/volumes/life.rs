@@ -4,10 +4,13 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use serde_json::json;
+use wasmcloud::host::Host as _;
 
 use super::{BOTH, Machine, ephemeral, spec};
-use crate::support::{Fault, Ledger};
+
+use crate::support::{Answer, Fault, Ledger, Version, frames, id, request, within};
 
 #[tokio::test]
 async fn an_ephemeral_volume_is_private_and_gone_with_its_workload() {
@@ -67,7 +70,29 @@ async fn a_start_that_fails_leaves_no_folder() {
     machine.reaches_folders(0).await;
 }
 
-/// Guests that are still at work when their workload stops keep their files until they end.
+/// A guest that is still at work when its workload stops keeps its files until it ends.
+#[tokio::test]
+async fn a_guest_that_finishes_its_work_has_its_files() {
+    let machine = Machine::start().await;
+    let spec = ephemeral(test_guests::FS_P2, json!({}));
+    machine.host.run("files", &spec).await;
+    machine.script("write,/data:a,hello").await;
+    let mut connection = machine.host.connect(Version::H1).await;
+    let (sender, body) = frames();
+    let target = "/after-body?read,/data:a;write,/data:b,x";
+    let pending = connection.begin(request(Version::H1, "POST", "localhost", target, body));
+    machine.host.instances("files", 1).await;
+    let files = id("files");
+    let stop = machine.host.host.stop(&files);
+    tokio::pin!(stop);
+    assert!((&mut stop).now_or_never().is_none());
+    drop(sender);
+    let answer = within(pending).await.unwrap().unwrap();
+    assert_eq!(Answer::of(answer).await.body, "hello\n1\n");
+    within(stop).await.unwrap();
+    machine.reaches_folders(0).await;
+}
+
 #[tokio::test]
 async fn a_plugin_that_fails_to_open_leaves_no_folder() {
     let ledger = Arc::new(Ledger::default());
@@ -95,7 +120,7 @@ async fn a_host_that_goes_takes_its_volumes_along() {
             tokio::task::yield_now().await;
         }
     };
-    crate::support::within(gone).await;
+    within(gone).await;
 }
 
 #[tokio::test]

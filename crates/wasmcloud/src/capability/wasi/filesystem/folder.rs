@@ -44,11 +44,14 @@ impl Folders {
     /// When it cannot be made.
     pub(super) fn make(&self) -> io::Result<Folder> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let inside = match &*own {
-            Some(own) => own.path.clone(),
-            None => own.insert(OwnFolder::make(&self.base)?).path.clone(),
-        };
-        Ok(Folder(private("volume-", &inside)?))
+        // Whoever cleans up temporary files may have taken it away.
+        if own.as_ref().is_none_or(|own| !own.path.is_dir()) {
+            *own = Some(OwnFolder::make(&self.base)?);
+        }
+        match &*own {
+            Some(own) => Ok(Folder(private("volume-", &own.path)?)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Removes what hosts of the same user that are dead have left. Blocks.
@@ -252,6 +255,15 @@ mod tests {
         );
         drop(folders);
         assert!(!own.exists());
+    }
+
+    #[test]
+    fn a_folder_that_was_taken_away_is_made_again() {
+        let base = tempfile::tempdir().unwrap();
+        let folders = Folders::new(base.path().to_owned());
+        let lost = folders.make().unwrap();
+        fs::remove_dir_all(lost.path().parent().unwrap()).unwrap();
+        assert!(folders.make().unwrap().path().is_dir());
     }
 
     #[test]
