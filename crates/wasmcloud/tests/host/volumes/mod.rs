@@ -165,7 +165,8 @@ async fn does_what_it_is_told(image: &str) {
     }
 }
 
-/// A plain program of Rust's standard library.
+/// A plain program of Rust's standard library. That there is no room left is lost in its C library, which knows one error for all
+/// streams.
 #[tokio::test]
 async fn the_standard_library_works_on_a_volume() {
     let machine = Machine::start().await;
@@ -184,7 +185,7 @@ async fn the_standard_library_works_on_a_volume() {
             "ok",
             "a,d",
             "9",
-            "No space left on device (os error 51)",
+            "I/O error (os error 29)",
             "ok",
             "ok",
             "d,e",
