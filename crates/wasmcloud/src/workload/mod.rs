@@ -15,11 +15,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, nearest};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{
-    Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, SizeLimit,
-    SizeLimitError, Volume, VolumeSource, Workload,
+    Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, Volume,
+    VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
-pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
+pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
 pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;

@@ -10,7 +10,7 @@ use semver::Version;
 use super::diagnostic::quoted;
 use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
-use super::resources::{Keys, LocalResources, Mebibytes, Reuse};
+use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
 
 /// A set of components and what they need, under one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -326,42 +326,8 @@ pub struct Volume {
 pub enum VolumeSource {
     /// A folder of the machine, by its absolute path.
     HostPath(PathBuf),
-    /// An empty folder that dies with the workload.
-    Ephemeral(SizeLimit),
-}
-
-/// How much an ephemeral volume may hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SizeLimit {
-    /// What the host's configuration says.
-    #[default]
-    Host,
-    /// At most this much.
-    Most(Mebibytes),
-    /// As much as the disk takes, where the host allows that.
-    None,
-}
-
-/// Text that is no size limit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("found {}, wanted a number of MiB, or `none` for no limit", quoted(.0))]
-pub struct SizeLimitError(String);
-
-impl FromStr for SizeLimit {
-    type Err = SizeLimitError;
-
-    /// Reads a number of MiB, where 0 and less mean what is not said, or `none`.
-    fn from_str(text: &str) -> Result<Self, SizeLimitError> {
-        let wrong = || SizeLimitError(text.to_owned());
-        if text == "none" {
-            return Ok(Self::None);
-        }
-        let amount: i32 = text.parse().map_err(|_| wrong())?;
-        Ok(match u32::try_from(amount) {
-            Ok(amount) if amount > 0 => Self::Most(Mebibytes(amount)),
-            _ => Self::Host,
-        })
-    }
+    /// An empty folder that dies with the workload, and how much it may hold.
+    Ephemeral(Limit<Mebibytes>),
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::workload::{Image, LinkKind, LinkTarget, Mebibytes, Reuse, SizeLimit, VolumeSource};
+use crate::workload::{Image, Limit, LinkKind, LinkTarget, Mebibytes, Reuse, VolumeSource};
 
 const CHAIN: &str = r#"
 apiVersion: runtime.wasmcloud.dev/v1alpha1
@@ -144,7 +144,7 @@ fn everything_reads_as_written() {
     assert_eq!(all.components[0].reuse, pooled);
     assert_eq!(
         all.components[0].local_resources.limits.memory,
-        Some(Mebibytes(64))
+        Limit::Of(Mebibytes(64))
     );
     assert_eq!(all.components[1].reuse, Reuse::Fresh);
     assert_eq!(all.components[1].local_resources, Default::default());
@@ -155,7 +155,7 @@ fn everything_reads_as_written() {
     );
     assert_eq!(
         all.volumes[1].source,
-        VolumeSource::Ephemeral(SizeLimit::Host)
+        VolumeSource::Ephemeral(Limit::Default)
     );
 }
 
@@ -413,11 +413,11 @@ fn volume(volume: &str, mounts: &str) -> String {
 #[test]
 fn the_size_of_an_ephemeral_volume_is_a_number_or_none() {
     for (limit, wanted) in [
-        ("{}", SizeLimit::Host),
-        ("{sizeLimitMb: 0}", SizeLimit::Host),
-        ("{sizeLimitMb: -1}", SizeLimit::Host),
-        ("{sizeLimitMb: 64}", SizeLimit::Most(Mebibytes(64))),
-        ("{sizeLimitMb: none}", SizeLimit::None),
+        ("{}", Limit::Default),
+        ("{sizeLimitMb: 0}", Limit::Default),
+        ("{sizeLimitMb: -1}", Limit::Default),
+        ("{sizeLimitMb: 64}", Limit::Of(Mebibytes(64))),
+        ("{sizeLimitMb: none}", Limit::Unlimited),
     ] {
         let workload = good(&volume(&format!("ephemeral: {limit}"), ""));
         assert_eq!(
@@ -428,12 +428,15 @@ fn the_size_of_an_ephemeral_volume_is_a_number_or_none() {
         let again = good(&workload.to_manifest().to_string());
         assert_eq!(again.volumes, workload.volumes, "{limit}");
     }
-    for limit in ["much", "1.5", "64Mi", "99999999999", "\"\"", "None"] {
+    for (limit, wanted) in [
+        ("much", "wanted a number or `none`"),
+        ("64Mi", "wanted a number or `none`"),
+        ("None", "wanted a number or `none`"),
+        ("1.5", ""),
+        ("99999999999", "wanted at most"),
+    ] {
         let error = bad(&volume(&format!("ephemeral: {{sizeLimitMb: {limit}}}"), ""));
-        assert!(
-            error.contains("wanted a number of MiB, or `none` for no limit"),
-            "{error}"
-        );
+        assert!(error.contains(wanted), "{error}");
         assert!(error.starts_with("workload.yaml:11:"), "{error}");
     }
 }
@@ -508,12 +511,6 @@ fn what_a_host_could_only_ignore_is_refused() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:10:17: instances are not pooled yet
-    hint: remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance
-    workload.yaml:13:24: a memory limit per component is not enforced yet
-    hint: leave it out; this version has no limits per component yet
-    workload.yaml:14:19: a CPU limit per component is not enforced yet
-    hint: leave it out; this version has no limits per component yet
     workload.yaml:16:23: outgoing HTTP is not served yet
     hint: remove it; components reach nothing outside the host yet
     workload.yaml:17:31: name lookups are not served yet

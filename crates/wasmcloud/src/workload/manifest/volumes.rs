@@ -7,8 +7,8 @@ use serde_saphyr::{Location, Spanned};
 use super::checker::Checker;
 use super::raw;
 use crate::workload::diagnostic::quoted;
-use crate::workload::model::{SizeLimit, Volume, VolumeSource};
-use crate::workload::resources::VolumeMount;
+use crate::workload::model::{Volume, VolumeSource};
+use crate::workload::resources::{Mebibytes, VolumeMount};
 
 /// The longest path that a mount may have, in bytes.
 const LONGEST_PATH: usize = 1024;
@@ -125,8 +125,7 @@ fn volume(
         (Some(ephemeral), None) => {
             let limit = ephemeral.value.size_limit_mb.as_ref();
             checker.place_field(&format!("{base}.ephemeral"), "sizeLimitMb", limit);
-            let limit = limit.map_or(Some(SizeLimit::Host), |limit| checker.parse(limit));
-            VolumeSource::Ephemeral(limit?)
+            VolumeSource::Ephemeral(checker.limit(limit, Mebibytes))
         }
         (None, Some(host)) => host_path(checker, &base, host)?,
         _ => {

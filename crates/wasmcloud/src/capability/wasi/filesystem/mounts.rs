@@ -14,7 +14,7 @@ use super::folder::Folders;
 use super::options::VolumeOptions;
 use super::volume::{Volume, directory};
 use crate::plugin::PluginError;
-use crate::workload::{ComponentName, SizeLimit, VolumeSource, Workload};
+use crate::workload::{ComponentName, Limit, Mebibytes, VolumeSource, Workload};
 
 /// A volume where a component sees it.
 pub(super) struct Mount {
@@ -105,7 +105,7 @@ impl Volumes {
     }
 
     /// The limit of an ephemeral volume in bytes, or none.
-    fn limit(&self, name: &str, wanted: SizeLimit) -> Result<Option<u64>, PluginError> {
+    fn limit(&self, name: &str, wanted: Limit<Mebibytes>) -> Result<Option<u64>, PluginError> {
         let most = self.options.largest_ephemeral;
         let refused = |wanted: String, most| {
             let message = format!(
@@ -115,16 +115,14 @@ impl Volumes {
             PluginError::new(message).hint(hint)
         };
         match (wanted, most) {
-            (SizeLimit::Host, most) => {
+            (Limit::Default, most) => {
                 let size = self.options.ephemeral_size;
                 Ok(Some(most.map_or(size, |most| most.min(size)).bytes()))
             }
-            (SizeLimit::Most(size), Some(most)) if size > most => {
-                Err(refused(size.to_string(), most))
-            }
-            (SizeLimit::Most(size), _) => Ok(Some(size.bytes())),
-            (SizeLimit::None, Some(most)) => Err(refused("no limit".to_owned(), most)),
-            (SizeLimit::None, None) => Ok(None),
+            (Limit::Of(size), Some(most)) if size > most => Err(refused(size.to_string(), most)),
+            (Limit::Of(size), _) => Ok(Some(size.bytes())),
+            (Limit::Unlimited, Some(most)) => Err(refused("no limit".to_owned(), most)),
+            (Limit::Unlimited, None) => Ok(None),
         }
     }
 
