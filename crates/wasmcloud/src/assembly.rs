@@ -14,7 +14,7 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 use crate::capability::resolve::{Resolve, SystemResolver};
-use crate::capability::wasi::Wasi;
+use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions, Machine};
 use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
@@ -42,6 +42,8 @@ pub struct HostConfig {
     pub egress: EgressOptions,
     /// Where the addresses of names come from; by default the operating system.
     pub resolver: Arc<dyn Resolve>,
+    /// What volumes workloads may have.
+    pub volumes: VolumeOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -69,6 +71,7 @@ impl Default for HostConfig {
             http_client: ClientOptions::default(),
             egress: EgressOptions::default(),
             resolver: Arc::new(SystemResolver::default()),
+            volumes: VolumeOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -130,7 +133,9 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     };
     #[cfg(not(feature = "http"))]
     let http: Option<SocketAddr> = None;
-    plugins.extend(free_plugins());
+    let wasi = Wasi::new(config.volumes);
+    wasi.sweep().await;
+    plugins.extend(free_plugins(wasi));
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
@@ -159,14 +164,14 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
         .map_err(|source| AssembleError::Listen { addr, source })
 }
 
-/// The plugins that need no settings.
-fn free_plugins() -> Vec<Arc<dyn Plugin>> {
+/// The plugins that every host has.
+fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     vec![
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
-        Arc::new(Wasi),
+        Arc::new(wasi),
     ]
 }
 
@@ -189,5 +194,5 @@ fn unopened() -> Vec<Arc<dyn Plugin>> {
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins()].concat()
+    [plugins, free_plugins(Wasi::default())].concat()
 }

@@ -66,7 +66,10 @@ pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
         cache_dir: cache_dir.map(Path::to_owned),
         compilations: 2,
     };
-    let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Bench), Arc::new(crate::capability::wasi::Wasi)];
+    let plugins: [Arc<dyn Plugin>; 2] = [
+        Arc::new(Bench),
+        Arc::new(crate::capability::wasi::Wasi::default()),
+    ];
     Engine::new(options, Arc::new(plugins))
 }
 

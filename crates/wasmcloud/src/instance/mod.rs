@@ -3,6 +3,7 @@
 mod callee;
 mod capacity;
 mod context;
+mod files;
 #[cfg(feature = "http")]
 mod http;
 mod invocation;
@@ -21,6 +22,7 @@ mod told;
 pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT};
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use files::FileState;
 #[cfg(feature = "http")]
 pub use http::{Answered, SendRequest};
 pub use invocation::{CallError, Invocation};

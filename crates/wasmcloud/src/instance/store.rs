@@ -7,7 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::memory::StoreMemory;
-use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
+use super::{ComponentContext, FileState, InstanceContext, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
@@ -18,6 +18,7 @@ pub struct StoreData {
     #[cfg(feature = "http")]
     http: super::http::HttpState,
     table: ResourceTable,
+    files: FileState,
     memory: StoreMemory,
 }
 
@@ -36,6 +37,7 @@ impl StoreData {
             #[cfg(feature = "http")]
             http: super::http::HttpState::default(),
             table,
+            files: FileState::default(),
             memory,
         }
     }
@@ -83,6 +85,11 @@ impl StoreData {
     /// The resources that the guest holds.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    /// The resources that the guest holds, and what is known about its descriptors.
+    pub fn files(&mut self) -> (&mut ResourceTable, &mut FileState) {
+        (&mut self.table, &mut self.files)
     }
 }
 

@@ -147,7 +147,7 @@ pub enum Reuse {
 pub struct VolumeMount {
     /// The volume's name.
     pub name: String,
-    /// The absolute path inside the guest.
+    /// The absolute path inside the guest, without `.`, `..`, doubled or trailing slashes.
     pub mount_path: String,
     /// Whether writes are refused.
     pub read_only: bool,

@@ -56,15 +56,6 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
             );
         }
     }
-    if !workload.volumes.is_empty() {
-        let hint = "remove `volumes` and every `volumeMounts`";
-        push(
-            &mut found,
-            "spec.volumes".to_owned(),
-            "volumes are not mounted yet",
-            hint,
-        );
-    }
     found
 }
 
@@ -83,13 +74,6 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
             push(found, format!("{base}.{field}"), message, hint);
         }
     };
-    let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
-    check(
-        !resources.volume_mounts.is_empty(),
-        "volumeMounts",
-        message,
-        hint,
-    );
 
     let hint =
         "remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`";

@@ -27,6 +27,7 @@ mod replacement;
 mod routes;
 mod stories;
 mod support;
+mod volumes;
 
 use calc::{calc_callee, calc_caller};
 use egress::fetch_front;
@@ -34,6 +35,7 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
     ($guest:ident) => {

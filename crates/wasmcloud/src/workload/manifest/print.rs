@@ -172,7 +172,10 @@ fn link(link: &Link) -> Value {
 
 fn volume(volume: &Volume) -> Value {
     match &volume.source {
-        VolumeSource::Ephemeral => json!({"name": volume.name, "ephemeral": {}}),
+        VolumeSource::Ephemeral(size) => {
+            let size = limit(*size, |Mebibytes(amount)| amount);
+            json!({"name": volume.name, "ephemeral": object([("sizeLimitMb", size)])})
+        }
         VolumeSource::HostPath(path) => {
             json!({"name": volume.name, "hostPath": {"path": path.display().to_string()}})
         }
