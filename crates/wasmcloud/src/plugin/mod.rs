@@ -19,7 +19,7 @@ pub use entry::Entry;
 #[cfg(feature = "http")]
 pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
-    Attribution, CallError, Callee, ComponentContext, FileState, GuestLine, GuestOutput,
+    Attribution, CallError, Callee, ComponentContext, Entered, FileState, GuestLine, GuestOutput,
     InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State,
     States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
 };
