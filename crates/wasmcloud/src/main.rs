@@ -115,7 +115,7 @@ impl Run {
             }
             _ = &mut stop => {}
         }
-        host.shutdown().await;
+        let _ = host.shutdown().await;
         Ok(())
     }
 

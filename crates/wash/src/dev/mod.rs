@@ -71,7 +71,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     };
     // Who asks twice does not want to wait.
     tokio::select! {
-        () = host.shutdown() => {}
+        _ = host.shutdown() => {}
         () = stop.wanted() => {}
     }
     if outcome.is_ok() {

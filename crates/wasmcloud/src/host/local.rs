@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::slot::{self, Label, Slot};
@@ -16,6 +19,9 @@ use crate::artifact::Fetch;
 use crate::engine::Engine;
 use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
 use crate::workload::{HostId, WorkloadId};
+
+/// After everything was stopped, how long until clients who read slowly have the end of their answers.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a workload may finish what it is answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,8 @@ struct Inner {
     opening: tokio::sync::Mutex<()>,
     endings: mpsc::UnboundedSender<Ended>,
     slots: Mutex<Slots>,
+    /// How many workloads were ended before they had finished what they were answering.
+    cut_short: AtomicU64,
 }
 
 #[derive(Default)]
@@ -75,6 +83,7 @@ impl LocalHost {
             opening: tokio::sync::Mutex::default(),
             endings,
             slots,
+            cut_short: AtomicU64::new(0),
         });
         tokio::spawn(watch_endings(Arc::downgrade(&inner), ended));
         Self(inner)
@@ -102,13 +111,40 @@ impl LocalHost {
         }
     }
 
-    /// Lets nobody in any more, and stops all workloads, gently and at the same time.
-    pub async fn shutdown(&self) {
-        for plugin in self.0.engine.plugins().iter() {
-            plugin.close();
-        }
-        let ids: Vec<WorkloadId> = self.0.slots().by_id.keys().cloned().collect();
-        futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
+    /// Lets nobody in any more, has everything answered that was asked before, and stops all workloads, at the same time and
+    /// within the grace for one. Says whether all that was being answered was finished in that time; the rest is cut short.
+    pub async fn shutdown(&self) -> bool {
+        let cut_short = || self.0.cut_short.load(Ordering::Relaxed);
+        let before = cut_short();
+        let deadline = Instant::now() + self.0.graces.stopped;
+        self.0
+            .engine
+            .plugins()
+            .iter()
+            .for_each(|plugin| plugin.close());
+        let (running, leaving) = self.0.by_running();
+        // Those that start give up, and those that leave already have no longer than the others.
+        let leaving = leaving
+            .into_iter()
+            .filter_map(|id| self.0.begin_stop(&id, Duration::ZERO).ok()?.1);
+        let leaving: Vec<CancellationToken> = leaving.collect();
+        // Requests that are on their way in find their workload still there.
+        let deserted = timeout_at(deadline, self.deserted()).await.is_ok();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let running = running
+            .into_iter()
+            .filter_map(|id| self.0.begin_stop(&id, left).ok()?.1);
+        let overs: Vec<CancellationToken> = running.chain(leaving).collect();
+        join_all(overs.iter().map(CancellationToken::cancelled)).await;
+        // Whoever was cut short is told so.
+        let _ = timeout(LAST_WORDS, self.deserted()).await;
+        deserted && before == cut_short()
+    }
+
+    /// Returns when nobody is left whom a plugin had let in.
+    async fn deserted(&self) {
+        let plugins = self.0.engine.plugins();
+        join_all(plugins.iter().map(|plugin| plugin.closed())).await;
     }
 }
 
@@ -123,6 +159,17 @@ async fn watch_endings(host: Weak<Inner>, mut ended: mpsc::UnboundedReceiver<End
 impl Inner {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ids of the workloads that run, and those of all others.
+    fn by_running(&self) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
+        let slots = self.slots();
+        let ids = slots.by_id.iter();
+        let (running, others): (Vec<_>, Vec<_>) =
+            ids.partition(|(_, (_, slot))| matches!(slot, Slot::Running { .. }));
+        let ids =
+            |slots: Vec<(&WorkloadId, _)>| slots.into_iter().map(|(id, _)| id.clone()).collect();
+        (ids(running), ids(others))
     }
 
     /// Takes the slot of an id for a start.
@@ -191,7 +238,9 @@ impl Inner {
                 hurry: leaving.hurry,
                 hurried: host.graces.stopped,
             };
-            leaving.held.release(&patience).await;
+            if !leaving.held.release(&patience).await {
+                host.cut_short.fetch_add(1, Ordering::Relaxed);
+            }
             {
                 let mut slots = host.slots();
                 match (left, slots.by_id.get_mut(&leaving.id)) {
@@ -242,7 +291,7 @@ impl Inner {
         }
         let mut slots = self.slots();
         let (label, slot) = slots.by_id.get(id).ok_or_else(|| NotFound(id.clone()))?;
-        let status = slot::status(label, WorkloadState::Stopping, None, None);
+        let status = slot::status(label, WorkloadState::Stopping);
         let over = match slot {
             Slot::Starting { give_up, over, .. } => {
                 give_up.cancel();
@@ -305,6 +354,7 @@ impl Reservation {
         let slot = Slot::Running {
             start: self.start,
             plan: started.plan,
+            compiled: started.compiled,
             held: started.held,
         };
         let status = slot.status(&self.label);

@@ -93,6 +93,9 @@ pub struct WorkloadStatus {
     /// Who answers whom, once that is decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<LinkPlan>>,
+    /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<bool>,
 }
 
 /// No workload has the id.

@@ -48,11 +48,12 @@ impl Held {
         self.leases.len()
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them.
-    pub(super) async fn release(self, patience: &Patience) {
+    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
         self.leases.close();
-        if !patience.outlasts(self.leases.wait()).await {
+        let finished = patience.outlasts(self.leases.wait()).await;
+        if !finished {
             drop(self.stop);
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
@@ -62,6 +63,7 @@ impl Held {
                 );
             }
         }
+        finished
     }
 }
 
@@ -100,6 +102,8 @@ impl Patience {
 pub(super) struct Started {
     pub(super) held: Held,
     pub(super) plan: Arc<LinkPlan>,
+    /// Whether some of its code was compiled by this process.
+    pub(super) compiled: bool,
 }
 
 impl Starter<'_> {
@@ -153,6 +157,7 @@ impl Starter<'_> {
             .map(|member| &member.component);
         let components = components.collect::<std::collections::BTreeSet<_>>().len();
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let compiled = artifacts.iter().any(|artifact| !artifact.from_disk);
         Ok(Started {
             held: Held {
                 bindings,
@@ -162,6 +167,7 @@ impl Starter<'_> {
                 components,
             },
             plan: Arc::new(plan),
+            compiled,
         })
     }
 

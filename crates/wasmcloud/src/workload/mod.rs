@@ -11,6 +11,7 @@ mod resources;
 mod support;
 mod yaml;
 
+pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
@@ -21,5 +22,5 @@ pub use model::{
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
 pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
-pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;
+pub(crate) use yaml::{MAX_BYTES, position, source_of};
