@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 pub use error::{Place, StartError};
 pub use local::{Graces, HostIdentity, LocalHost};
-pub(crate) use start::check;
+pub(crate) use start::{check, look_at};
 
 use crate::engine::LinkPlan;
 use crate::workload::{HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};

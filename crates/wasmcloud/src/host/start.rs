@@ -13,7 +13,9 @@ use tokio_util::task::TaskTracker;
 use super::{StartError, StartRequest};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
-use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
+use crate::engine::{
+    Artifact, Engine, Flavour, InspectError, Inspected, LinkPlan, attribution, plan,
+};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
     InstanceContext, Opening, Plugin, States, WorkloadContext,
@@ -191,26 +193,11 @@ impl Starter<'_> {
         component: &Component,
         base: &Path,
     ) -> Result<(ComponentName, Inspected), StartError> {
-        let name = component.name.clone();
-        let image = component.image.resolve(base);
-        let fetched = self.fetch.fetch(&image).await;
-        let bytes = fetched.map_err(|error| StartError::Fetch {
-            component: name.clone(),
-            source: Arc::new(error),
-        })?;
         let engine = self.engine.clone();
-        let inspected = tokio::task::spawn_blocking(move || engine.inspect(&bytes)).await;
-        let inspected = inspected.map_err(|_| {
-            StartError::Host(format!(
-                "looking at component `{name}` crashed; this is a bug worth reporting"
-            ))
-        })?;
-        let inspected = inspected.map_err(|error| StartError::Inspect {
-            component: name.clone(),
-            image: image.to_string(),
-            source: Arc::new(error),
-        })?;
-        Ok((name, inspected))
+        look_at(self.fetch, component, base, move |bytes| {
+            engine.inspect(bytes)
+        })
+        .await
     }
 
     /// Binds the plugins that the plan uses.
@@ -267,6 +254,34 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// Fetches a component and looks at it, on a thread that serves nobody.
+pub(crate) async fn look_at(
+    fetch: &dyn Fetch,
+    component: &Component,
+    base: &Path,
+    inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
+) -> Result<(ComponentName, Inspected), StartError> {
+    let name = component.name.clone();
+    let image = component.image.resolve(base);
+    let fetched = fetch.fetch(&image).await;
+    let bytes = fetched.map_err(|error| StartError::Fetch {
+        component: name.clone(),
+        source: Arc::new(error),
+    })?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+    let inspected = inspected.map_err(|_| {
+        StartError::Host(format!(
+            "looking at component `{name}` crashed; this is a bug worth reporting"
+        ))
+    })?;
+    let inspected = inspected.map_err(|error| StartError::Inspect {
+        component: name.clone(),
+        image: image.to_string(),
+        source: Arc::new(error),
+    })?;
+    Ok((name, inspected))
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.

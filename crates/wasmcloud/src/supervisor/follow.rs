@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::look::{Look, Sources, Versioned};
 use super::places::places;
-use super::reconcile::{Action, Desired, Failed, Known, Running, Twin, reconcile};
+use super::reconcile::{Action, Desired, Failed, Known, Running, reconcile};
 use super::watch::Watch;
 use crate::artifact::Digest;
 use crate::host::{Host, StartError, StartRequest};
@@ -436,7 +436,7 @@ impl Follower {
                 .entry(&twin.file)
                 .or_default()
                 .0
-                .push(explain_twin(look, twin));
+                .push(look.explain(twin));
         }
         let fine: Vec<PathBuf> = self
             .said
@@ -489,22 +489,4 @@ fn host_id(id: &WorkloadId, start: u64) -> Result<WorkloadId, Diagnostics> {
         format!("{}_{start}", digest.trim_start_matches("sha256:")).parse()
     });
     parsed.map_err(|error: crate::workload::NameError| Diagnostic::new(error.to_string()).into())
-}
-
-fn explain_twin(look: &Look, twin: &Twin) -> Diagnostic {
-    let hint = Some("give one of them another name".to_owned());
-    let Some(versioned) = look.find(&twin.id, &twin.file) else {
-        return Diagnostic::new(format!("`{}` is also elsewhere", twin.id));
-    };
-    let workload = &versioned.workload.request.workload;
-    let message = format!(
-        "workload `{}` of namespace `{}` is also in {}, which counts",
-        workload.name,
-        workload.namespace,
-        twin.other.display()
-    );
-    versioned
-        .workload
-        .locations
-        .diagnostic("metadata.name", message, hint)
 }

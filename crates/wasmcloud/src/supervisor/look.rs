@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{FileWorkload, load};
-use super::reconcile::{Desired, Wanted};
+use super::reconcile::{Desired, Twin, Wanted};
 use crate::artifact::{Digest, Files};
 use crate::workload::{Diagnostic, Diagnostics, Image, WorkloadId};
 
@@ -114,6 +114,26 @@ impl Look {
         let seen = self.seen.iter().find(|seen| seen.path == file)?;
         let workloads = seen.found.as_ref().ok()?;
         workloads.iter().find(|it| it.workload.request.id == *id)
+    }
+
+    /// What is wrong with a file whose workload another one has.
+    #[must_use]
+    pub fn explain(&self, twin: &Twin) -> Diagnostic {
+        let message = format!(
+            "`{}` is also in {}, which counts",
+            twin.id,
+            twin.other.display()
+        );
+        let hint = "give one of them another name, or keep it in one file".to_owned();
+        match self.find(&twin.id, &twin.file) {
+            Some(found) => {
+                let locations = &found.workload.locations;
+                locations.diagnostic("metadata.name", message, Some(hint))
+            }
+            None => Diagnostic::new(message)
+                .in_file(twin.file.clone())
+                .with_hint(hint),
+        }
     }
 
     /// The files of all components.

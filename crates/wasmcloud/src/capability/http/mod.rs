@@ -16,4 +16,5 @@ mod server;
 mod settings;
 
 pub use access::{AccessLog, AccessRecord};
+pub(crate) use plugin::clashes;
 pub use plugin::{ErrorDetail, Http, HttpOptions};

@@ -324,14 +324,45 @@ impl Binding for Bound {
 
 fn refused(clash: &Clash<Arc<Target>>, target: &Target) -> PluginError {
     let name = |target: &Target| target.entry.callee.context().workload.to_string();
+    both_want(&name(&clash.holder), &name(target), &clash.pattern)
+}
+
+fn both_want(holder: &str, other: &str, pattern: &Pattern) -> PluginError {
     PluginError::new(format!(
-        "workloads `{}` and `{}` both want to answer {}",
-        name(&clash.holder),
-        name(target),
-        clash.pattern
+        "workloads `{holder}` and `{other}` both want to answer {pattern}"
     ))
     .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
     .at("spec.hostInterfaces")
+}
+
+/// Which workloads ask for requests that one before them answers: their places in the list, and the error.
+pub(crate) fn clashes(workloads: &[&Workload]) -> Vec<(usize, PluginError)> {
+    let mut routes: Routes<Arc<usize>> = Routes::default();
+    let mut found = Vec::new();
+    let answer = |workload: &Workload| {
+        let mut entries = workload.host_interfaces.iter();
+        entries.any(crate::workload::HostInterface::is_http_handler)
+    };
+    for (index, workload) in workloads.iter().enumerate().filter(|(_, it)| answer(it)) {
+        let (patterns, _) = settings::patterns(workload);
+        let Ok(id) = index.to_string().parse() else {
+            continue;
+        };
+        match routes.with(&id, &patterns, &Arc::new(index), None) {
+            Ok(with) => routes = with,
+            Err(clash) => {
+                let name = |index: usize| {
+                    let workload = workloads.get(index);
+                    workload
+                        .map(|it| format!("{}/{}", it.namespace, it.name))
+                        .unwrap_or_default()
+                };
+                let error = both_want(&name(*clash.holder), &name(index), &clash.pattern);
+                found.push((index, error));
+            }
+        }
+    }
+    found
 }
 
 impl Drop for Bound {
