@@ -54,7 +54,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     let http = http.unwrap_or(address);
     lock.serving(http);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
-    let serving = Serving::new(Arc::clone(&host), guests);
+    let serving = Serving::new(Arc::clone(&host), guests, http);
     let mut session = Session::new(
         project,
         recipe,

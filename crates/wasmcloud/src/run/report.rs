@@ -134,8 +134,10 @@ impl Reporter {
                 running,
             } => {
                 self.problems(errors, Some(workload), running.as_slice());
+                let mut event = json!({"event": "workload-failed", "workload": workload});
+                add(&mut event, "running", running.as_ref().map(|it| json!(it)));
                 self.event(
-                    json!({"event": "workload-failed", "workload": workload, "running": running}),
+                    event,
                     match running {
                         Some(running) => format!(
                             "failed: {workload}; the last good version of {running} runs on"
