@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Host, Sandbox, at};
+use crate::support::{Host, Sandbox, at, manifest};
 
 #[test]
 fn the_file_counts_and_the_command_line_beats_it() {
@@ -53,6 +53,34 @@ fn what_is_wrong_in_the_file_keeps_the_host_from_starting() {
             .contains("check the path given with `--config`"),
         "{finished:?}"
     );
+}
+
+/// There may be no Docker where the tests run, so this only reads what must not be lost.
+#[test]
+fn the_container_is_small_and_does_not_run_as_root() {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    let text = std::fs::read_to_string(deploy.join("Dockerfile")).unwrap();
+    let last = text.rsplit("\nFROM ").next().unwrap();
+    assert!(last.starts_with("debian:12-slim\n") && text.matches("\nFROM ").count() == 2);
+    let lines: Vec<&str> = last.lines().collect();
+    let at = |start: &str| {
+        lines
+            .iter()
+            .position(|line| line.starts_with(start))
+            .unwrap()
+    };
+    assert!(at("USER 10001:10001") < at("ENTRYPOINT [\"/usr/local/bin/wasmcloud\"]"));
+    assert!(lines.contains(&"VOLUME /data") && lines.contains(&"STOPSIGNAL SIGTERM"));
+    // What it runs is what the program understands.
+    let arguments: Vec<String> =
+        serde_json::from_str(lines[at("CMD")].trim_start_matches("CMD ")).unwrap();
+    let sandbox = Sandbox::with_app();
+    sandbox.write("w/a.yaml", manifest("a", 1, "{}"));
+    let mut run: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let folder = sandbox.path("w");
+    run[0] = folder.to_str().unwrap();
+    run.push("--check");
+    assert_eq!(sandbox.finish(&run).code(), Some(0));
 }
 
 /// What the operating system has to say about the unit, where it has the tool for it.

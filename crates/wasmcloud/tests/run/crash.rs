@@ -54,52 +54,9 @@ fn compiled_code_that_was_damaged_is_compiled_again() {
     second.stop();
 }
 
-/// No file may grow beyond a few KiB: writing compiled code fails as it does on a full disk, but for the number of the error.
+/// On a disk of a few KiB, where the system lets this user mount one; elsewhere there is nothing to see.
 #[test]
 fn a_disk_that_is_full_costs_time_and_nothing_else() {
-    let sandbox = Sandbox::with_app();
-    sandbox.write("w/a.yaml", at("a", 1));
-    let run = sandbox.command(&[
-        "w",
-        "--data-dir",
-        "data",
-        "--http-addr",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(sandbox.path(""))
-        .env_remove("RUST_LOG");
-    let mut host = Host::start(shell);
-    assert_eq!(host.expect("ready")["workloads"], json!(["default:a"]));
-    assert_eq!(host.version("a"), Some(1));
-    host.signal("TERM");
-    host.expect("stopping");
-    host.expect("stopped");
-    let (code, talk) = host.ended();
-    assert_eq!(code, Some(0), "{talk}");
-    assert!(
-        talk.contains("a compiled component could not be kept in the cache"),
-        "{talk}"
-    );
-    let left = fs::read_dir(sandbox.path("data/cache")).unwrap();
-    let files = left.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
-    let half: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
-    assert!(
-        half.iter()
-            .all(|name| !name.to_string_lossy().starts_with(".new-")),
-        "{half:?}"
-    );
-}
-
-/// The same on a disk that is really full, where this user may mount one.
-#[test]
-fn a_small_disk_that_is_full_costs_time_and_nothing_else() {
     let sandbox = Sandbox::with_app();
     sandbox.write("w/a.yaml", at("a", 1));
     fs::create_dir(sandbox.path("data")).unwrap();
@@ -113,16 +70,25 @@ fn a_small_disk_that_is_full_costs_time_and_nothing_else() {
         "json",
     ]);
     let mount = "mount -t tmpfs -o size=64k,mode=700 none data";
-    let may = Command::new("unshare")
-        .args(["-m", "sh", "-c", mount])
-        .current_dir(sandbox.path(""))
-        .output();
-    if !may.is_ok_and(|may| may.status.success()) {
+    let unshare = |flags: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args([flags, "sh", "-c"])
+            .current_dir(sandbox.path(""));
+        unshare
+    };
+    let works = |flags: &&str| {
+        unshare(flags)
+            .arg(mount)
+            .output()
+            .is_ok_and(|it| it.status.success())
+    };
+    let Some(flags) = ["-rm", "-m"].into_iter().find(works) else {
         return;
-    }
-    let mut shell = Command::new("unshare");
+    };
+    let mut shell = unshare(flags);
     shell
-        .args(["-m", "sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")])
+        .arg(format!("{mount} && exec \"$0\" \"$@\""))
         .arg(run.get_program())
         .args(run.get_args())
         .current_dir(sandbox.path(""))

@@ -22,7 +22,7 @@ fn everything_that_can_run_runs_and_the_rest_is_told_after_ready() {
     let garbage = host.expect("error");
     assert_eq!(
         (&garbage["file"], &garbage["line"], &garbage["column"]),
-        (&json!("w/c.yaml"), &json!(1), &json!(13))
+        (&json!("w/c.yaml"), &json!(1), &json!(1))
     );
     assert!(
         garbage["hint"]
@@ -31,8 +31,13 @@ fn everything_that_can_run_runs_and_the_rest_is_told_after_ready() {
             .contains("apiVersion: runtime"),
         "{garbage}"
     );
-    while host.next()["event"] != "error" {}
-    let failed = host.expect("workload-failed");
+    let failed = loop {
+        let event = host.next();
+        if event["event"] != "error" {
+            break event;
+        }
+    };
+    assert_eq!(failed["event"], "workload-failed", "{failed}");
     assert_eq!(
         (&failed["workload"], failed.get("running")),
         (&json!("default:b"), None)
