@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::future::join_all;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::slot::{self, Label, Slot};
@@ -20,6 +20,8 @@ use crate::engine::Engine;
 use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
 use crate::workload::{HostId, WorkloadId};
 
+/// How long nobody must ask for anything until a shutdown waits no longer for those who were let in.
+const SILENCE: Duration = Duration::from_secs(1);
 /// After everything was stopped, how long until clients who read slowly have the end of their answers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -129,7 +131,11 @@ impl LocalHost {
             .filter_map(|id| self.0.begin_stop(&id, Duration::ZERO).ok()?.1);
         let leaving: Vec<CancellationToken> = leaving.collect();
         // Requests that are on their way in find their workload still there.
-        let deserted = timeout_at(deadline, self.deserted()).await.is_ok();
+        tokio::select! {
+            () = self.deserted() => {}
+            () = self.silence() => {}
+            () = sleep_until(deadline) => {}
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let running = running
             .into_iter()
@@ -138,7 +144,18 @@ impl LocalHost {
         join_all(overs.iter().map(CancellationToken::cancelled)).await;
         // Whoever was cut short is told so.
         let _ = timeout(LAST_WORDS, self.deserted()).await;
-        deserted && before == cut_short()
+        before == cut_short()
+    }
+
+    /// Returns when nobody has asked for anything in a while: who was let in and is silent keeps nobody.
+    async fn silence(&self) {
+        let mut since = Instant::now();
+        while since.elapsed() < SILENCE {
+            sleep(SILENCE / 20).await;
+            if self.0.instances() > 0 {
+                since = Instant::now();
+            }
+        }
     }
 
     /// Returns when nobody is left whom a plugin had let in.
@@ -159,6 +176,16 @@ async fn watch_endings(host: Weak<Inner>, mut ended: mpsc::UnboundedReceiver<End
 impl Inner {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many instances are in use.
+    fn instances(&self) -> usize {
+        let slots = self.slots();
+        let running = slots.by_id.values().filter_map(|(_, slot)| match slot {
+            Slot::Running { held, .. } => Some(held.instances()),
+            _ => None,
+        });
+        running.sum()
     }
 
     /// The ids of the workloads that run, and those of all others.

@@ -39,7 +39,7 @@ impl FileWorkload {
 ///
 /// # Errors
 /// With everything that is wrong with the file.
-pub fn load(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
+pub(super) fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
     let limit = MAX_BYTES as u64;
     let bytes = Files { limit }
         .read_now(path)
@@ -117,7 +117,7 @@ mod tests {
             format!("{}---\n{}", manifest("one"), manifest("two")),
         )
         .unwrap();
-        let loaded = load(&path).unwrap();
+        let loaded = read(&path).unwrap();
         let ids: Vec<&str> = loaded
             .iter()
             .map(|workload| workload.request.id.as_str())
@@ -153,7 +153,7 @@ mod tests {
                 ": cannot be read: it is not a regular file\nhint: name a workload file",
             ),
         ] {
-            let error = load(&path).unwrap_err().to_string();
+            let error = read(&path).unwrap_err().to_string();
             assert!(error.contains(told), "{told} is missing in\n{error}");
         }
     }
@@ -171,7 +171,7 @@ mod tests {
             )
         });
         std::fs::write(&path, texts.join("---\n")).unwrap();
-        let loaded = load(&path).unwrap();
+        let loaded = read(&path).unwrap();
         let ids: BTreeSet<&str> = loaded.iter().map(|it| it.request.id.as_str()).collect();
         assert_eq!(ids.len(), pairs.len(), "{ids:?}");
         assert!(ids.contains("a.b:c") && ids.contains("a:b.c"), "{ids:?}");

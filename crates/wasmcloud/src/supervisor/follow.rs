@@ -242,6 +242,15 @@ impl Follower {
         let known = self.known();
         let actions = reconcile(desired, &known);
         self.settle(desired, &known);
+        let (chosen, _) = desired.chosen(&known);
+        let files: BTreeMap<&WorkloadId, &Path> = chosen
+            .iter()
+            .map(|wanted| (&wanted.id, wanted.file.as_path()))
+            .collect();
+        let workloads: BTreeMap<(&Path, &WorkloadId), &Versioned> = look
+            .workloads()
+            .map(|(file, it)| ((file, &it.workload.request.id), it))
+            .collect();
         let mut progress = false;
         for action in actions {
             let (id, before) = match action {
@@ -252,13 +261,8 @@ impl Follower {
                 Action::Start(id) => (id, None),
                 Action::Replace { id, before } => (id, Some(before)),
             };
-            let (chosen, _) = desired.chosen(&known);
-            let file = chosen
-                .into_iter()
-                .find(|wanted| wanted.id == id)
-                .map(|wanted| &wanted.file);
-            if let Some(file) = file
-                && let Some(versioned) = look.find(&id, file)
+            if let Some(file) = files.get(&id).copied()
+                && let Some(versioned) = workloads.get(&(file, &id))
             {
                 progress |= self.start(&id, file, versioned, before).await;
             }

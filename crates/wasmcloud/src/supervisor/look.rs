@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::file::{FileWorkload, load};
+use super::file::{FileWorkload, read};
 use super::reconcile::{Desired, Twin, Wanted};
 use crate::artifact::{Digest, Files};
 use crate::workload::{Diagnostic, Diagnostics, Image, WorkloadId};
@@ -63,13 +63,34 @@ pub struct Look {
 #[derive(Debug)]
 pub struct Sources {
     paths: Vec<PathBuf>,
-    manifests: HashMap<PathBuf, (Stamp, Arc<Read>)>,
+    manifests: HashMap<PathBuf, (Stamp, Arc<Outcome>)>,
     digests: HashMap<PathBuf, (Stamp, Digest)>,
     /// Files that were there, and since when they are away.
     there: BTreeMap<PathBuf, Option<Instant>>,
 }
 
-type Read = Result<Vec<FileWorkload>, Diagnostics>;
+type Outcome = Result<Vec<FileWorkload>, Diagnostics>;
+
+/// Reads the workloads of files and folders once, for whoever does not follow them.
+///
+/// # Errors
+/// With everything that is wrong with any of the files, and where two of them describe the same workload.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<FileWorkload>, Diagnostics> {
+    let look = Sources::new(paths.to_vec()).look();
+    let mut problems = look.problems();
+    let (_, twins) = look.desired().chosen(&BTreeMap::new());
+    problems
+        .0
+        .extend(twins.iter().map(|twin| look.explain(twin)));
+    if problems.0.is_empty() {
+        Ok(look
+            .workloads()
+            .map(|(_, it)| it.workload.clone())
+            .collect())
+    } else {
+        Err(problems)
+    }
+}
 
 impl Look {
     /// What it says, for a decision.
@@ -111,9 +132,21 @@ impl Look {
     /// The workload of a file.
     #[must_use]
     pub fn find(&self, id: &WorkloadId, file: &Path) -> Option<&Versioned> {
-        let seen = self.seen.iter().find(|seen| seen.path == file)?;
-        let workloads = seen.found.as_ref().ok()?;
+        let workloads = self.of_file(file)?;
         workloads.iter().find(|it| it.workload.request.id == *id)
+    }
+
+    fn of_file(&self, file: &Path) -> Option<&[Versioned]> {
+        let seen = self.seen.iter().find(|seen| seen.path == file)?;
+        seen.found.as_deref().ok()
+    }
+
+    /// All workloads with their files. Where several files have the same, all of them are here.
+    pub fn workloads(&self) -> impl Iterator<Item = (&Path, &Versioned)> {
+        self.seen.iter().flat_map(|seen| {
+            let workloads = seen.found.as_deref().unwrap_or_default();
+            workloads.iter().map(|it| (seen.path.as_path(), it))
+        })
     }
 
     /// What is wrong with a file whose workload another one has.
@@ -136,10 +169,12 @@ impl Look {
         }
     }
 
-    /// The files of all components.
-    pub fn components(&self) -> impl Iterator<Item = PathBuf> {
-        let workloads = self.seen.iter().filter_map(|seen| seen.found.as_ref().ok());
-        workloads.flatten().flat_map(|it| images(&it.workload))
+    /// The files of all components, each once.
+    #[must_use]
+    pub fn components(&self) -> BTreeSet<PathBuf> {
+        self.workloads()
+            .flat_map(|(_, it)| images(&it.workload))
+            .collect()
     }
 }
 
@@ -187,7 +222,7 @@ impl Sources {
         }
         let mut once = BTreeSet::new();
         files.retain(|file| once.insert(file.clone()));
-        self.note_missing(&files, &mut look);
+        self.note_missing(&once, &mut look);
         for file in files
             .into_iter()
             .filter(|file| !look.missing.contains(file))
@@ -228,12 +263,10 @@ impl Sources {
     }
 
     /// Sorts out files that were there and are away: some only for a moment.
-    fn note_missing(&mut self, files: &[PathBuf], look: &mut Look) {
-        let unread: Vec<PathBuf> = look.seen.iter().map(|seen| seen.path.clone()).collect();
+    fn note_missing(&mut self, files: &BTreeSet<PathBuf>, look: &mut Look) {
+        let unread: BTreeSet<PathBuf> = look.seen.iter().map(|seen| seen.path.clone()).collect();
         for (file, away) in &mut self.there {
-            let in_unread = file
-                .parent()
-                .is_some_and(|folder| unread.iter().any(|it| it == folder));
+            let in_unread = file.parent().is_some_and(|folder| unread.contains(folder));
             if in_unread || (files.contains(file) && !is_away(file)) {
                 *away = None;
             } else if away.get_or_insert_with(Instant::now).elapsed() < AWAY {
@@ -262,14 +295,14 @@ impl Sources {
         Seen { path, found }
     }
 
-    fn read(&mut self, path: &Path) -> Arc<Read> {
+    fn read(&mut self, path: &Path) -> Arc<Outcome> {
         let stamp = Stamp::of(path);
         if let Some((known, read)) = self.manifests.get(path)
             && stamp.as_ref() == Some(known)
         {
             return Arc::clone(read);
         }
-        let read = Arc::new(load(path));
+        let read = Arc::new(read(path));
         match stamp.filter(Stamp::is_settled) {
             Some(stamp) => drop(
                 self.manifests
@@ -304,7 +337,7 @@ impl Sources {
         self.manifests
             .retain(|file, _| files.contains(file.as_path()));
         if look.seen.iter().all(|seen| seen.found.is_ok()) && look.missing.is_empty() {
-            let components: BTreeSet<PathBuf> = look.components().collect();
+            let components = look.components();
             self.digests.retain(|file, _| components.contains(file));
         }
     }
@@ -503,6 +536,37 @@ mod tests {
             assert_eq!((look.missing.len(), look.seen.len()), (0, 0), "{named}");
             fs::write(&file, manifest("a")).unwrap();
             assert_eq!(names(&sources.look()), ["default:a"]);
+        }
+    }
+
+    #[test]
+    fn whoever_reads_once_is_told_everything_that_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let good = [
+            file("a.yaml", &manifest("a")),
+            file("b.yaml", &manifest("b")),
+        ];
+        assert_eq!(load(&good).unwrap().len(), 2);
+        let [a, _] = good;
+        let wrong = [
+            a,
+            file("c.yaml", &manifest("a")),
+            file("d.yaml", "x: y"),
+            dir.path().join("none"),
+        ];
+        let told = load(&wrong).unwrap_err().to_string();
+        for part in [
+            "c.yaml:3:19: `default:a` is also in",
+            "a.yaml, which counts",
+            "d.yaml:1:1:",
+            "none: cannot be read",
+        ] {
+            assert!(told.contains(part), "{part} is missing in\n{told}");
         }
     }
 

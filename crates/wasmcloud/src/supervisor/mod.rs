@@ -10,8 +10,8 @@ mod reconcile;
 #[cfg(feature = "follow")]
 mod watch;
 
-pub use file::{FileWorkload, load};
+pub use file::FileWorkload;
 #[cfg(feature = "follow")]
 pub use follow::{Follower, News, Summary};
-pub use look::{Look, Seen, Sources, Version, Versioned};
+pub use look::{Look, Seen, Sources, Version, Versioned, load};
 pub use reconcile::{Action, Desired, Failed, Known, Running, Twin, Wanted, reconcile};

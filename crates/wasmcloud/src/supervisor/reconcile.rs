@@ -86,10 +86,14 @@ impl Desired {
     /// What counts where several files ask for the same workload: the one whose workload runs, else the first.
     #[must_use]
     pub fn chosen(&self, known: &BTreeMap<WorkloadId, Known>) -> (Vec<&Wanted>, Vec<Twin>) {
+        let asked: BTreeSet<(&WorkloadId, &Path)> = self
+            .wanted
+            .iter()
+            .map(|wanted| (&wanted.id, wanted.file.as_path()))
+            .collect();
         let mut holders: BTreeMap<&WorkloadId, &Path> = BTreeMap::new();
         for (id, running) in running(known) {
-            let asks = |wanted: &Wanted| wanted.id == *id && wanted.file == running.file;
-            if self.is_broken(&running.file) || self.wanted.iter().any(asks) {
+            if self.is_broken(&running.file) || asked.contains(&(id, running.file.as_path())) {
                 holders.insert(id, &running.file);
             }
         }

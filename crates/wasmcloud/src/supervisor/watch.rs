@@ -1,11 +1,11 @@
 //! Waits until something may have changed. It only wakes: whoever is woken looks for himself, so a note too many does no harm, and
 //! one too few only until the next look.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
@@ -31,6 +31,8 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Shared {
     places: Mutex<Places>,
+    /// Folders that were moved or deleted, and their watches with them; another folder may have their name, and even their inode.
+    lost: Mutex<BTreeSet<PathBuf>>,
     news: Notify,
 }
 
@@ -55,6 +57,8 @@ impl Watch {
         for folder in gone.cloned().collect::<Vec<_>>() {
             self.leave(&folder);
         }
+        let lost = std::mem::take(&mut *lock(&self.shared.lost));
+        lost.iter().for_each(|folder| self.leave(folder));
         let mut new = false;
         for folder in places.keys() {
             let now = identity(folder);
@@ -74,7 +78,7 @@ impl Watch {
                 }
             }
         }
-        *self.shared.places() = places;
+        *lock(&self.shared.places) = places;
         new
     }
 
@@ -136,10 +140,6 @@ fn warn(folder: &Path, error: &notify::Error) {
 }
 
 impl Shared {
-    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Passes on what may mean that content changed: whoever reads the files changes nothing.
     fn take(&self, event: notify::Result<notify::Event>) {
         let counts = match event {
@@ -159,13 +159,22 @@ impl Shared {
     }
 
     fn concerns(&self, paths: &[PathBuf]) -> bool {
-        let places = self.places();
-        paths.iter().any(|path| {
-            let inside = path.parent().and_then(|folder| places.get(folder));
-            // A folder that is told about itself is moved or deleted.
-            inside.is_some_and(|interest| interest.has(path)) || places.contains_key(path)
-        })
+        let places = lock(&self.places);
+        let own: Vec<&PathBuf> = paths
+            .iter()
+            .filter(|path| places.contains_key(*path))
+            .collect();
+        lock(&self.lost).extend(own.iter().copied().cloned());
+        let inside = |path: &PathBuf| {
+            let interest = path.parent().and_then(|folder| places.get(folder));
+            interest.is_some_and(|interest| interest.has(path))
+        };
+        !own.is_empty() || paths.iter().any(inside)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -200,6 +209,22 @@ mod tests {
         assert_eq!(interrupted, None);
         watch.changed().await;
         assert_eq!(futures::FutureExt::now_or_never(watch.changed()), None);
+    }
+
+    /// A new folder often gets the inode of the one that was deleted.
+    #[tokio::test]
+    async fn a_folder_that_is_made_anew_is_watched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap().join("workloads");
+        fs::create_dir(&folder).unwrap();
+        let mut watch = Watch::new().unwrap();
+        set(&mut watch, &folder);
+        fs::remove_dir(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        watch.changed().await;
+        assert!(set(&mut watch, &folder));
+        fs::write(folder.join("a.yaml"), "x").unwrap();
+        watch.changed().await;
     }
 
     #[tokio::test]

@@ -79,7 +79,8 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn idle_connections_are_closed() {
     let sandbox = Sandbox::with_app();
-    let host = running(&sandbox, &[]);
+    sandbox.write("host.yaml", "grace: 1h\n");
+    let host = running(&sandbox, &["--config", "host.yaml"]);
     let silent = Request::begin(&host.http, "");
     let mut idle = Request::begin(
         &host.http,
