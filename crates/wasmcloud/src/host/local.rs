@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::future::join_all;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::slot::{self, Label, Slot};
@@ -118,7 +118,7 @@ impl LocalHost {
     pub async fn shutdown(&self) -> bool {
         let cut_short = || self.0.cut_short.load(Ordering::Relaxed);
         let before = cut_short();
-        let deadline = Instant::now() + self.0.graces.stopped;
+        let (begun, grace) = (Instant::now(), self.0.graces.stopped);
         self.0
             .engine
             .plugins()
@@ -134,9 +134,9 @@ impl LocalHost {
         tokio::select! {
             () = self.deserted() => {}
             () = self.silence() => {}
-            () = sleep_until(deadline) => {}
+            () = sleep(grace) => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = grace.saturating_sub(begun.elapsed());
         let running = running
             .into_iter()
             .filter_map(|id| self.0.begin_stop(&id, left).ok()?.1);
