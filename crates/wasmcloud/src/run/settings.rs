@@ -67,7 +67,7 @@ impl Settings {
             http.addr = addr;
         }
         let data_dir = args.data_dir.clone().or(file.data_dir);
-        // Beside `cache`, the data folder is the place for whatever else belongs to one host.
+        // Beside `cache`, `volumes` in the data folder is the place for what workloads write.
         let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
         host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
         Ok(Self {

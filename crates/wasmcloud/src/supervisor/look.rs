@@ -2,15 +2,15 @@
 //! changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::file::{FileWorkload, read};
 use super::reconcile::{Desired, Twin, Wanted};
+use super::stamp::Stamp;
 use crate::artifact::{Digest, Files};
 use crate::workload::{Diagnostic, Diagnostics, Image, WorkloadId};
 
@@ -18,9 +18,6 @@ use crate::workload::{Diagnostic, Diagnostics, Image, WorkloadId};
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// How long a file that was there may be away before that counts: editors take a file away and put another in its place.
 const AWAY: Duration = Duration::from_millis(500);
-/// A file that changed less than this before it was read may change again without looking different.
-const FRESH: Duration = Duration::from_secs(2);
-
 /// What a workload consists of: the manifest's meaning and the bytes of its components. Equal versions behave alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(Digest);
@@ -384,41 +381,6 @@ fn unreadable_folder(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(format!("the folder cannot be read: {what}"))
         .in_file(path)
         .with_hint("put it back, or check the access to it; what it asked for last runs on")
-}
-
-/// What a file looks like from outside. Equal stamps of a settled file mean equal content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|metadata| Self::new(&metadata))
-    }
-
-    fn new(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Whether the last change is so long ago that another one would show.
-    fn is_settled(&self) -> bool {
-        let newest = self.modified.max(self.changed).0;
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        u64::try_from(newest).is_ok_and(|newest| Duration::from_secs(newest) + FRESH < now)
-    }
 }
 
 #[cfg(test)]
