@@ -1,5 +1,6 @@
 //! How a run ends: gently, at the end of the grace, or at once.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::json;
@@ -90,4 +91,44 @@ fn idle_connections_are_closed() {
     let half = Request::begin(&host.http, "GET /hello HTTP/1.1\r\nho");
     host.stop();
     drop((silent, idle, half));
+}
+
+/// Clients that connect all the time: whoever got a connection gets an answer, and then nobody gets one.
+#[test]
+fn under_load_whoever_was_let_in_is_answered() {
+    let sandbox = Sandbox::with_app();
+    let mut host = running(&sandbox, &[]);
+    let (sender, answered) = std::sync::mpsc::channel();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (http, sender) = (host.http.clone(), sender.clone());
+            std::thread::spawn(move || {
+                while let Ok(mut stream) = TcpStream::connect(&http) {
+                    let head =
+                        "GET /hello HTTP/1.1\r\nhost: a.localhost\r\nconnection: close\r\n\r\n";
+                    let mut answer = String::new();
+                    let read = stream
+                        .write_all(head.as_bytes())
+                        .and_then(|()| stream.read_to_string(&mut answer));
+                    let _ = sender.send(read.map(|_| answer));
+                }
+            })
+        })
+        .collect();
+    drop(sender);
+    let mut answers = answered.into_iter();
+    for answer in answers.by_ref().take(200) {
+        assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+    }
+    host.signal("TERM");
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    clients
+        .into_iter()
+        .for_each(|client| client.join().unwrap());
+    host.expect("stopping");
+    assert_eq!(host.expect("stopped")["drained"], true);
+    assert_eq!(host.ended().0, Some(0));
 }

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -18,6 +17,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
 use super::body::{self, Fate, Guarded, Rest};
 use super::failure::{Failure, log_late};
+use super::received::Received as Incoming;
 use crate::plugin::{Entry, Lease, StoreData};
 
 /// Where a handler's function is found in an instance.

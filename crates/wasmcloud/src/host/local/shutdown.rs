@@ -12,7 +12,7 @@ use crate::host::slot::Slot;
 use crate::workload::WorkloadId;
 
 /// How long nobody must ask for anything until a shutdown waits no longer for those who were let in.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(2);
 /// After everything was stopped, how long until clients who read slowly have the end of their answers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
