@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::http_limits::{self, HttpLimitsSection};
 use super::reader::{Reader, Text};
 #[cfg(feature = "http")]
 use crate::capability::http::{ErrorDetail, HttpOptions};
@@ -15,6 +16,8 @@ pub struct HttpSection {
     pub addr: Option<SocketAddr>,
     /// Whether clients are told everything about failures, rather than an id under which the log has the rest.
     pub full_errors: Option<bool>,
+    /// What clients may send, and how long they may wait.
+    pub limits: HttpLimitsSection,
 }
 
 /// The section as it is written.
@@ -23,6 +26,7 @@ pub struct HttpSection {
 pub(super) struct Raw {
     addr: Text,
     errors: Text,
+    limits: Option<http_limits::Raw>,
 }
 
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> HttpSection {
@@ -30,6 +34,10 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> HttpSection {
     HttpSection {
         addr: reader.parse(raw.addr, "an address to listen on", hint),
         full_errors: reader.choice(raw.errors, &[("reference", false), ("full", true)]),
+        limits: raw
+            .limits
+            .map(|raw| http_limits::read(reader, raw))
+            .unwrap_or_default(),
     }
 }
 
@@ -40,7 +48,11 @@ impl HttpSection {
         if let Some(addr) = self.addr {
             config.get_or_insert_with(|| HttpOptions::new(addr)).addr = addr;
         }
-        if let (Some(options), Some(full)) = (config, self.full_errors) {
+        let Some(options) = config else {
+            return;
+        };
+        self.limits.apply(&mut options.limits);
+        if let Some(full) = self.full_errors {
             options.errors = if full {
                 ErrorDetail::Full
             } else {

@@ -4,6 +4,7 @@
 
 mod engine;
 mod http;
+mod http_limits;
 mod log;
 mod reader;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use serde_saphyr::Spanned;
 
 pub use engine::EngineSection;
 pub use http::HttpSection;
+pub use http_limits::HttpLimitsSection;
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
 

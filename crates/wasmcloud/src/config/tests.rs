@@ -25,6 +25,16 @@ fn the_example_file_is_read_and_shows_the_defaults() {
     assert_eq!(example.replaced_grace, Some(default.replaced_grace));
     assert_eq!(example.http.addr, Some("127.0.0.1:8000".parse().unwrap()));
     assert_eq!(example.http.full_errors, Some(false));
+    #[cfg(feature = "http")]
+    {
+        use crate::capability::http::HttpLimits;
+        let mut limits = HttpLimits::default();
+        example.http.limits.apply(&mut limits);
+        assert_eq!(
+            format!("{limits:?}"),
+            format!("{:?}", HttpLimits::default())
+        );
+    }
     // What is commented out is understood as well.
     let whole: Vec<&str> = text
         .lines()
@@ -32,6 +42,8 @@ fn the_example_file_is_read_and_shows_the_defaults() {
         .collect();
     let whole = HostFile::parse(&whole.join("\n"), &path).unwrap();
     assert!(whole.name.is_some() && whole.data_dir.is_some() && whole.cache_dir.is_some());
+    let limits = &whole.http.limits;
+    assert!(limits.connections.is_some() && limits.connections_per_client.is_some());
     assert!(whole.engine.allocation.is_some() && whole.engine.compilations.is_some());
 }
 
@@ -108,6 +120,14 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
         (
             "log: {filter: loud}",
             "found `loud`, wanted levels (off, error,",
+        ),
+        (
+            "http: {limits: {bodySize: 5}}",
+            "host.yaml:1:27: found `5`, wanted a size such as `512B`",
+        ),
+        (
+            "http: {limits: {streams: 0}}",
+            "found 0, wanted a number from 1 to 1000000",
         ),
         ("name: ''", "found ``, wanted a text that is not empty"),
         ("name: [", "host.yaml:1:7: "),
