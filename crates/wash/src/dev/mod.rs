@@ -111,9 +111,9 @@ impl Stop {
 fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
     HostConfig {
         http: Some(HttpOptions {
-            addr: address,
             errors: ErrorDetail::Full,
             access: Some(Arc::new(guests.clone())),
+            ..HttpOptions::new(address)
         }),
         engine: EngineOptions {
             cache_dir: cache_dir.or_else(usual_cache),
