@@ -2,8 +2,10 @@
 
 #[cfg(feature = "config")]
 pub mod config;
+pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
+pub mod resolve;
 pub mod wasi;

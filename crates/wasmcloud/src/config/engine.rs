@@ -8,8 +8,10 @@ use crate::engine::{Allocation, EngineOptions};
 /// How components are compiled and instantiated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineSection {
-    /// How instances get their memory.
-    pub allocation: Option<Allocation>,
+    /// How many component instances there may be at once.
+    pub instances: Option<u32>,
+    /// Whether their memory comes from a pool, rather than from the operating system each time.
+    pub pooled: Option<bool>,
     /// How many components may be compiled at once.
     pub compilations: Option<usize>,
 }
@@ -18,7 +20,8 @@ pub struct EngineSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Raw {
-    instances: Text,
+    instances: Number,
+    allocation: Text,
     compilations: Number,
 }
 
@@ -29,25 +32,24 @@ const MOST_COMPILATIONS: u32 = 1024;
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> EngineSection {
     let compilations = reader.number(raw.compilations, 1..=MOST_COMPILATIONS);
     EngineSection {
-        allocation: reader.text(raw.instances, allocation),
+        instances: reader.number(raw.instances, 1..=MOST_INSTANCES),
+        pooled: reader.choice(raw.allocation, &[("pooled", true), ("onDemand", false)]),
         compilations: compilations.and_then(|number| usize::try_from(number).ok()),
-    }
-}
-
-fn allocation(text: &str) -> Result<Allocation, String> {
-    let wanted = "wanted a number from 1 to 100000, or `onDemand` for no pool";
-    match text.parse() {
-        _ if text == "onDemand" => Ok(Allocation::OnDemand),
-        Ok(instances) if (1..=MOST_INSTANCES).contains(&instances) => {
-            Ok(Allocation::Pooled { instances })
-        }
-        _ => Err(wanted.to_owned()),
     }
 }
 
 impl EngineSection {
     pub(super) fn apply(&self, options: &mut EngineOptions) {
-        options.allocation = self.allocation.unwrap_or(options.allocation);
+        let (pooled, instances) = match options.allocation {
+            Allocation::Pooled { instances } => (true, instances),
+            Allocation::OnDemand { instances } => (false, instances),
+        };
+        let instances = self.instances.unwrap_or(instances);
+        options.allocation = if self.pooled.unwrap_or(pooled) {
+            Allocation::Pooled { instances }
+        } else {
+            Allocation::OnDemand { instances }
+        };
         options.compilations = self.compilations.unwrap_or(options.compilations);
     }
 }

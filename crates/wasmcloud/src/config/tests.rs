@@ -44,7 +44,11 @@ fn the_example_file_is_read_and_shows_the_defaults() {
     assert!(whole.name.is_some() && whole.data_dir.is_some() && whole.cache_dir.is_some());
     let limits = &whole.http.limits;
     assert!(limits.connections.is_some() && limits.connections_per_client.is_some());
-    assert!(whole.engine.allocation.is_some() && whole.engine.compilations.is_some());
+    assert!(
+        whole.engine.instances.is_some()
+            && whole.engine.pooled.is_some()
+            && whole.engine.compilations.is_some()
+    );
 }
 
 #[test]
@@ -80,8 +84,10 @@ fn what_the_file_says_goes_over_the_defaults() {
 fn an_empty_file_and_json_are_fine() {
     assert_eq!(parse("").unwrap(), HostFile::default());
     assert_eq!(parse("# nothing\n").unwrap(), HostFile::default());
-    let json = parse("{\"engine\": {\"instances\": \"onDemand\"}}").unwrap();
-    assert_eq!(json.engine.allocation, Some(Allocation::OnDemand));
+    let json = parse("{\"engine\": {\"instances\": 7, \"allocation\": \"onDemand\"}}").unwrap();
+    let mut options = crate::engine::EngineOptions::default();
+    json.engine.apply(&mut options);
+    assert_eq!(options.allocation, Allocation::OnDemand { instances: 7 });
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
         ("grace: 1000h", "wanted at most a week"),
         (
             "engine: {instances: 0}",
-            "found `0`, wanted a number from 1 to 100000, or `onDemand`",
+            "found 0, wanted a number from 1 to 100000",
         ),
         (
             "engine: {compilations: 0}",

@@ -14,10 +14,13 @@ use async_trait::async_trait;
 
 pub use error::{Place, StartError};
 pub use local::{Graces, HostIdentity, LocalHost};
-pub(crate) use start::{check, look_at};
+pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
-use crate::workload::{HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};
+use crate::instance::PoolUsage;
+use crate::workload::{
+    ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
+};
 
 /// A host: whoever tells it what to run needs nothing else.
 #[async_trait]
@@ -96,6 +99,33 @@ pub struct WorkloadStatus {
     /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<bool>,
+    /// What it uses, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<WorkloadUsage>,
+}
+
+/// What a running workload uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadUsage {
+    /// Invocations under way, and waiting for room.
+    pub invocations: usize,
+    /// Memory of all its instances, in bytes.
+    pub memory_bytes: u64,
+    /// How often instances of its entries were used again.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How often instances of one entry were used again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PoolStatus {
+    /// The component that is called.
+    pub component: ComponentName,
+    /// Through which export.
+    pub export: Interface,
+    /// How often.
+    #[serde(flatten)]
+    pub usage: PoolUsage,
 }
 
 /// No workload has the id.

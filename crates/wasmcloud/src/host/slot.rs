@@ -90,5 +90,6 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         message: None,
         plan: None,
         compiled: None,
+        usage: None,
     }
 }

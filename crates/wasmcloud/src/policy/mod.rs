@@ -1,1 +1,9 @@
 //! What may be used and reached: decided purely, by whoever asks for it.
+
+mod limits;
+
+pub use limits::{Allowance, GuestLimits, InstanceLimits, TooMuch};
+mod address;
+mod egress;
+pub use address::AddressClass;
+pub use egress::{Denial, EgressMode, EgressOptions, EgressPolicy, Verdict};

@@ -29,7 +29,7 @@ pub(super) async fn check(settings: Settings, reporter: &Reporter) -> Result<End
     problems.extend(twins.iter().map(|twin| look.explain(twin)));
     let mut good: Vec<WorkloadId> = Vec::new();
     for workload in &chosen {
-        match validate(&workload.request, &Files::default()).await {
+        match validate(&workload.request, &Files::default(), &settings.host.limits).await {
             Ok(_) => good.push(workload.request.id.clone()),
             Err(errors) => {
                 let explained = errors.iter().flat_map(|error| workload.explain(error));

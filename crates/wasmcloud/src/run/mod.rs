@@ -121,7 +121,7 @@ async fn begin(
     if look.is_hopeless() {
         return Err(look.problems());
     }
-    let Assembled { host, http } = assemble(settings.host).await.map_err(cannot_listen)?;
+    let Assembled { host, http, .. } = assemble(settings.host).await.map_err(cannot_assemble)?;
     let tell = Arc::clone(reporter);
     let mut follower = Follower::new(host.clone(), sources, move |news| tell.news(&news));
     follower.pass().await;
@@ -149,7 +149,7 @@ async fn follow(
     }
 }
 
-fn cannot_listen(error: AssembleError) -> Diagnostics {
+fn cannot_assemble(error: AssembleError) -> Diagnostics {
     let hint = match &error {
         AssembleError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
             "another program listens there: stop it, or choose another address with `--http-addr`; port 0 takes a free one"
@@ -159,6 +159,7 @@ fn cannot_listen(error: AssembleError) -> Diagnostics {
         {
             "ports below 1024 need CAP_NET_BIND_SERVICE; choose another one with `--http-addr`"
         }
+        AssembleError::Trust(_) => "check the files of certificate authorities",
         AssembleError::Listen { .. } => {
             "choose an address of this machine with `--http-addr`, such as 127.0.0.1:8000"
         }

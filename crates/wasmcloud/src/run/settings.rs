@@ -13,6 +13,8 @@ use wasmcloud::workload::Diagnostics;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 /// Where compiled components are, in the data folder.
 const CACHE: &str = "cache";
+/// Where ephemeral volumes are, in the data folder.
+const VOLUMES: &str = "volumes";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -67,9 +69,11 @@ impl Settings {
             http.addr = addr;
         }
         let data_dir = args.data_dir.clone().or(file.data_dir);
-        // Beside `cache`, `volumes` in the data folder is the place for what workloads write.
         let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
         host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
+        if let Some(data) = &data_dir {
+            host.volumes.ephemeral_dir = Some(data.join(VOLUMES));
+        }
         Ok(Self {
             paths: args.paths.clone(),
             data_dir,

@@ -3,6 +3,7 @@
 //! Everything here is pure: text goes in, values or diagnostics come out.
 
 mod diagnostic;
+mod egress;
 mod interface;
 pub mod manifest;
 mod model;
@@ -13,6 +14,7 @@ mod yaml;
 
 pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
+pub use egress::{AllowedHost, AllowedHostError, Destination, HostPattern, RemoteHost, Scheme};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{
@@ -20,7 +22,7 @@ pub use model::{
     VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
-pub use resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
+pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
 pub use yaml::decode_yaml;
 pub(crate) use yaml::{MAX_BYTES, position, source_of};

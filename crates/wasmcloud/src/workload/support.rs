@@ -3,7 +3,7 @@
 //! Such things are refused before anything starts, so nobody believes in a limit that is not there.
 
 use super::model::{Component, LinkKind, Workload};
-use super::resources::{LocalResources, Reuse};
+use super::resources::LocalResources;
 
 /// One thing a workload asks for that this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,29 +56,11 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
             );
         }
     }
-    if !workload.volumes.is_empty() {
-        let hint = "remove `volumes` and every `volumeMounts`";
-        push(
-            &mut found,
-            "spec.volumes".to_owned(),
-            "volumes are not mounted yet",
-            hint,
-        );
-    }
     found
 }
 
 fn of_component(component: &Component, found: &mut Vec<Unsupported>) {
     let base = format!("spec.components.{}", component.name);
-    if component.reuse != Reuse::Fresh {
-        let hint = "remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance";
-        push(
-            found,
-            format!("{base}.poolSize"),
-            "instances are not pooled yet",
-            hint,
-        );
-    }
     of_resources(
         &component.local_resources,
         &format!("{base}.localResources"),
@@ -92,29 +74,9 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
             push(found, format!("{base}.{field}"), message, hint);
         }
     };
-    let hint = "leave it out; this version has no limits per component yet";
-    let limits = resources.limits;
-    let message = "a memory limit per component is not enforced yet";
-    check(limits.memory.is_some(), "memoryLimitMb", message, hint);
-    let message = "a CPU limit per component is not enforced yet";
-    check(limits.cpu.is_some(), "cpuLimit", message, hint);
 
-    let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
-    check(
-        !resources.volume_mounts.is_empty(),
-        "volumeMounts",
-        message,
-        hint,
-    );
-
-    let hint = "remove it; components reach nothing outside the host yet";
-    let present = !resources.allowed_hosts.is_empty();
-    check(
-        present,
-        "allowedHosts",
-        "outgoing HTTP is not served yet",
-        hint,
-    );
+    let hint =
+        "remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`";
     let present = !resources.allowed_ip_name_lookups.is_empty();
     check(
         present,

@@ -102,28 +102,13 @@ async fn a_failed_workload_can_be_forgotten() {
 async fn what_is_not_run_yet_is_refused() {
     let host = TestHost::start().await;
     let plain = start_request("one", "one", &spec([p2()], [http()]), None);
-    let mut pooled = plain.clone();
-    pooled.workload.components[0].reuse = wasmcloud::workload::Reuse::Pooled {
-        size: 4.try_into().unwrap(),
-        max_invocations: None,
-        max_concurrency: 1.try_into().unwrap(),
-    };
     let mut service = plain.clone();
     service.workload.service = Some(wasmcloud::workload::Service {
         image: plain.workload.components[0].image.clone(),
         local_resources: plain.workload.components[0].local_resources.clone(),
         max_restarts: 1,
     });
-    let mut volumes = plain.clone();
-    volumes.workload.volumes.push(wasmcloud::workload::Volume {
-        name: "data".to_owned(),
-        source: wasmcloud::workload::VolumeSource::Ephemeral,
-    });
-    for (request, wanted) in [
-        (pooled, "pooled"),
-        (service, "services"),
-        (volumes, "volumes"),
-    ] {
+    for (request, wanted) in [(service, "services")] {
         let error = host.host.start(request).await.unwrap_err();
         assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
         assert!(error.to_string().contains(wanted), "{error}");

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A body of the host's own.
@@ -24,6 +25,38 @@ pub(super) fn none() -> WasiBody {
     Empty::new()
         .map_err(|never: Infallible| match never {})
         .boxed_unsync()
+}
+
+/// A body that tells when it is dropped, by dropping the other end of a channel.
+pub(super) struct Tied {
+    inner: WasiBody,
+    _tie: oneshot::Sender<()>,
+}
+
+impl Tied {
+    pub(super) fn new(inner: WasiBody, tie: oneshot::Sender<()>) -> WasiBody {
+        WasiBody::new(Self { inner, _tie: tie })
+    }
+}
+
+impl Body for Tied {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 /// Whether a guest came to a bad end. A body whose writer vanished looks like one that is complete, so this is what tells a client
@@ -48,11 +81,9 @@ impl Fate {
 pub(super) struct Running(Option<Fate>);
 
 impl Running {
-    /// The guest has ended, and how.
-    pub(super) fn ended<T>(mut self, result: &wasmtime::Result<T>) {
-        if result.is_ok() {
-            self.0 = None;
-        }
+    /// The guest has come to a good end.
+    pub(super) fn ended_well(&mut self) {
+        self.0 = None;
     }
 }
 
