@@ -105,6 +105,9 @@ pub trait Plugin: Send + Sync + 'static {
     /// Lets nobody in any more: the host is shutting down. What is being answered goes on.
     fn close(&self) {}
 
+    /// Returns when nobody is left whom it had let in before [`Plugin::close`].
+    async fn closed(&self) {}
+
     /// Puts the functions of one import into the linker. Called once for each import of an artifact, so never with anything that
     /// belongs to a workload: that travels in [`StoreData`].
     ///
