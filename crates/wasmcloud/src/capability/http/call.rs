@@ -179,7 +179,7 @@ fn answer_p3<'a>(
         };
         let (tie, read) = oneshot::channel::<()>();
         let _ = answer.send(match result {
-            Ok(response) if shared => Ok(response.map(|body| Tied::new(body, tie))),
+            Ok(response) if shared => Ok(response.map(|body| Tied::body(body, tie))),
             result => result,
         });
         // On an instance that others use as well, the body is all that tells when this request is done.
