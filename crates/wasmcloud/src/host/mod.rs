@@ -1,6 +1,7 @@
 //! The life of workloads: four calls, and a state machine for each workload behind them.
 
 mod error;
+mod identity;
 mod local;
 mod slot;
 mod start;
@@ -13,7 +14,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 pub use error::{Place, StartError};
-pub use local::{Graces, HostIdentity, LocalHost};
+pub use identity::HostIdentity;
+pub use local::{Graces, LocalHost};
 pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
