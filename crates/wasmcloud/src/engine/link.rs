@@ -4,7 +4,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::fuse;
-use super::plan::Offers;
+use super::plan::{Member, Offers};
 use crate::plugin::{Import, Plugins, Position, StoreData};
 use crate::workload::Interface;
 
@@ -26,7 +26,7 @@ pub enum LinkError {
     Mismatch(String),
 }
 
-/// Links an artifact. `fused` says whether it was fused from several members, so that its labels carry positions.
+/// Links an artifact that was made of the members. Only where there are several do its labels carry positions.
 ///
 /// # Errors
 /// When an import differs from what the host offers under its name.
@@ -34,7 +34,7 @@ pub(super) fn link(
     component: &Component,
     plugins: &Plugins,
     offers: &Offers,
-    fused: bool,
+    members: &[Member],
 ) -> Result<InstancePre<StoreData>, LinkError> {
     let engine = component.engine();
     let mut linker = Linker::<StoreData>::new(engine);
@@ -57,7 +57,7 @@ pub(super) fn link(
         let Some(plugin) = plugins.iter().find(|plugin| plugin.id() == answer.plugin) else {
             continue;
         };
-        let position = if fused {
+        let position = if members.len() > 1 {
             fuse::position(name).unwrap_or_default()
         } else {
             Position(0)

@@ -1,4 +1,4 @@
-//! From a planned entry to something that can be instantiated: fused, compiled or found in the cache, and linked. Done once for
+//! From a planned entry or callee to something that can be instantiated: fused, compiled or found in the cache, and linked. Done once for
 //! the same components, however many workloads share them.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,10 +11,10 @@ use wasmtime::component::{Component, InstancePre};
 use super::cache::{DiskCache, Found};
 use super::config::{EngineOptions, Flavour};
 use super::engines::Engines;
-use super::fuse::{FuseError, fuse};
+use super::fuse::{FuseError, fuse, root};
 use super::inspect::{InspectError, Inspected};
 use super::link::{LinkError, link};
-use super::plan::{Offers, PlannedEntry};
+use super::plan::{Member, Offers};
 use super::worlds::KnownWorlds;
 use crate::artifact::Digest;
 use crate::plugin::{Plugins, StoreData};
@@ -24,7 +24,7 @@ use crate::workload::ComponentName;
 pub type Components = BTreeMap<ComponentName, Inspected>;
 
 /// Changes when the same members would be fused or compiled in another way.
-const LAYOUT: &[u8] = b"wasmcloud artifact 1";
+const LAYOUT: &[u8] = b"wasmcloud artifact 2";
 
 /// Compiles and links for one set of plugins.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Artifact {
     }
 }
 
-/// Why an entry could not be prepared.
+/// Why an entry or callee could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// Members do not fit each other.
@@ -71,7 +71,7 @@ pub enum PrepareError {
     /// The compiler refused.
     #[error("`{root}` does not compile: {reason}")]
     Compile {
-        /// The component at the root of the entry.
+        /// The component at position 0.
         root: String,
         /// What the compiler says.
         reason: String,
@@ -127,23 +127,22 @@ impl Engine {
         self.0.worlds.inspect(bytes)
     }
 
-    /// Prepares an entry; `components` must hold its members. Entries with the same members, linked alike, share one artifact
-    /// for as long as any of them is held.
+    /// Prepares an entry or callee; `components` must hold its members. What has the same members, linked alike, shares one
+    /// artifact for as long as any of it is held.
     ///
     /// # Errors
     /// When the members do not fit each other or the host, or do not compile.
     pub async fn prepare(
         &self,
-        entry: &PlannedEntry,
+        flavour: Flavour,
+        members: &[Member],
         components: &Components,
     ) -> Result<Arc<Artifact>, PrepareError> {
-        let root = entry.root().map(ToString::to_string).unwrap_or_default();
         let missing = |name: &ComponentName| PrepareError::Compile {
             root: name.to_string(),
             reason: "it was not inspected".to_owned(),
         };
-        let members: Vec<Inspected> = entry
-            .members
+        let inspected: Vec<Inspected> = members
             .iter()
             .map(|member| {
                 components
@@ -152,21 +151,28 @@ impl Engine {
                     .ok_or_else(|| missing(&member.component))
             })
             .collect::<Result<_, _>>()?;
-        let key = key(entry, &members);
+        let key = key(flavour, members, &inspected);
         let slot = self.slot(key);
         let mut artifact = slot.lock().await;
         if let Some(artifact) = artifact.upgrade() {
             return Ok(artifact);
         }
         let permit = Arc::clone(&self.0.compilations).acquire_owned().await;
-        let (engine, entry) = (self.clone(), entry.clone());
+        let unit = Unit {
+            key,
+            flavour,
+            members: members.to_vec(),
+            inspected,
+        };
+        let engine = self.clone();
         // The permit goes along: a caller who leaves does not end the work, and so must not make room for more.
         let prepared = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            engine.build(key, &entry, &members)
+            engine.build(&unit)
         })
         .await;
-        let prepared = Arc::new(prepared.map_err(|_| PrepareError::Crashed(root))??);
+        let crashed = |_| PrepareError::Crashed(root(members));
+        let prepared = Arc::new(prepared.map_err(crashed)??);
         *artifact = Arc::downgrade(&prepared);
         Ok(prepared)
     }
@@ -187,33 +193,25 @@ impl Engine {
         Arc::clone(artifacts.entry(key).or_default())
     }
 
-    fn build(
-        &self,
-        key: Digest,
-        entry: &PlannedEntry,
-        members: &[Inspected],
-    ) -> Result<Artifact, PrepareError> {
+    fn build(&self, unit: &Unit) -> Result<Artifact, PrepareError> {
         let engine = self
             .0
             .engines
-            .get(entry.flavour)
+            .get(unit.flavour)
             .map_err(PrepareError::NoEngine)?;
-        let cache = self.disk_cache(engine, entry.flavour);
-        let cached = cache.as_ref().and_then(|cache| load(cache, &key, engine));
+        let cache = self.disk_cache(engine, unit.flavour);
+        let cached = cache
+            .as_ref()
+            .and_then(|cache| load(cache, &unit.key, engine));
         let from_disk = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => compile(engine, cache.as_ref(), &key, entry, members)?,
+            None => compile(engine, cache.as_ref(), unit)?,
         };
-        let pre = link(
-            &component,
-            &self.0.plugins,
-            &self.0.offers,
-            members.len() > 1,
-        )?;
+        let pre = link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
         Ok(Artifact {
             pre,
-            flavour: entry.flavour,
+            flavour: unit.flavour,
             from_disk,
         })
     }
@@ -237,27 +235,38 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose.
-fn key(entry: &PlannedEntry, members: &[Inspected]) -> Digest {
+/// What becomes one artifact.
+struct Unit {
+    key: Digest,
+    flavour: Flavour,
+    members: Vec<Member>,
+    /// The members' bytes, by position.
+    inspected: Vec<Inspected>,
+}
+
+/// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose, and
+/// not who answers over isolated links: a store knows that.
+fn key(flavour: Flavour, members: &[Member], inspected: &[Inspected]) -> Digest {
     let mut hasher = Sha256::new();
     let mut add = |part: &[u8]| {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
     add(LAYOUT);
-    add(entry.flavour.as_str().as_bytes());
-    for (member, component) in entry.members.iter().zip(members) {
+    add(flavour.as_str().as_bytes());
+    for (member, component) in members.iter().zip(inspected) {
         add(component.digest.as_bytes());
         for link in &member.fused {
             add(link.import.as_bytes());
             add(&(link.to as u64).to_le_bytes());
             add(link.export.as_bytes());
         }
+        add(b"isolated");
+        let isolated = member.isolated.iter();
+        isolated.for_each(|link| add(link.import.as_bytes()));
         add(b"apart");
-        member
-            .apart
-            .iter()
-            .for_each(|import| add(import.as_bytes()));
+        let apart = member.apart.iter();
+        apart.for_each(|import| add(import.as_bytes()));
     }
     Digest::from_bytes(hasher.finalize().into())
 }
@@ -288,20 +297,18 @@ fn load(cache: &DiskCache, key: &Digest, engine: &wasmtime::Engine) -> Option<Co
 fn compile(
     engine: &wasmtime::Engine,
     cache: Option<&DiskCache>,
-    key: &Digest,
-    entry: &PlannedEntry,
-    members: &[Inspected],
+    unit: &Unit,
 ) -> Result<Component, PrepareError> {
-    let bytes = fuse(entry, members)?;
+    let bytes = fuse(&unit.members, &unit.inspected)?;
     let component = Component::new(engine, &bytes[..]).map_err(|error| PrepareError::Compile {
-        root: entry.root().map(ToString::to_string).unwrap_or_default(),
+        root: root(&unit.members),
         reason: format!("{error:#}"),
     })?;
     if let Some(cache) = cache {
         let stored = component
             .serialize()
             .map_err(std::io::Error::other)
-            .and_then(|artifact| cache.store(key, &artifact));
+            .and_then(|artifact| cache.store(&unit.key, &artifact));
         if let Err(error) = stored {
             tracing::warn!(%error, "a compiled component could not be kept in the cache");
         }

@@ -15,7 +15,9 @@ use tokio_util::task::TaskTracker;
 use wasmtime::component::LinkerInstance;
 
 use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
-use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
+use super::{
+    Allocation, Artifact, Components, Engine, EngineOptions, PrepareError, attribution, inspect,
+};
 use crate::plugin::{
     Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData, TracingOutput,
     WorkloadContext,
@@ -168,7 +170,14 @@ fn workload(components: &Components, links: &[(&str, &str, &str)]) -> Workload {
 
 impl Planned {
     pub(super) async fn prepare(&self, engine: &Engine) -> Arc<Artifact> {
-        engine.prepare(&self.entry, &self.components).await.unwrap()
+        self.try_prepare(engine).await.unwrap()
+    }
+
+    pub(super) async fn try_prepare(&self, engine: &Engine) -> Result<Arc<Artifact>, PrepareError> {
+        let PlannedEntry {
+            flavour, members, ..
+        } = &self.entry;
+        engine.prepare(*flavour, members, &self.components).await
     }
 
     /// Who the members are, as their instances see it.

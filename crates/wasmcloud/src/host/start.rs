@@ -118,7 +118,10 @@ impl Starter<'_> {
             .map_err(|errors| StartError::Plan(Arc::new(errors)))?;
         let mut artifacts = Vec::new();
         for entry in &plan.entries {
-            let artifact = self.engine.prepare(entry, &components).await;
+            let artifact = self
+                .engine
+                .prepare(entry.flavour, &entry.members, &components)
+                .await;
             artifacts.push(artifact.map_err(|error| StartError::Prepare(Arc::new(error)))?);
         }
         let mut bound = self.bind(request, &plan).await?;

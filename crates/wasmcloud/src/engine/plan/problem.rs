@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::inspect::Confined;
 use crate::workload::{ComponentName, Interface, LinkTarget};
 
 /// One thing that is wrong with a workload's links.
@@ -63,6 +64,17 @@ pub enum Problem {
         import: Interface,
         /// The target.
         to: LinkTarget,
+    },
+    /// An isolated link is for an interface that cannot be called across stores.
+    Confined {
+        /// Which link.
+        index: usize,
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+        /// What cannot cross.
+        confined: Confined,
     },
     /// A link chooses whom the outside calls through something that the outside does not call.
     LinkWithoutCaller {
@@ -132,6 +144,7 @@ impl Problem {
             ),
             Self::LinkWithoutImport { index, .. }
             | Self::LinkWithoutExport { index, .. }
+            | Self::Confined { index, .. }
             | Self::LinkWithoutCaller { index, .. }
             | Self::LinksDisagree { index, .. } => format!("spec.links.{index}"),
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
@@ -178,6 +191,10 @@ impl Problem {
             Self::LinkWithoutExport { .. } => {
                 Some("name a component that exports it, or leave the link out".to_owned())
             }
+            Self::Confined { .. } => Some(
+                "use `kind: fused`, or change the interface so that only plain values cross"
+                    .to_owned(),
+            ),
             Self::LinkWithoutCaller { .. } => {
                 Some("add `from`: the component whose import the link is for".to_owned())
             }
@@ -251,6 +268,16 @@ impl fmt::Display for Problem {
                 f,
                 "the link without `from` is for `{import}`, which this host calls in no component"
             ),
+            Self::Confined {
+                component,
+                import,
+                confined,
+                ..
+            } => write!(
+                f,
+                "{}, which cannot cross the isolated link of component `{component}`",
+                confinement(import, confined)
+            ),
             Self::LinksDisagree {
                 exports,
                 candidates: [one, other],
@@ -282,6 +309,21 @@ impl fmt::Display for Problem {
                 callable,
             } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
+    }
+}
+
+/// What of an interface cannot cross an isolated link.
+fn confinement(import: &Interface, confined: &Confined) -> String {
+    match confined {
+        Confined::Function {
+            name,
+            returned,
+            value,
+        } => {
+            let verb = if *returned { "returns" } else { "takes" };
+            format!("function `{name}` of `{import}` {verb} {value}")
+        }
+        Confined::Resource { name } => format!("`{import}` defines a resource (`{name}`)"),
     }
 }
 
