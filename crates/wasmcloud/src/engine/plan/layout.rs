@@ -1,6 +1,6 @@
 //! Lays out what becomes one compiled component each: every entry and every isolated callee, with everything fused behind it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::entries::Root;
 use super::graph::reach;
@@ -9,8 +9,8 @@ use super::{FusedImport, IsolatedImport, Member, PlannedCallee, PlannedEntry, Wo
 use crate::engine::config::Flavour;
 use crate::workload::ComponentName;
 
-/// The entries, and the callees that they reach over isolated links, directly or through other callees. A callee's place is given
-/// when it is first met: entries before callees, members by position, imports by name.
+/// The entries, and the callees that they reach over isolated links, directly or through other callees. Each callee stands behind
+/// those that it calls itself.
 pub(super) fn lay_out(
     roots: Vec<Root>,
     worlds: &Worlds,
@@ -31,7 +31,7 @@ pub(super) fn lay_out(
             members,
         }
     };
-    let entries = roots
+    let mut entries: Vec<PlannedEntry> = roots
         .into_iter()
         .map(|root| entry(&mut layout, root))
         .collect();
@@ -40,13 +40,55 @@ pub(super) fn lay_out(
         let (flavour, members) = layout.behind(root);
         callees.push(PlannedCallee { flavour, members });
     }
-    (entries, callees)
+    let order = called_first(&callees);
+    let mut places = vec![0; order.len()];
+    for (place, callee) in order.iter().enumerate() {
+        if let Some(known) = places.get_mut(*callee) {
+            *known = place;
+        }
+    }
+    let members = entries.iter_mut().flat_map(|entry| &mut entry.members);
+    let called = callees.iter_mut().flat_map(|callee| &mut callee.members);
+    for link in members.chain(called).flat_map(|it| &mut it.isolated) {
+        link.callee = places.get(link.callee).copied().unwrap_or_default();
+    }
+    let callees = order.iter().filter_map(|callee| callees.get(*callee));
+    (entries, callees.cloned().collect())
+}
+
+/// The places of callees in an order in which each stands behind those that it calls. Without recursion, as a chain may be long;
+/// there are no circles.
+fn called_first(callees: &[PlannedCallee]) -> Vec<usize> {
+    let calls = |callee: usize| {
+        let members = callees.get(callee).into_iter();
+        let links = members.flat_map(|it| &it.members).flat_map(|it| &it.isolated);
+        links.map(|link| link.callee).collect::<Vec<_>>().into_iter()
+    };
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    for start in 0..callees.len() {
+        let mut path = Vec::new();
+        if seen.insert(start) {
+            path.push((start, calls(start)));
+        }
+        while let Some((callee, open)) = path.last_mut() {
+            match open.next() {
+                Some(next) if seen.insert(next) => path.push((next, calls(next))),
+                Some(_) => {}
+                None => {
+                    order.push(*callee);
+                    path.pop();
+                }
+            }
+        }
+    }
+    order
 }
 
 struct Layout<'a> {
     worlds: &'a Worlds,
     resolved: &'a Resolved,
-    /// The place of each callee in `found`.
+    /// Where in `found` each callee is.
     places: HashMap<&'a ComponentName, usize>,
     /// The roots of the callees.
     found: Vec<&'a ComponentName>,
@@ -103,7 +145,7 @@ impl<'a> Layout<'a> {
                         }),
                         Over::Isolated => member.isolated.push(IsolatedImport {
                             import,
-                            callee: self.place(to),
+                            callee: self.found(to),
                             export,
                         }),
                     }
@@ -115,7 +157,7 @@ impl<'a> Layout<'a> {
         member
     }
 
-    fn place(&mut self, callee: &'a ComponentName) -> usize {
+    fn found(&mut self, callee: &'a ComponentName) -> usize {
         let found = &mut self.found;
         *self.places.entry(callee).or_insert_with(|| {
             found.push(callee);

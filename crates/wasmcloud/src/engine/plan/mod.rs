@@ -89,7 +89,7 @@ pub struct LinkPlan {
     pub links: Vec<PlannedLink>,
     /// What is called from outside, by plugin and component.
     pub entries: Vec<PlannedEntry>,
-    /// What components call over isolated links, in the order in which it is met on the way from the entries.
+    /// What components call over isolated links; each behind those that it calls itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callees: Vec<PlannedCallee>,
     /// Components that nothing reaches: they are neither called from outside nor by a component that is.

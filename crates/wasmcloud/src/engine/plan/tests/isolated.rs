@@ -132,11 +132,37 @@ fn a_callee_may_call_further_callees() {
     .isolate("front", PRICES, "prices")
     .isolate("tax", GREETER, "greeter");
     let plan = scene.plan().unwrap();
-    assert_eq!(callees(&plan), [vec!["prices", "tax"], vec!["greeter"]]);
+    assert_eq!(callees(&plan), [vec!["greeter"], vec!["prices", "tax"]]);
     assert_eq!(
-        isolated(&plan.callees[0].members[1]),
-        [(GREETER, 1, GREETER)]
+        isolated(&plan.callees[1].members[1]),
+        [(GREETER, 0, GREETER)]
     );
+    assert_eq!(
+        isolated(&plan.entries[0].members[0]),
+        [(PRICES, 1, PRICES)]
+    );
+}
+
+#[test]
+fn a_chain_of_callees_may_be_as_long_as_it_likes() {
+    const LENGTH: usize = 3_000;
+    let link = |n: usize| format!("demo:chain/link{n}@1.0.0");
+    let worlds = (0..LENGTH).map(|n| {
+        let world = world(&format!("c{n}")).exports([&link(n)]);
+        if n + 1 < LENGTH {
+            world.imports([&link(n + 1)])
+        } else {
+            world
+        }
+    });
+    let worlds: Vec<Sketch> = worlds.chain([front([&link(0)])]).collect();
+    let scene = (1..LENGTH).fold(scene(worlds).served(), |scene, n| {
+        scene.isolate(&format!("c{}", n - 1), &link(n), &format!("c{n}"))
+    });
+    let plan = scene.isolate("front", &link(0), "c0").plan().unwrap();
+    assert_eq!(plan.callees.len(), LENGTH);
+    assert_eq!(plan.callees[0].root(), Some(&name("c2999")));
+    assert_eq!(plan.entries[0].members[0].isolated[0].callee, LENGTH - 1);
 }
 
 #[test]

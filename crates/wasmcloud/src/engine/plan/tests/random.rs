@@ -173,8 +173,10 @@ fn check(scene: &Scene, plan: &LinkPlan) {
         check_members(scene, plan, &entry.members);
     }
     let mut roots = BTreeSet::new();
-    for callee in &plan.callees {
+    for (place, callee) in plan.callees.iter().enumerate() {
         check_members(scene, plan, &callee.members);
+        let mut calls = callee.members.iter().flat_map(|it| &it.isolated);
+        assert!(calls.all(|link| link.callee < place));
         assert!(roots.insert(callee.root()), "a callee is there twice");
     }
 }
