@@ -15,15 +15,19 @@ use crate::capability::http::{Http, HttpOptions};
 use crate::capability::logging::Logging;
 use crate::capability::wasi::Wasi;
 use crate::engine::plan::Offers;
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Machine};
 use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
+use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
+use crate::policy::GuestLimits;
 use crate::workload::Workload;
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
     /// How components are compiled and instantiated.
     pub engine: EngineOptions,
+    /// What guests may use.
+    pub limits: GuestLimits,
     /// The HTTP server; without it, no workload can serve HTTP.
     #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
@@ -47,6 +51,7 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             engine: EngineOptions::default(),
+            limits: GuestLimits::default(),
             #[cfg(feature = "http")]
             http: None,
             fetch: Arc::new(Files::default()),
@@ -108,11 +113,19 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         config.labels,
         http.map(|address| address.port()),
     );
+    let room = HostRoom::new(config.limits, Machine::here().memory);
     let graces = Graces {
         stopped: config.grace,
         replaced: config.replaced_grace,
     };
-    let host = LocalHost::new(engine, config.fetch, config.output, graces, identity);
+    let host = LocalHost::new(
+        engine,
+        config.fetch,
+        config.output,
+        room,
+        graces,
+        identity,
+    );
     Ok(Assembled {
         host: Arc::new(host),
         http,

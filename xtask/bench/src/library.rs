@@ -2,21 +2,18 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use wasmcloud::assembly::{Assembled, HostConfig, assemble};
+use wasmcloud::capability::direct::Direct;
 use wasmcloud::capability::http::HttpOptions;
 use wasmcloud::engine::EngineOptions;
 use wasmcloud::engine::config::{Allocation, Flavour, config};
 use wasmcloud::host::{Host as _, StartRequest};
-use wasmcloud::plugin::{
-    BindRequest, Binding, Callee, Import, Lease, Offer, Opening, Plugin, PluginError, StoreData,
-};
-use wasmcloud::workload::{Interface, Manifest};
+use wasmcloud::workload::{Manifest, WorkloadId};
 use wasmtime::Config;
-use wasmtime::component::{LinkerInstance, TypedFunc};
 
 use crate::call::Caller;
 use crate::guests::Guests;
@@ -26,19 +23,20 @@ pub(crate) const DRIVE: &str = "bench:calc/drive@0.1.0";
 
 /// A fused workload whose caller can be called directly.
 pub(crate) struct FusedCaller {
-    lease: Lease,
-    add: TypedFunc<(u32,), (u32,)>,
-    greet: TypedFunc<(u32,), (u32,)>,
+    direct: Direct,
+    id: WorkloadId,
     _host: Assembled,
 }
 
 impl Caller for FusedCaller {
     async fn run_add(&mut self, n: u32) -> anyhow::Result<u32> {
-        Ok(self.add.call_async(&mut self.lease.store, (n,)).await?.0)
+        let (sum,) = self.direct.call(&self.id, "run-add", (n,)).await?;
+        Ok(sum)
     }
 
     async fn run_greet(&mut self, n: u32) -> anyhow::Result<u32> {
-        Ok(self.greet.call_async(&mut self.lease.store, (n,)).await?.0)
+        let (sum,) = self.direct.call(&self.id, "run-greet", (n,)).await?;
+        Ok(sum)
     }
 }
 
@@ -47,11 +45,11 @@ pub(crate) fn engine_config() -> Config {
     config(Flavour::Plain, Allocation::for_machine())
 }
 
-/// The two guests as a workload: planned, fused, compiled and instantiated by the library.
+/// The two guests as a workload: planned, fused, compiled and called through the library.
 pub(crate) async fn caller(guests: &Guests) -> anyhow::Result<FusedCaller> {
-    let opened = Arc::new(Mutex::new(None));
+    let direct = Direct::new(DRIVE.parse()?);
     let host = assemble(HostConfig {
-        plugins: vec![Arc::new(Driver(Arc::clone(&opened)))],
+        plugins: vec![Arc::new(direct.clone())],
         ..HostConfig::default()
     })
     .await?;
@@ -61,75 +59,12 @@ pub(crate) async fn caller(guests: &Guests) -> anyhow::Result<FusedCaller> {
         guests.callee.display()
     );
     let grant = "{namespace: bench, package: calc, interfaces: [drive]}";
-    host.host.start(request(&components, grant)?).await?;
-    let callee: Option<Callee> = opened.lock().ok().and_then(|mut opened| opened.take());
-    let mut lease = callee.context("the caller was not opened")?.lease().await?;
-    let Lease {
-        store, instance, ..
-    } = &mut lease;
-    let drive = instance
-        .get_export_index(&mut *store, None, DRIVE)
-        .context("the caller exports no loops")?;
-    let mut function = |name: &str| {
-        let index = instance
-            .get_export_index(&mut *store, Some(&drive), name)
-            .with_context(|| format!("the caller exports no `{name}`"))?;
-        anyhow::Ok(instance.get_typed_func(&mut *store, index)?)
-    };
-    let (add, greet) = (function("run-add")?, function("run-greet")?);
+    let started = host.host.start(request(&components, grant)?).await?;
     Ok(FusedCaller {
-        lease,
-        add,
-        greet,
+        direct,
+        id: started.id,
         _host: host,
     })
-}
-
-/// Calls the loops of the caller.
-struct Driver(Arc<Mutex<Option<Callee>>>);
-
-#[async_trait::async_trait]
-impl Plugin for Driver {
-    fn id(&self) -> &'static str {
-        "bench-driver"
-    }
-
-    fn offers(&self) -> Vec<Offer> {
-        Vec::new()
-    }
-
-    fn handles(&self) -> Vec<Interface> {
-        DRIVE.parse().into_iter().collect()
-    }
-
-    async fn bind(&self, _: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
-        Ok(Box::new(Driving(Arc::clone(&self.0))))
-    }
-
-    fn link(
-        &self,
-        import: &Import<'_>,
-        _: &mut LinkerInstance<'_, StoreData>,
-    ) -> wasmtime::Result<()> {
-        Err(wasmtime::format_err!(
-            "`{}` is not offered",
-            import.interface
-        ))
-    }
-}
-
-struct Driving(Arc<Mutex<Option<Callee>>>);
-
-#[async_trait::async_trait]
-impl Binding for Driving {
-    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
-        let callee = opening.entries.into_iter().next().map(|entry| entry.callee);
-        *self
-            .0
-            .lock()
-            .map_err(|_| PluginError::new("a start panicked"))? = callee;
-        Ok(())
-    }
 }
 
 /// Serves one component on a free port of 127.0.0.1, prints the URL in a line on stdout, and runs

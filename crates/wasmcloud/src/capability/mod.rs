@@ -2,6 +2,7 @@
 
 #[cfg(feature = "config")]
 pub mod config;
+pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "logging")]

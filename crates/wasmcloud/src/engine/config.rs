@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::machine::Machine;
+use crate::instance::{MEMORIES_PER_SLOT, TABLES_PER_SLOT};
 use wasmtime::{Config, Enabled, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Which of the two engines runs an artifact.
@@ -25,7 +27,7 @@ impl Flavour {
     }
 }
 
-/// How instances get their memory.
+/// How instances get their memory, and how many there may be at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
     /// From a pool with room for this many instances at once: fast.
@@ -34,7 +36,10 @@ pub enum Allocation {
         instances: u32,
     },
     /// From the operating system, each time: for machines whose address space is too small for a pool.
-    OnDemand,
+    OnDemand {
+        /// Component instances at once.
+        instances: u32,
+    },
 }
 
 /// Settings of the engines.
@@ -63,25 +68,49 @@ impl Default for EngineOptions {
 const EXPECTED_INSTANCE_BYTES: u64 = 4 << 20;
 const MOST_INSTANCES: u64 = 1000;
 const FEWEST_INSTANCES: u64 = 64;
+/// Addresses that a pool takes for each instance: its memories with the guards behind them, tables and a stack.
+const INSTANCE_ADDRESSES: u64 = MEMORIES_PER_SLOT as u64 * ((4 << 30) + (32 << 20)) + (16 << 20);
+/// Addresses that a memory takes where they are scarce; it moves when it grows beyond.
+const SCARCE_RESERVATION: u64 = 16 << 20;
 
 impl Allocation {
-    /// Sized by the memory that this process may use.
+    /// Sized by what this process may use.
     #[must_use]
     pub fn for_machine() -> Self {
-        let Ok(mut system) = sysinfo::System::new() else {
-            return Self::for_memory(0);
-        };
-        system.refresh_memory();
-        let total = system
-            .cgroup_limits()
-            .map_or_else(|| system.total_memory(), |limits| limits.total_memory);
-        Self::for_memory(total)
+        let machine = Machine::here();
+        let allocation = Self::on(machine);
+        tracing::info!(
+            memory_mib = machine.memory >> 20,
+            addresses_mib = machine.addresses.map(|bytes| bytes >> 20),
+            %allocation,
+            "sized for this machine"
+        );
+        allocation
     }
 
-    fn for_memory(bytes: u64) -> Self {
-        let instances = (bytes / EXPECTED_INSTANCE_BYTES).clamp(FEWEST_INSTANCES, MOST_INSTANCES);
+    /// Sized by memory; where addresses are limited, each of the two engines may take a quarter of them.
+    fn on(machine: Machine) -> Self {
+        let wanted = machine.memory / EXPECTED_INSTANCE_BYTES;
+        let wanted = wanted.clamp(FEWEST_INSTANCES, MOST_INSTANCES);
+        let fit = machine.addresses.map_or(MOST_INSTANCES, |addresses| {
+            addresses / 4 / INSTANCE_ADDRESSES
+        });
+        let count = |instances| u32::try_from(instances).unwrap_or(u32::MAX);
+        if fit < FEWEST_INSTANCES {
+            return Self::OnDemand {
+                instances: count(wanted),
+            };
+        }
         Self::Pooled {
-            instances: u32::try_from(instances).unwrap_or(u32::MAX),
+            instances: count(wanted.min(fit)),
+        }
+    }
+
+    /// How many instances there may be at once.
+    #[must_use]
+    pub fn instances(self) -> u32 {
+        match self {
+            Self::Pooled { instances } | Self::OnDemand { instances } => instances,
         }
     }
 
@@ -91,8 +120,19 @@ impl Allocation {
             Self::Pooled { instances } if instances > 64 => Some(Self::Pooled {
                 instances: instances / 4,
             }),
-            Self::Pooled { .. } => Some(Self::OnDemand),
-            Self::OnDemand => None,
+            Self::Pooled { instances } => Some(Self::OnDemand { instances }),
+            Self::OnDemand { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Allocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pooled { instances } => write!(f, "a pool for {instances} instances"),
+            Self::OnDemand { instances } => {
+                write!(f, "no pool, {instances} instances at most")
+            }
         }
     }
 }
@@ -117,28 +157,44 @@ pub fn config(flavour: Flavour, allocation: Allocation) -> Config {
             .concurrency_support(false),
         Flavour::Concurrent => config.wasm_component_model_async(true),
     };
+    let machine = Machine::here();
+    if machine.addresses.is_some() && matches!(allocation, Allocation::OnDemand { .. }) {
+        // This makes other code, which other machines do not need.
+        config
+            .memory_reservation(SCARCE_RESERVATION)
+            .memory_reservation_for_growth(SCARCE_RESERVATION)
+            .memory_guard_size(64 << 10);
+    }
     config.allocation_strategy(match allocation {
-        Allocation::Pooled { instances } => InstanceAllocationStrategy::Pooling(pool(instances)),
-        Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
+        Allocation::Pooled { instances } => {
+            InstanceAllocationStrategy::Pooling(pool(instances, machine.memory))
+        }
+        Allocation::OnDemand { .. } => InstanceAllocationStrategy::OnDemand,
     });
     config
 }
 
-/// A pool of slots whose pages stay resident between instances. With `pagemap_scan` only pages that a guest wrote are reset,
-/// which is what makes a fresh instance per request cheap (`docs/performance.md`).
-fn pool(instances: u32) -> PoolingAllocationConfig {
+/// A pool of slots whose pages stay resident between instances, in at most a quarter of the memory. With `pagemap_scan` only pages
+/// that a guest wrote are reset, which is what makes a fresh instance per request cheap (`docs/performance.md`).
+fn pool(instances: u32, memory: u64) -> PoolingAllocationConfig {
+    let resident = memory / 4 / u64::from(instances.max(1));
+    let keep = |most: usize| most.min(usize::try_from(resident / 2).unwrap_or(most));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(8))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(8))
+        // A core instance takes no slot of a pool, so only their number in one component is limited.
+        .total_core_instances(u32::MAX)
+        .max_core_instances_per_component(256)
+        .total_memories(instances.saturating_mul(MEMORIES_PER_SLOT))
+        .max_memories_per_component(64)
+        .total_tables(instances.saturating_mul(TABLES_PER_SLOT))
+        .max_tables_per_component(256)
         .total_stacks(instances)
         .max_component_instance_size(8 << 20)
-        .max_core_instance_size(4 << 20)
+        .max_core_instance_size(1 << 20)
         .table_elements(64 << 10)
-        .linear_memory_keep_resident(2 << 20)
-        .table_keep_resident(512 << 10)
-        .async_stack_keep_resident(64 << 10)
+        .linear_memory_keep_resident(keep(2 << 20))
+        .table_keep_resident(keep(512 << 10))
+        .async_stack_keep_resident(keep(64 << 10))
         .pagemap_scan(Enabled::Auto);
     pool
 }
@@ -147,19 +203,29 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
 mod tests {
     use super::*;
 
+    fn on(memory: u64, addresses: Option<u64>) -> Allocation {
+        Allocation::on(Machine { memory, addresses })
+    }
+
     #[test]
     fn a_pool_is_sized_by_memory_within_bounds() {
-        assert_eq!(
-            Allocation::for_memory(64 << 20),
-            Allocation::Pooled { instances: 64 }
+        let pooled = |instances| Allocation::Pooled { instances };
+        assert_eq!(on(64 << 20, None), pooled(64));
+        assert_eq!(on(512 << 20, None), pooled(128));
+        assert_eq!(on(1 << 30, None), pooled(256));
+        assert_eq!(on(1 << 40, None), pooled(1000));
+    }
+
+    #[test]
+    fn where_addresses_are_scarce_the_pool_is_smaller_or_absent() {
+        let scarce = on(1 << 40, Some(8 << 40));
+        assert!(
+            matches!(scarce, Allocation::Pooled { instances: 64..1000 }),
+            "{scarce}"
         );
         assert_eq!(
-            Allocation::for_memory(1 << 30),
-            Allocation::Pooled { instances: 256 }
-        );
-        assert_eq!(
-            Allocation::for_memory(1 << 40),
-            Allocation::Pooled { instances: 1000 }
+            on(1 << 30, Some(4 << 30)),
+            Allocation::OnDemand { instances: 256 }
         );
     }
 
@@ -170,9 +236,7 @@ mod tests {
             sizes.push(smaller);
         }
         let pooled = |instances| Allocation::Pooled { instances };
-        assert_eq!(
-            sizes,
-            [pooled(1000), pooled(250), pooled(62), Allocation::OnDemand]
-        );
+        let last = Allocation::OnDemand { instances: 62 };
+        assert_eq!(sizes, [pooled(1000), pooled(250), pooled(62), last]);
     }
 }

@@ -10,13 +10,14 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::cache::{DiskCache, Found};
 use super::config::{EngineOptions, Flavour};
-use super::engines::Engines;
+use super::engines::{Engines, Running};
 use super::fuse::{FuseError, fuse, root};
 use super::inspect::{InspectError, Inspected};
 use super::link::{LinkError, link};
 use super::plan::{Member, Offers};
 use super::worlds::KnownWorlds;
 use crate::artifact::Digest;
+use crate::instance::Capacity;
 use crate::plugin::{Plugins, StoreData};
 use crate::workload::ComponentName;
 
@@ -49,6 +50,8 @@ pub struct Artifact {
     pub pre: InstancePre<StoreData>,
     /// The engine it runs on.
     pub flavour: Flavour,
+    /// The room that the engine has for instances.
+    pub capacity: Arc<Capacity>,
     /// Whether it was taken from the cache on disk rather than compiled.
     pub from_disk: bool,
 }
@@ -194,11 +197,8 @@ impl Engine {
     }
 
     fn build(&self, unit: &Unit) -> Result<Artifact, PrepareError> {
-        let engine = self
-            .0
-            .engines
-            .get(unit.flavour)
-            .map_err(PrepareError::NoEngine)?;
+        let running = self.0.engines.get(unit.flavour);
+        let Running { engine, capacity } = running.map_err(PrepareError::NoEngine)?;
         let cache = self.disk_cache(engine, unit.flavour);
         let cached = cache
             .as_ref()
@@ -212,6 +212,7 @@ impl Engine {
         Ok(Artifact {
             pre,
             flavour: unit.flavour,
+            capacity: Arc::clone(capacity),
             from_disk,
         })
     }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,10 +19,12 @@ use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
 use super::{
     Allocation, Artifact, Components, Engine, EngineOptions, PrepareError, attribution, inspect,
 };
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount};
 use crate::plugin::{
-    Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData, TracingOutput,
-    WorkloadContext,
+    CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
+    TracingOutput, WorkloadContext,
 };
+use crate::policy::GuestLimits;
 use crate::workload::{Component, Interface, Link, LinkKind, LinkTarget, Workload};
 
 /// Answers `demo:host/seven`, which is 7 to everyone, and `demo:host/place`, which is each caller's position; calls
@@ -61,7 +64,7 @@ impl Plugin for Bench {
 /// An engine with the plugin and WASI, which keeps its artifacts in the folder if there is one.
 pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
     let options = EngineOptions {
-        allocation: Allocation::OnDemand,
+        allocation: Allocation::OnDemand { instances: 64 },
         cache_dir: cache_dir.map(Path::to_owned),
         compilations: 2,
     };
@@ -198,29 +201,45 @@ impl Planned {
                 name: "test".parse().unwrap(),
                 states: std::iter::empty().collect(),
                 output: Arc::new(TracingOutput),
+                memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
             }),
             members: contexts.collect(),
             attribution: attribution(worlds.collect()),
+            limits: GuestLimits::default().instance([&Default::default()]),
+            callees: Vec::new(),
         })
     }
 
     /// Calls the entry in a fresh instance.
     pub(super) async fn run(&self, artifact: &Artifact) -> wasmtime::Result<u32> {
-        let callee = Callee::new(
-            artifact.pre.clone(),
-            self.context(),
-            artifact.flavour == super::Flavour::Concurrent,
-            TaskTracker::new(),
-            CancellationToken::new(),
-        );
-        let mut lease = callee.lease().await?;
-        let (store, instance) = (&mut lease.store, &lease.instance);
-        let entry = instance.get_export_index(&mut *store, None, ENTRY).unwrap();
-        let run = instance
-            .get_export_index(&mut *store, Some(&entry), "run")
-            .unwrap();
-        let run = instance.get_typed_func::<(), (u32,)>(&mut *store, run)?;
-        Ok(run.call_async(&mut *store, ()).await?.0)
+        let mut room = HostRoom::new(GuestLimits::default(), u64::MAX).workload();
+        let callee = Callee::new(CalleeParts {
+            pre: artifact.pre.clone(),
+            context: self.context(),
+            concurrent: artifact.flavour == super::Flavour::Concurrent,
+            reuse: Default::default(),
+            share: room.share(&artifact.capacity),
+            tenant: Arc::clone(&room.tenant),
+            processors: room.host.processors.clone(),
+            patience: Duration::ZERO,
+            leases: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        });
+        let ran = callee.invoke(|lease| {
+            Box::pin(async move {
+                let (store, instance) = lease.parts()?;
+                let entry = instance.get_export_index(&mut *store, None, ENTRY).unwrap();
+                let run = instance
+                    .get_export_index(&mut *store, Some(&entry), "run")
+                    .unwrap();
+                let run = instance.get_typed_func::<(), (u32,)>(&mut *store, run)?;
+                Ok(run.call_async(&mut *store, ()).await?.0)
+            })
+        });
+        ran.await.map_err(|error| match error {
+            CallError::Trap(error) | CallError::Instantiate(error) => error,
+            error => panic!("{error}"),
+        })
     }
 
     /// Prepares and calls the entry; the error, and the component whose code failed as far as that can be told.

@@ -14,6 +14,7 @@ use super::start::{Held, Patience, Started, Starter};
 use super::{Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
 use crate::artifact::Fetch;
 use crate::engine::Engine;
+use crate::instance::HostRoom;
 use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
 use crate::workload::{HostId, WorkloadId};
 
@@ -33,6 +34,7 @@ struct Inner {
     engine: Engine,
     fetch: Arc<dyn Fetch>,
     output: Arc<dyn GuestOutput>,
+    room: HostRoom,
     graces: Graces,
     identity: HostIdentity,
     opening: tokio::sync::Mutex<()>,
@@ -61,6 +63,7 @@ impl LocalHost {
         engine: Engine,
         fetch: Arc<dyn Fetch>,
         output: Arc<dyn GuestOutput>,
+        room: HostRoom,
         graces: Graces,
         identity: HostIdentity,
     ) -> Self {
@@ -70,6 +73,7 @@ impl LocalHost {
             engine,
             fetch,
             output,
+            room,
             graces,
             identity,
             opening: tokio::sync::Mutex::default(),
@@ -87,7 +91,7 @@ impl LocalHost {
         let mut all: Vec<WorkloadStatus> = slots
             .by_id
             .values()
-            .map(|(label, slot)| slot.status(label))
+            .map(|(label, slot)| status(label, slot))
             .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
@@ -266,9 +270,18 @@ impl Inner {
         slots
             .by_id
             .get(id)
-            .map(|(label, slot)| slot.status(label))
+            .map(|(label, slot)| status(label, slot))
             .ok_or_else(|| NotFound(id.clone()))
     }
+}
+
+/// How a workload is, with what it uses.
+fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
+    let mut status = slot.status(label);
+    if let Slot::Running { held, .. } = slot {
+        status.usage = Some(held.usage());
+    }
+    status
 }
 
 /// A workload that was moved out of its slot.
@@ -397,6 +410,7 @@ impl Host for LocalHost {
             engine: &self.0.engine,
             fetch: self.0.fetch.as_ref(),
             output: &self.0.output,
+            room: &self.0.room,
             opening: &self.0.opening,
             ending,
         };

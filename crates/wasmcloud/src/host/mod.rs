@@ -14,10 +14,11 @@ use async_trait::async_trait;
 
 pub use error::{Place, StartError};
 pub use local::{Graces, HostIdentity, LocalHost};
-pub(crate) use start::check;
+pub(crate) use start::{check, check_limits};
 
 use crate::engine::LinkPlan;
-use crate::workload::{HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};
+use crate::instance::PoolUsage;
+use crate::workload::{ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};
 
 /// A host: whoever tells it what to run needs nothing else.
 #[async_trait]
@@ -93,6 +94,33 @@ pub struct WorkloadStatus {
     /// Who answers whom, once that is decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<LinkPlan>>,
+    /// What it uses, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<WorkloadUsage>,
+}
+
+/// What a running workload uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadUsage {
+    /// Invocations under way, and waiting for room.
+    pub invocations: usize,
+    /// Memory of all its instances, in bytes.
+    pub memory_bytes: u64,
+    /// How often instances of its entries were used again.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How often instances of one entry were used again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PoolStatus {
+    /// The component that is called.
+    pub component: ComponentName,
+    /// Through which export.
+    pub export: Interface,
+    /// How often.
+    #[serde(flatten)]
+    pub usage: PoolUsage,
 }
 
 /// No workload has the id.

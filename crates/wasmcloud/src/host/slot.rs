@@ -84,5 +84,6 @@ pub(super) fn status(
         state,
         message,
         plan,
+        usage: None,
     }
 }

@@ -2,32 +2,41 @@
 //! step is dropping what there is.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::{StartError, StartRequest};
+use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
 use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
-    InstanceContext, Opening, Plugin, States, WorkloadContext,
+    InstanceContext, Opening, Plugin, PluginError, States, WorkloadContext,
 };
-use crate::workload::{Component, ComponentName, HostInterface, Interface, Workload, unsupported};
+use crate::policy::GuestLimits;
+use crate::workload::{
+    Component, ComponentName, HostInterface, Image, Interface, Reuse, Workload, unsupported,
+};
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
 const ABORT_WARNING: Duration = Duration::from_secs(10);
+
+/// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
+const FETCHES: usize = 2;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {
     pub(super) engine: &'a Engine,
     pub(super) fetch: &'a dyn Fetch,
     pub(super) output: &'a Arc<dyn GuestOutput>,
+    pub(super) room: &'a HostRoom,
     /// Held while a workload opens and goes live.
     pub(super) opening: &'a tokio::sync::Mutex<()>,
     pub(super) ending: EndingSender,
@@ -38,6 +47,8 @@ pub(super) struct Held {
     bindings: Vec<Box<dyn Binding>>,
     leases: TaskTracker,
     stop: DropGuard,
+    entries: Vec<Entry>,
+    memory: Arc<MemoryAccount>,
     _artifacts: Vec<Arc<Artifact>>,
     pub(super) components: usize,
 }
@@ -48,9 +59,24 @@ impl Held {
         self.leases.len()
     }
 
+    /// What it uses now.
+    pub(super) fn usage(&self) -> WorkloadUsage {
+        let pool = |entry: &Entry| PoolStatus {
+            component: entry.component.clone(),
+            export: entry.export.clone(),
+            usage: entry.callee.usage(),
+        };
+        WorkloadUsage {
+            invocations: self.leases.len(),
+            memory_bytes: self.memory.used(),
+            pools: self.entries.iter().map(pool).collect(),
+        }
+    }
+
     /// Closes the ways in and lets guests finish within the patience; then ends them.
     pub(super) async fn release(self, patience: &Patience) {
         drop(self.bindings);
+        self.entries.iter().for_each(|entry| entry.callee.clear());
         self.leases.close();
         if !patience.outlasts(self.leases.wait()).await {
             drop(self.stop);
@@ -109,6 +135,7 @@ impl Starter<'_> {
             return Err(StartError::Unsupported(unsupported));
         }
         check(self.engine.plugins(), &request.workload)?;
+        check_limits(&self.room.limits, &request.workload)?;
         let components = self.components(&request.workload, &request.base).await?;
         let worlds: Worlds = components
             .iter()
@@ -125,30 +152,35 @@ impl Starter<'_> {
             artifacts.push(artifact.map_err(|error| StartError::Prepare(Arc::new(error)))?);
         }
         let mut bound = self.bind(request, &plan).await?;
+        let mut room = self.room.workload();
+        let context = bound.context(request, self.output, &room);
         let leases = TaskTracker::new();
         let stopping = CancellationToken::new();
         let stop = stopping.clone().drop_guard();
-        let context = bound.context(request, self.output);
-        let entries = plan.entries.iter().zip(&artifacts);
-        let entries = entries
-            .filter_map(|(planned, artifact)| {
-                let instance = instance_context(planned, &context, &request.workload, &worlds);
-                let callee = Callee::new(
-                    artifact.pre.clone(),
-                    instance,
-                    artifact.flavour == Flavour::Concurrent,
-                    leases.clone(),
-                    stopping.clone(),
-                );
-                let entry = Entry {
-                    component: planned.root()?.clone(),
-                    export: planned.export.clone(),
-                    callee,
-                };
-                Some((planned.plugin.as_str(), entry))
-            })
-            .collect();
-        self.open(&mut bound, entries, request).await?;
+        let mut entries = Vec::new();
+        for (planned, artifact) in plan.entries.iter().zip(&artifacts) {
+            let Some(root) = planned.root() else { continue };
+            let concurrent = artifact.flavour == Flavour::Concurrent;
+            let parts = CalleeParts {
+                pre: artifact.pre.clone(),
+                context: context_of(self.room, planned, &context, &request.workload, &worlds),
+                concurrent,
+                reuse: reuse(planned, &request.workload, concurrent),
+                share: room.share(&artifact.capacity),
+                tenant: Arc::clone(&room.tenant),
+                processors: self.room.processors.clone(),
+                patience: self.room.limits.wait,
+                leases: leases.clone(),
+                stopping: stopping.clone(),
+            };
+            let entry = Entry {
+                component: root.clone(),
+                export: planned.export.clone(),
+                callee: Callee::new(parts),
+            };
+            entries.push((planned.plugin.as_str(), entry));
+        }
+        self.open(&mut bound, entries.clone(), request).await?;
         let components = plan
             .entries
             .iter()
@@ -156,11 +188,14 @@ impl Starter<'_> {
             .map(|member| &member.component);
         let components = components.collect::<std::collections::BTreeSet<_>>().len();
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
         Ok(Started {
             held: Held {
                 bindings,
                 leases,
                 stop,
+                entries,
+                memory: room.memory,
                 _artifacts: artifacts,
                 components,
             },
@@ -168,26 +203,37 @@ impl Starter<'_> {
         })
     }
 
+    /// Fetches and looks at the components, a few at a time, and each image once.
     async fn components(
         &self,
         workload: &Workload,
         base: &Path,
     ) -> Result<BTreeMap<ComponentName, Inspected>, StartError> {
-        let inspected = try_join_all(
-            workload
-                .components
-                .iter()
-                .map(|component| self.component(component, base)),
-        )
-        .await?;
-        Ok(inspected.into_iter().collect())
+        let mut first: BTreeMap<&Image, &Component> = BTreeMap::new();
+        for component in &workload.components {
+            first.entry(&component.image).or_insert(component);
+        }
+        let fetches: Vec<_> = first
+            .into_values()
+            .map(|component| self.component(component, base))
+            .collect();
+        let inspected: Vec<(Image, Inspected)> = stream::iter(fetches)
+            .buffer_unordered(FETCHES)
+            .try_collect()
+            .await?;
+        let inspected: BTreeMap<Image, Inspected> = inspected.into_iter().collect();
+        let named = workload.components.iter().filter_map(|component| {
+            let inspected = inspected.get(&component.image)?.clone();
+            Some((component.name.clone(), inspected))
+        });
+        Ok(named.collect())
     }
 
     async fn component(
         &self,
         component: &Component,
         base: &Path,
-    ) -> Result<(ComponentName, Inspected), StartError> {
+    ) -> Result<(Image, Inspected), StartError> {
         let name = component.name.clone();
         let image = component.image.resolve(base);
         let fetched = self.fetch.fetch(&image).await;
@@ -207,7 +253,7 @@ impl Starter<'_> {
             image: image.to_string(),
             source: Arc::new(error),
         })?;
-        Ok((name, inspected))
+        Ok((component.image.clone(), inspected))
     }
 
     /// Binds the plugins that the plan uses.
@@ -279,6 +325,31 @@ pub(crate) fn check(plugins: &[Arc<dyn Plugin>], workload: &Workload) -> Result<
     }
 }
 
+/// Refuses a workload that asks for more than the host gives.
+pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<(), StartError> {
+    let wrong: Vec<PluginError> = workload
+        .components
+        .iter()
+        .flat_map(|component| {
+            let wrong = limits.check(&component.local_resources.limits);
+            wrong.into_iter().map(|wrong| {
+                let field = wrong.field;
+                PluginError::new(format!("component `{}`: {wrong}", component.name))
+                    .hint("ask for less, or leave it out for the host's default")
+                    .at(format!(
+                        "spec.components.{}.localResources.{field}",
+                        component.name
+                    ))
+            })
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::Settings(wrong.into()))
+    }
+}
+
 /// Bindings with the ids of their plugins.
 struct Bound(Vec<(&'static str, Box<dyn Binding>)>);
 
@@ -287,6 +358,7 @@ impl Bound {
         &self,
         request: &StartRequest,
         output: &Arc<dyn GuestOutput>,
+        room: &WorkloadRoom,
     ) -> Arc<WorkloadContext> {
         let states: States = self
             .0
@@ -299,11 +371,12 @@ impl Bound {
             name: request.workload.name.clone(),
             states,
             output: Arc::clone(output),
+            memory: Arc::clone(&room.memory),
         })
     }
 }
 
-fn refused(plugin: &'static str, error: crate::plugin::PluginError) -> StartError {
+fn refused(plugin: &'static str, error: PluginError) -> StartError {
     StartError::Plugin {
         plugin,
         source: Arc::new(error),
@@ -332,7 +405,47 @@ fn interfaces(plugin: &dyn Plugin, workload: &Workload) -> Vec<HostInterface> {
         .collect()
 }
 
-fn instance_context(
+/// Whether instances of an entry are used again: where every component in it allows that, and as far as the most careful does.
+fn reuse(entry: &PlannedEntry, workload: &Workload, concurrent: bool) -> Reuse {
+    let members = entry.members.iter();
+    let members: Vec<&Component> = members
+        .filter_map(|member| workload.component(&member.component))
+        .collect();
+    let Some(Reuse::Pooled { size, .. }) = members.first().map(|root| root.reuse) else {
+        return Reuse::Fresh;
+    };
+    let (mut invocations, mut concurrency) = (None, NonZeroU32::MAX);
+    for member in members {
+        let Reuse::Pooled {
+            max_invocations,
+            max_concurrency,
+            ..
+        } = member.reuse
+        else {
+            tracing::warn!(
+                component = %member.name,
+                "instances are not pooled although `poolSize` asks for it: this component is fused with one that has a `poolSize`, and has none"
+            );
+            return Reuse::Fresh;
+        };
+        invocations = [invocations, max_invocations].into_iter().flatten().min();
+        concurrency = concurrency.min(max_concurrency);
+    }
+    if !concurrent && concurrency > NonZeroU32::MIN {
+        tracing::warn!(
+            "instances serve one invocation at a time although `maxConcurrency` allows more: the components are of WASI 0.2"
+        );
+        concurrency = NonZeroU32::MIN;
+    }
+    Reuse::Pooled {
+        size,
+        max_invocations: invocations,
+        max_concurrency: concurrency,
+    }
+}
+
+fn context_of(
+    room: &HostRoom,
     entry: &PlannedEntry,
     workload: &Arc<WorkloadContext>,
     spec: &Workload,
@@ -354,6 +467,11 @@ fn instance_context(
         .iter()
         .map(|planned| member(&planned.component))
         .collect();
+    let components = entry.members.iter();
+    let limits = components
+        .filter_map(|planned| spec.component(&planned.component))
+        .map(|component| &component.local_resources.limits);
+    let limits = room.limits.instance(limits);
     let worlds = entry
         .members
         .iter()
@@ -363,5 +481,7 @@ fn instance_context(
         workload: Arc::clone(workload),
         members,
         attribution: attribution(worlds),
+        limits,
+        callees: Vec::new(),
     })
 }

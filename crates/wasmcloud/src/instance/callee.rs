@@ -1,145 +1,384 @@
-//! How an inbound capability calls a workload: it leases an instance, calls the export, and gives the lease up.
+//! How an inbound capability calls a workload: it asks for an invocation of an entry and says what to do with the instance.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::{Accessor, Instance, InstancePre};
 
+use super::capacity::{Idle, Permit, Share};
+use super::invocation::{CallError, Guest, Invocation, Runner};
+use super::pool::{Event, Pool, PoolUsage};
+use super::processor::{Processors, Tenant};
+use super::shared::{self, Admission};
 use super::{InstanceContext, StoreData};
+use crate::workload::Reuse;
 
-/// A way to lease instances of one entry. Cheap to clone.
+/// A way to call one entry. Cheap to clone.
 #[derive(Clone)]
-pub struct Callee(Arc<Inner>);
+pub struct Callee(pub(super) Arc<Inner>);
 
-struct Inner {
-    pre: InstancePre<StoreData>,
-    context: Arc<InstanceContext>,
-    concurrent: bool,
-    leases: TaskTracker,
-    stopping: CancellationToken,
+pub(super) struct Inner {
+    pub(super) parts: CalleeParts,
+    pub(super) pool: Arc<Pool>,
+    /// How many slots of the host an instance takes.
+    weight: u32,
 }
 
+/// What a [`Callee`] is made of.
+pub struct CalleeParts {
+    /// What instances are made from.
+    pub pre: InstancePre<StoreData>,
+    /// Whom they belong to, and what they may use.
+    pub context: Arc<InstanceContext>,
+    /// Whether the engine runs WASI 0.3 async code.
+    pub concurrent: bool,
+    /// Whether instances are used again.
+    pub reuse: Reuse,
+    /// The workload's share of the host's room.
+    pub share: Arc<Share>,
+    /// The workload's share of the processors.
+    pub tenant: Arc<Tenant>,
+    /// The host's processors.
+    pub processors: Processors,
+    /// How long an invocation waits for room.
+    pub patience: Duration,
+    /// Counts the invocations of the workload.
+    pub leases: TaskTracker,
+    /// When it is cancelled, invocations end.
+    pub stopping: CancellationToken,
+}
+
+/// What a guest does with an instance.
+pub type OnInstance<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
+
 impl Callee {
-    /// An entry that is instantiated from `pre`. `leases` counts its instances; when `stopping` is cancelled, callers give up
-    /// theirs. `concurrent` says whether the engine runs WASI 0.3 async code.
+    /// An entry. Must be called once for each: it owns the pool.
     #[must_use]
-    pub fn new(
-        pre: InstancePre<StoreData>,
-        context: Arc<InstanceContext>,
-        concurrent: bool,
-        leases: TaskTracker,
-        stopping: CancellationToken,
-    ) -> Self {
+    pub fn new(parts: CalleeParts) -> Self {
+        let pool = Arc::new(Pool::default());
+        if let Reuse::Pooled { .. } = parts.reuse {
+            let idle: Weak<dyn Idle> = Arc::downgrade(&pool) as Weak<dyn Idle>;
+            parts.share.keeps_idle(idle);
+        }
+        let weight = weight(&parts.pre);
         Self(Arc::new(Inner {
-            pre,
-            context,
-            concurrent,
-            leases,
-            stopping,
+            parts,
+            pool,
+            weight,
         }))
     }
 
     /// What instances are made from; plugins look exports up in it once, when they open.
     #[must_use]
     pub fn pre(&self) -> &InstancePre<StoreData> {
-        &self.0.pre
+        &self.0.parts.pre
     }
 
     /// The workload and components behind it.
     #[must_use]
     pub fn context(&self) -> &Arc<InstanceContext> {
-        &self.0.context
+        &self.0.parts.context
     }
 
     /// Whether the engine runs WASI 0.3 async code.
     #[must_use]
     pub fn is_concurrent(&self) -> bool {
-        self.0.concurrent
+        self.0.parts.concurrent
     }
 
     /// Completes when the workload is being stopped and its calls must end.
     pub async fn stopped(&self) {
-        self.0.stopping.cancelled().await;
+        self.0.parts.stopping.cancelled().await;
     }
 
     /// Whether the workload is being stopped and its calls must end.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.0.stopping.is_cancelled()
+        self.0.parts.stopping.is_cancelled()
     }
 
-    /// Leases an instance: always a fresh one, whose store dies with the lease.
+    /// Whether several invocations may be on one instance at once.
+    #[must_use]
+    pub fn shares_instances(&self) -> bool {
+        matches!(
+            self.0.parts.reuse,
+            Reuse::Pooled { max_concurrency, .. } if max_concurrency > NonZeroU32::MIN
+        )
+    }
+
+    /// How often its instances were used again.
+    #[must_use]
+    pub fn usage(&self) -> PoolUsage {
+        self.0.pool.usage()
+    }
+
+    /// Drops the instances that nobody uses.
+    pub fn clear(&self) {
+        self.0.pool.clear();
+    }
+
+    /// Calls the entry on an instance that no other invocation uses meanwhile: a warm one where there is one, else a fresh one. It
+    /// begins when the invocation is first polled, and limits count from then on, also while the component starts.
     ///
-    /// # Errors
-    /// When the host has no room for another instance, or the component fails while it starts.
-    pub async fn lease(&self) -> Result<Lease, InstanceError> {
-        let counted = self.0.leases.token();
-        let mut store = Store::new(
-            self.0.pre.engine(),
-            StoreData::new(Arc::clone(&self.0.context)),
+    /// What `guest` returns without an error leaves the instance fit for the next invocation.
+    pub fn invoke<T: Send + 'static>(
+        &self,
+        guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send + 'static,
+    ) -> Invocation<T> {
+        let callee = self.clone();
+        self.invocation(Box::pin(async move { callee.alone(guest).await }))
+    }
+
+    /// Like [`Callee::invoke`] for code of WASI 0.3: several invocations may share an instance, where the workload asks for that.
+    pub fn invoke_concurrent<T: Send + 'static>(
+        &self,
+        guest: impl for<'a> FnOnce(&'a Accessor<StoreData>, Instance) -> OnInstance<'a, T>
+        + Send
+        + 'static,
+    ) -> Invocation<T> {
+        let callee = self.clone();
+        let guest = Box::new(guest);
+        self.invocation(Box::pin(async move {
+            let counted = callee.0.parts.leases.token();
+            let guest: shared::Job<T> = match callee.admit().await? {
+                Some(admission) => return admission.run(guest, counted).await,
+                None => guest,
+            };
+            drop(counted);
+            callee
+                .alone(move |lease| Box::pin(lease.run_concurrent(guest)))
+                .await
+        }))
+    }
+
+    fn invocation<T: Send + 'static>(&self, guest: Guest<T>) -> Invocation<T> {
+        let parts = &self.0.parts;
+        let limits = parts.context.limits;
+        let runner = Runner::new(
+            guest,
+            parts.processors.clone(),
+            Arc::clone(&parts.tenant),
+            limits.cpu,
         );
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        let instance = self
-            .0
-            .pre
-            .instantiate_async(&mut store)
-            .await
-            .map_err(InstanceError::from_wasmtime)?;
+        Invocation::new(runner, limits.time, parts.stopping.clone())
+    }
+
+    async fn alone<T>(
+        &self,
+        guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send,
+    ) -> Result<T, CallError> {
+        let mut lease = self.lease().await?;
+        match guest(&mut lease).await {
+            Ok(done) => {
+                lease.give_back();
+                Ok(done)
+            }
+            Err(error) => Err(CallError::Trap(lease.explain(error))),
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease, CallError> {
+        let counted = self.0.parts.leases.token();
+        let warm = match self.0.pool.take() {
+            Some(warm) => {
+                self.0.pool.note(Event::Hit);
+                warm
+            }
+            None => self.fresh().await?,
+        };
         Ok(Lease {
-            store,
-            instance,
+            warm: Some(warm),
+            callee: self.clone(),
             _counted: counted,
         })
+    }
+
+    /// Makes an instance, when there is room.
+    pub(super) async fn fresh(&self) -> Result<Warm, CallError> {
+        let parts = &self.0.parts;
+        let permit = parts.share.acquire(self.0.weight, parts.patience).await?;
+        self.0.pool.note(Event::Miss);
+        let mut store = self.store();
+        match parts.pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok(Warm {
+                store,
+                instance,
+                served: 0,
+                _permit: permit,
+            }),
+            Err(error) => Err(CallError::Instantiate(explained(error, &mut store))),
+        }
+    }
+
+    fn store(&self) -> Store<StoreData> {
+        let context = &self.0.parts.context;
+        let limits = &context.limits;
+        let mut store = Store::new(
+            self.0.parts.pre.engine(),
+            StoreData::new(Arc::clone(context)),
+        );
+        store.limiter(|data| data.memory());
+        store.set_hostcall_fuel(limits.call_bytes);
+        store.set_max_component_handles(limits.handles);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(limits.handles);
+        }
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+
+    async fn admit(&self) -> Result<Option<Admission>, CallError> {
+        match self.0.parts.reuse {
+            Reuse::Pooled {
+                size,
+                max_invocations,
+                max_concurrency,
+            } if max_concurrency > NonZeroU32::MIN => {
+                let rules = shared::Rules {
+                    size: size.get() as usize,
+                    invocations: max_invocations.map_or(u32::MAX, NonZeroU32::get),
+                    concurrency: max_concurrency.get(),
+                };
+                shared::admit(self, rules).await
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// How many slots an instance takes: one, or more where it has more memories or tables than a slot has room for.
+fn weight(pre: &InstancePre<StoreData>) -> u32 {
+    let Some(resources) = pre.component().resources_required() else {
+        return 1;
+    };
+    let memories = resources.num_memories.div_ceil(MEMORIES_PER_SLOT);
+    let tables = resources.num_tables.div_ceil(TABLES_PER_SLOT);
+    memories.max(tables).max(1)
+}
+
+/// How many memories a pool has for each instance.
+pub const MEMORIES_PER_SLOT: u32 = 2;
+/// How many tables a pool has for each instance.
+pub const TABLES_PER_SLOT: u32 = 8;
+
+/// Adds to an error what the guest did not say: that it got no more memory.
+pub(super) fn explained(error: wasmtime::Error, store: &mut Store<StoreData>) -> wasmtime::Error {
+    match store.data_mut().memory().refused() {
+        Some(refused) => error.context(refused),
+        None => error,
     }
 }
 
 impl fmt::Debug for Callee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Callee")
-            .field("context", &self.0.context)
-            .field("concurrent", &self.0.concurrent)
+            .field("context", &self.0.parts.context)
+            .field("concurrent", &self.0.parts.concurrent)
             .finish_non_exhaustive()
     }
 }
 
-/// An instance for one caller, and the store it lives in.
-#[derive(Debug)]
+/// An instance that is fit for an invocation.
+pub(super) struct Warm {
+    pub(super) store: Store<StoreData>,
+    pub(super) instance: Instance,
+    served: u32,
+    _permit: Permit,
+}
+
+/// An instance for one invocation, and the store it lives in.
 pub struct Lease {
-    /// The store; dropping it frees everything the guest held.
-    pub store: Store<StoreData>,
-    /// The instance in it.
-    pub instance: Instance,
+    /// There until it is given back.
+    warm: Option<Warm>,
+    callee: Callee,
     _counted: TaskTrackerToken,
 }
 
-/// A type with a destructor is captured whole: an `async move` block that uses nothing but the store would otherwise leave the
-/// count behind, and a stopped workload would not wait for it.
-impl Drop for Lease {
-    fn drop(&mut self) {}
-}
-
-/// Why there is no instance.
-#[derive(Debug, thiserror::Error)]
-pub enum InstanceError {
-    /// The host runs as many instances as it has room for.
-    #[error("the host has no room for another instance")]
-    NoRoom(#[source] wasmtime::Error),
-    /// The component failed while it started.
-    #[error("the component could not be instantiated")]
-    Failed(#[source] wasmtime::Error),
-}
-
-impl InstanceError {
-    fn from_wasmtime(error: wasmtime::Error) -> Self {
-        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-            Self::NoRoom(error)
-        } else {
-            Self::Failed(error)
+impl Lease {
+    /// The store and the instance in it.
+    ///
+    /// # Errors
+    /// Never while the guest has the lease.
+    pub fn parts(&mut self) -> wasmtime::Result<(&mut Store<StoreData>, Instance)> {
+        match &mut self.warm {
+            Some(warm) => Ok((&mut warm.store, warm.instance)),
+            None => Err(wasmtime::format_err!("the instance was given back")),
         }
+    }
+
+    /// Runs something with the instance's event loop, and then what the guest has left to do.
+    async fn run_concurrent<T: Send + 'static>(
+        &mut self,
+        guest: shared::Job<T>,
+    ) -> wasmtime::Result<T> {
+        let (store, instance) = self.parts()?;
+        store
+            .run_concurrent(async move |accessor| {
+                let done = guest(accessor, instance).await?;
+                std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                wasmtime::error::Ok(done)
+            })
+            .await
+            .flatten()
+    }
+
+    fn explain(&mut self, error: wasmtime::Error) -> wasmtime::Error {
+        match &mut self.warm {
+            Some(warm) => explained(error, &mut warm.store),
+            None => error,
+        }
+    }
+
+    /// Leaves the instance for the next invocation, where the workload asks for that.
+    fn give_back(mut self) {
+        let Some(mut warm) = self.warm.take() else {
+            return;
+        };
+        let Reuse::Pooled {
+            size,
+            max_invocations,
+            max_concurrency: NonZeroU32::MIN,
+        } = self.callee.0.parts.reuse
+        else {
+            return;
+        };
+        warm.served += 1;
+        let pool = &self.callee.0.pool;
+        if max_invocations.is_some_and(|most| warm.served >= most.get()) {
+            pool.note(Event::UsedUp);
+            return;
+        }
+        // Whoever waits for room is better served by the room.
+        if self.callee.is_stopped() || self.callee.0.parts.share.is_wanted() {
+            return;
+        }
+        warm.store.data_mut().memory().forgive();
+        warm.store.set_epoch_deadline(1);
+        pool.keep(warm, size.get() as usize);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.warm.is_some() && self.callee.0.parts.reuse != Reuse::Fresh {
+            self.callee.0.pool.note(Event::Failed);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("callee", &self.callee)
+            .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{GuestOutput, States};
+use super::{Callee, GuestOutput, MemoryAccount, States};
+use crate::policy::InstanceLimits;
 use crate::workload::{ComponentName, Namespace, WorkloadId, WorkloadName};
 
 /// Where a component sits inside the fused component it is part of. Positions, not names, are compiled into an artifact, so that
@@ -24,6 +25,8 @@ pub struct WorkloadContext {
     pub states: States,
     /// Where its output goes.
     pub output: Arc<dyn GuestOutput>,
+    /// The memory that its instances may use together.
+    pub memory: Arc<MemoryAccount>,
 }
 
 /// Its namespace and name, as people know it.
@@ -79,6 +82,10 @@ pub struct InstanceContext {
     pub members: Vec<Arc<ComponentContext>>,
     /// Tells members apart in a backtrace.
     pub attribution: Attribution,
+    /// What one instance may use.
+    pub limits: InstanceLimits,
+    /// Entries behind isolated links of the members, in the order of the plan.
+    pub callees: Vec<Callee>,
 }
 
 impl fmt::Debug for InstanceContext {

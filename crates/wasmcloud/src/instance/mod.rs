@@ -1,15 +1,32 @@
 //! What runs: instances, the stores they live in, who they belong to, and how a capability gets hold of one.
 
 mod callee;
+mod capacity;
 mod context;
 #[cfg(feature = "http")]
 mod http;
+mod invocation;
+mod memory;
 mod output;
+mod pool;
+mod processor;
+mod room;
+mod shared;
 mod state;
 mod store;
+mod ticker;
 
-pub use callee::{Callee, InstanceError, Lease};
+pub use callee::{
+    Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
+};
+pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use invocation::{CallError, Invocation};
+pub use memory::{MemoryAccount, NoMemory, Owner};
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
+pub use pool::PoolUsage;
+pub use processor::{Processors, Tenant};
+pub use room::{HostRoom, WorkloadRoom};
 pub use state::{State, States};
 pub use store::StoreData;
+pub use ticker::Ticker;

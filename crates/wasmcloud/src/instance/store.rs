@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::memory::StoreMemory;
 use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
@@ -14,19 +15,35 @@ pub struct StoreData {
     #[cfg(feature = "http")]
     http: super::http::HttpState,
     table: ResourceTable,
+    memory: StoreMemory,
 }
 
 impl StoreData {
     /// Data for a fresh instance. It grants nothing: no arguments, no directories, no network.
     #[must_use]
     pub fn new(instance: Arc<InstanceContext>) -> Self {
+        let limits = &instance.limits;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let memory = StoreMemory::new(Arc::clone(&instance.workload.memory), limits.memory);
         Self {
             instance,
             wasi: WasiCtx::default(),
             #[cfg(feature = "http")]
             http: super::http::HttpState::default(),
-            table: ResourceTable::new(),
+            table,
+            memory,
         }
+    }
+
+    /// Everything that every instance of the entry shares.
+    #[must_use]
+    pub fn instance(&self) -> &Arc<InstanceContext> {
+        &self.instance
+    }
+
+    pub(super) fn memory(&mut self) -> &mut StoreMemory {
+        &mut self.memory
     }
 
     /// The workload that the instance belongs to.

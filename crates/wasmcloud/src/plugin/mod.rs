@@ -6,6 +6,7 @@
 //! is the only undo.
 
 mod ending;
+mod entry;
 
 use std::sync::Arc;
 
@@ -13,10 +14,12 @@ use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
+pub use entry::Entry;
 
 pub use crate::instance::{
-    Attribution, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext, InstanceError,
-    Lease, LogLevel, Position, Source, State, States, StoreData, TracingOutput, WorkloadContext,
+    Attribution, CallError, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext,
+    Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State, States, StoreData,
+    TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 
@@ -132,17 +135,6 @@ pub struct BindRequest<'a> {
     pub interfaces: &'a [HostInterface],
     /// Which components use which of its offers, by their position in the workload.
     pub uses: &'a [(ComponentName, Interface)],
-}
-
-/// An entry of a started workload: a component whose export the plugin may call.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The component that exports it.
-    pub component: ComponentName,
-    /// The export, as the component names it.
-    pub export: Interface,
-    /// How to get instances of it.
-    pub callee: Callee,
 }
 
 /// What [`Binding::open`] is given.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// What one component (or service) gets to run with. Everything in it belongs to that component alone.
 #[derive(Clone, Default, PartialEq)]
@@ -49,13 +50,59 @@ impl fmt::Debug for Keys<'_> {
     }
 }
 
-/// Limits of one instance. `None`: none of its own.
+/// Limits that a component asks for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Memory of one instance, all its memories and tables together.
-    pub memory: Option<Mebibytes>,
-    /// CPU budget, in the unit of the wire field `cpuLimit`.
-    pub cpu: Option<u32>,
+    pub memory: Limit<Mebibytes>,
+    /// Processor time of one invocation, in milliseconds.
+    pub cpu: Limit<Milliseconds>,
+    /// Time from the beginning of one invocation to its end, in milliseconds.
+    pub time: Limit<Milliseconds>,
+}
+
+/// The word of a manifest for [`Limit::Unlimited`].
+pub(super) const NO_LIMIT: &str = "none";
+
+/// How much of something a component may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// As much as the host gives by default.
+    #[default]
+    Default,
+    /// This much.
+    Of(T),
+    /// As much as there is. A manifest has to say so in a word.
+    Unlimited,
+}
+
+impl<T: Copy> Limit<T> {
+    /// The amount, if one is given.
+    #[must_use]
+    pub fn amount(self) -> Option<T> {
+        match self {
+            Self::Of(amount) => Some(amount),
+            Self::Default | Self::Unlimited => None,
+        }
+    }
+}
+
+/// A span of time in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Milliseconds(pub u32);
+
+impl Milliseconds {
+    /// The span.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+}
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
 }
 
 /// An amount of memory in MiB (1,048,576 bytes).

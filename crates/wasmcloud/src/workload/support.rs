@@ -3,7 +3,7 @@
 //! Such things are refused before anything starts, so nobody believes in a limit that is not there.
 
 use super::model::{Component, LinkKind, Workload};
-use super::resources::{LocalResources, Reuse};
+use super::resources::LocalResources;
 
 /// One thing a workload asks for that this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,15 +70,6 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
 
 fn of_component(component: &Component, found: &mut Vec<Unsupported>) {
     let base = format!("spec.components.{}", component.name);
-    if component.reuse != Reuse::Fresh {
-        let hint = "remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance";
-        push(
-            found,
-            format!("{base}.poolSize"),
-            "instances are not pooled yet",
-            hint,
-        );
-    }
     of_resources(
         &component.local_resources,
         &format!("{base}.localResources"),
@@ -92,13 +83,6 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
             push(found, format!("{base}.{field}"), message, hint);
         }
     };
-    let hint = "leave it out; this version has no limits per component yet";
-    let limits = resources.limits;
-    let message = "a memory limit per component is not enforced yet";
-    check(limits.memory.is_some(), "memoryLimitMb", message, hint);
-    let message = "a CPU limit per component is not enforced yet";
-    check(limits.cpu.is_some(), "cpuLimit", message, hint);
-
     let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
     check(
         !resources.volume_mounts.is_empty(),

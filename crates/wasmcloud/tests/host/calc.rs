@@ -30,7 +30,7 @@ impl Calculator {
     /// Calls a function of the export in a fresh instance.
     async fn call<P, R>(&self, function: &str, params: P) -> R
     where
-        P: ComponentNamedList + Lower + Send + Sync,
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let entry = self
@@ -39,19 +39,9 @@ impl Calculator {
             .unwrap()
             .clone()
             .expect("a workload is open");
-        let mut lease = entry.callee.lease().await.expect("an instance");
-        let component = entry.callee.pre().component();
-        let interface = component
-            .get_export_index(None, entry.export.to_string())
-            .unwrap();
-        let function = component
-            .get_export_index(Some(&interface), function)
-            .unwrap();
-        let (instance, store) = (lease.instance, &mut lease.store);
-        let function = instance
-            .get_typed_func::<P, R>(&mut *store, &function)
-            .unwrap();
-        within(function.call_async(store, params)).await.unwrap()
+        within(entry.call(function, params))
+            .await
+            .expect("the call returns")
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::departure::Peer;
@@ -57,6 +58,38 @@ impl Body for Watched {
                 .map(|()| Some(Err(Error::ConnectionTerminated))),
             frame => frame,
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that tells when it is dropped, by dropping the other end of a channel.
+pub(super) struct Tied {
+    inner: WasiBody,
+    _tie: oneshot::Sender<()>,
+}
+
+impl Tied {
+    pub(super) fn new(inner: WasiBody, tie: oneshot::Sender<()>) -> WasiBody {
+        WasiBody::new(Self { inner, _tie: tie })
+    }
+}
+
+impl Body for Tied {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

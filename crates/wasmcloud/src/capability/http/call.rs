@@ -4,9 +4,7 @@
 //! hand-over between threads on the way to an answer, and a client that leaves drops the guest. Only what a guest does after all of
 //! its answer runs on a task of its own.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
+use futures::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -16,9 +14,9 @@ use wasmtime_wasi_http::p2::bindings::{self as p2};
 use wasmtime_wasi_http::p3::bindings as p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
-use super::body::{self, Fate, Guarded, Rest};
+use super::body::{self, Fate, Guarded, Rest, Tied};
 use super::failure::{Failure, log_late};
-use crate::plugin::{Entry, Lease, StoreData};
+use crate::plugin::{CallError, Entry, Invocation, StoreData};
 
 /// Where a handler's function is found in an instance.
 #[derive(Clone)]
@@ -38,21 +36,20 @@ impl Handler {
 }
 
 type Answer = Result<Response<WasiBody>, Failure>;
-type Running = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
+type Running = Invocation<()>;
 
 /// Calls the handler and returns when the head of its answer is there.
 pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Incoming>) -> Answer {
-    let lease = entry.callee.lease().await.map_err(Failure::Instance)?;
     let (answer, mut answered) = oneshot::channel();
     let fate = Fate::default();
-    let guest = Guest {
-        lease,
-        fate: fate.running(),
+    let ask = Ask {
+        request,
         answer,
+        fate: fate.running(),
     };
     let mut running = match handler {
-        Handler::P2(indices) => run_p2(indices, guest, request)?,
-        Handler::P3(indices) => run_p3(indices, guest, request)?,
+        Handler::P2(indices) => run_p2(entry, indices.clone(), ask),
+        Handler::P3(indices) => run_p3(entry, indices.clone(), ask),
     };
     let response = tokio::select! {
         biased;
@@ -61,9 +58,8 @@ pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Inco
             Ok(Ok(response)) => Ok(go_on(entry, running, response, fate)),
             Ok(Err(failure)) => Err(failure),
             // Whoever was to answer is gone: how the guest ends says why.
-            Err(_) => Err(running.await.map_or_else(Failure::Trap, |()| Failure::NoAnswer)),
+            Err(_) => Err(running.await.map_or_else(Failure::Call, |()| Failure::NoAnswer)),
         },
-        () = entry.callee.stopped() => Err(Failure::Stopped),
     }?;
     if response.status().is_informational() {
         return Err(Failure::Interim(response.status()));
@@ -75,7 +71,7 @@ pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Inco
 /// answer before the failure is a matter of chance.
 fn at_its_end(
     entry: &Entry,
-    result: wasmtime::Result<()>,
+    result: Result<(), CallError>,
     answer: Option<Answer>,
     fate: Fate,
 ) -> Answer {
@@ -84,7 +80,7 @@ fn at_its_end(
             log_late(&error, entry);
             Ok(guarded(response, fate, None))
         }
-        (_, Err(error)) => Err(Failure::Trap(error)),
+        (_, Err(error)) => Err(Failure::Call(error)),
         (answer, Ok(())) => answer.unwrap_or(Err(Failure::NoAnswer)),
     }
 }
@@ -98,10 +94,8 @@ fn go_on(
 ) -> Response<WasiBody> {
     let entry = entry.clone();
     let rest = async move {
-        tokio::select! {
-            biased;
-            result = running => if let Err(error) = result { log_late(&error, &entry) },
-            () = entry.callee.stopped() => {}
+        if let Err(error) = running.await {
+            log_late(&error, &entry);
         }
     };
     guarded(response, fate, Some(Box::pin(rest)))
@@ -115,80 +109,72 @@ fn guarded(response: Response<WasiBody>, fate: Fate, guest: Option<Rest>) -> Res
     response.map(|body| WasiBody::new(Guarded::new(body, length, fate, guest)))
 }
 
-/// An instance that answers one request. Its fate must be sealed before its store is dropped, see [`Fate::running`].
-struct Guest {
-    lease: Lease,
-    fate: body::Running,
+/// A request, and where its answer goes. Its fate is sealed before the guest's store is dropped, see [`Fate::running`].
+struct Ask {
+    request: Request<Incoming>,
     answer: oneshot::Sender<Answer>,
+    fate: body::Running,
 }
 
-fn run_p2(
-    indices: &p2::ProxyIndices,
-    guest: Guest,
-    request: Request<Incoming>,
-) -> Result<Running, Failure> {
-    let Guest {
-        mut lease,
-        fate,
-        answer,
-    } = guest;
-    let mut http = lease.store.data_mut().http();
-    let request = http
-        .new_incoming_request(Scheme::Http, request)
-        .map_err(Failure::Trap)?;
-    let outparam = http
-        .new_response_outparam_from_callback(move |result| {
-            // The client may be gone; then nobody wants the answer.
-            let _ = answer.send(result.map_err(|code| Failure::p2(&code)));
+fn run_p2(entry: &Entry, indices: p2::ProxyIndices, ask: Ask) -> Running {
+    entry.callee.invoke(move |lease| {
+        Box::pin(async move {
+            let Ask {
+                request,
+                answer,
+                fate,
+            } = ask;
+            let (store, instance) = lease.parts()?;
+            let mut http = store.data_mut().http();
+            let request = http.new_incoming_request(Scheme::Http, request)?;
+            let outparam = http.new_response_outparam_from_callback(move |result| {
+                // The client may be gone; then nobody wants the answer.
+                let _ = answer.send(result.map_err(|code| Failure::p2(&code)));
+            })?;
+            let proxy = indices.load(&mut *store, &instance)?;
+            let result = proxy
+                .wasi_http_incoming_handler()
+                .call_handle(&mut *store, request, outparam)
+                .await;
+            fate.ended(&result);
+            result
         })
-        .map_err(Failure::Trap)?;
-    let proxy = indices
-        .load(&mut lease.store, &lease.instance)
-        .map_err(Failure::Trap)?;
-    Ok(Box::pin(async move {
-        let (mut lease, fate) = (lease, fate);
-        let result = proxy
-            .wasi_http_incoming_handler()
-            .call_handle(&mut lease.store, request, outparam)
-            .await;
-        fate.ended(&result);
-        result
-    }))
+    })
 }
 
-fn run_p3(
-    indices: &p3::ServiceIndices,
-    guest: Guest,
-    request: Request<Incoming>,
-) -> Result<Running, Failure> {
-    let Guest {
-        mut lease,
-        fate,
-        answer,
-    } = guest;
-    let service = indices
-        .load(&mut lease.store, &lease.instance)
-        .map_err(Failure::Trap)?;
-    let (request, processed) =
-        wasi_p3::Request::from_http(lease.store.data_mut().http().hooks, request);
-    Ok(Box::pin(async move {
-        let (mut lease, fate) = (lease, fate);
-        let result = lease
-            .store
-            .run_concurrent(async move |accessor| {
-                let result = match service.handle(accessor, request).await? {
-                    Ok(response) => accessor
-                        .with(|store| response.into_http(store, processed))
-                        .map_err(Failure::Trap),
-                    Err(code) => Err(Failure::p3(&code)),
-                };
-                let _ = answer.send(result);
-                poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-                wasmtime::error::Ok(())
-            })
-            .await
-            .flatten();
-        fate.ended(&result);
-        result
-    }))
+fn run_p3(entry: &Entry, indices: p3::ServiceIndices, ask: Ask) -> Running {
+    let shared = entry.callee.shares_instances();
+    entry.callee.invoke_concurrent(move |accessor, instance| {
+        Box::pin(async move {
+            let Ask {
+                request,
+                answer,
+                fate,
+            } = ask;
+            let (service, request, processed) = accessor.with(|mut store| {
+                let service = indices.load(&mut store, &instance)?;
+                let hooks = store.data_mut().http().hooks;
+                let (request, processed) = wasi_p3::Request::from_http(hooks, request);
+                // Boxed, it has forgotten the hooks that it never borrowed.
+                wasmtime::error::Ok((service, request, processed.boxed()))
+            })?;
+            let result = match service.handle(accessor, request).await? {
+                Ok(response) => accessor
+                    .with(|store| response.into_http(store, processed))
+                    .map_err(Failure::Unsendable),
+                Err(code) => Err(Failure::p3(&code)),
+            };
+            let (tie, read) = oneshot::channel::<()>();
+            let _ = answer.send(match result {
+                Ok(response) if shared => Ok(response.map(|body| Tied::new(body, tie))),
+                result => result,
+            });
+            // On an instance that others use as well, the body is all that tells when this request is done.
+            if shared {
+                let _ = read.await;
+            }
+            fate.ended(&wasmtime::error::Ok(()));
+            Ok(())
+        })
+    })
 }

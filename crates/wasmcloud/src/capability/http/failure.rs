@@ -9,23 +9,21 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as P3Code;
 
 use super::body;
 use super::plugin::ErrorDetail;
-use crate::plugin::{Entry, InstanceError};
+use crate::plugin::{CallError, Entry, NoMemory};
 
 /// Why a workload gave no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// No instance.
-    Instance(InstanceError),
-    /// The guest trapped, or the host failed under it.
-    Trap(wasmtime::Error),
+    /// The call came to a bad end before there was an answer.
+    Call(CallError),
+    /// What the guest answered cannot be sent.
+    Unsendable(wasmtime::Error),
     /// The guest returned without an answer.
     NoAnswer,
     /// The guest answered with an error code of `wasi:http`.
     Code { code: String, status: StatusCode },
     /// The guest answered with a `1xx` status. Those are the server's to send.
     Interim(StatusCode),
-    /// The workload is being stopped.
-    Stopped,
 }
 
 impl Failure {
@@ -61,14 +59,13 @@ impl Failure {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Instance(InstanceError::NoRoom(_)) | Self::Stopped => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Call(CallError::Stopped) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(error) if error.is_for_lack_of_room() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(CallError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::Code { status, .. } => *status,
-            Self::Instance(InstanceError::Failed(_))
-            | Self::Trap(_)
-            | Self::NoAnswer
-            | Self::Interim(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Call(_) | Self::Unsendable(_) | Self::NoAnswer | Self::Interim(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -101,21 +98,62 @@ impl Failure {
     fn log(&self, id: &str, report: &Report<'_>) {
         let workload = &report.entry.callee.context().workload;
         match self {
-            Self::Stopped => tracing::debug!(id, %workload, "{report}"),
-            Self::Instance(InstanceError::NoRoom(_)) => tracing::warn!(id, %workload, "{report}"),
+            Self::Call(CallError::Stopped) => tracing::debug!(id, %workload, "{report}"),
+            Self::Call(error) if error.is_for_lack_of_room() => {
+                tracing::warn!(id, %workload, "{report}");
+            }
             _ => tracing::error!(id, %workload, "{report}"),
         }
     }
 }
 
 /// A failure that can no longer be answered: the head of the answer is out.
-pub(super) fn log_late(error: &wasmtime::Error, entry: &Entry) {
-    tracing::error!(
-        workload = %entry.callee.context().workload,
-        "{} failed after it began to answer: {}",
-        culprit(error, entry),
-        describe(error)
-    );
+pub(super) fn log_late(error: &CallError, entry: &Entry) {
+    let workload = &entry.callee.context().workload;
+    let ended = Ended { error, entry };
+    match error {
+        CallError::Stopped => tracing::debug!(%workload, "after it began to answer, {ended}"),
+        _ => tracing::error!(%workload, "after it began to answer, {ended}"),
+    }
+}
+
+/// How a call ended badly, for people.
+struct Ended<'a> {
+    error: &'a CallError,
+    entry: &'a Entry,
+}
+
+impl fmt::Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let component = &self.entry.component;
+        match self.error {
+            CallError::NoRoom(reason) => write!(
+                f,
+                "the host has no room for another instance of component `{component}`: {reason}"
+            ),
+            CallError::Instantiate(error) if self.error.is_for_lack_of_room() => write!(
+                f,
+                "the host has no room for another instance of component `{component}`: {}",
+                error.root_cause()
+            ),
+            CallError::Instantiate(error) => write!(
+                f,
+                "{} could not be instantiated: {}",
+                culprit(error, self.entry),
+                describe(error)
+            ),
+            CallError::Trap(error) => write!(
+                f,
+                "{} trapped: {}",
+                culprit(error, self.entry),
+                describe(error)
+            ),
+            error @ (CallError::TimedOut(_) | CallError::OutOfCpu(_) | CallError::Crashed) => {
+                write!(f, "component `{component}` was ended: {error}")
+            }
+            CallError::Stopped => f.write_str("the workload is being stopped"),
+        }
+    }
 }
 
 struct Report<'a> {
@@ -127,22 +165,15 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let component = &self.entry.component;
         match self.failure {
-            Failure::Instance(InstanceError::NoRoom(_)) => write!(
+            Failure::Call(error) => Ended {
+                error,
+                entry: self.entry,
+            }
+            .fmt(f),
+            Failure::Unsendable(error) => write!(
                 f,
-                "the host has no room for another instance of component `{component}`"
+                "component `{component}` gave an answer that cannot be sent: {error:#}"
             ),
-            Failure::Instance(InstanceError::Failed(error)) => {
-                let culprit = culprit(error, self.entry);
-                write!(
-                    f,
-                    "{culprit} could not be instantiated: {}",
-                    describe(error)
-                )
-            }
-            Failure::Trap(error) => {
-                let culprit = culprit(error, self.entry);
-                write!(f, "{culprit} trapped: {}", describe(error))
-            }
             Failure::NoAnswer => write!(f, "component `{component}` returned without an answer"),
             Failure::Code { code, .. } => {
                 write!(f, "component `{component}` answered with the error {code}")
@@ -152,7 +183,6 @@ impl fmt::Display for Report<'_> {
                 "component `{component}` answered with the status {}, which is no final one",
                 status.as_u16()
             ),
-            Failure::Stopped => write!(f, "the workload is being stopped"),
         }
     }
 }
@@ -172,6 +202,9 @@ fn culprit(error: &wasmtime::Error, entry: &Entry) -> String {
 /// The reason on the first line, then the Wasm backtrace.
 fn describe(error: &wasmtime::Error) -> String {
     let mut text = error.root_cause().to_string();
+    if let Some(refused) = error.downcast_ref::<NoMemory>() {
+        let _ = write!(text, " (it got no more memory: {refused})");
+    }
     if let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() {
         let _ = write!(text, "\n\nWasm backtrace:\n{backtrace}");
     }

@@ -72,6 +72,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::instance::MemoryAccount;
     use crate::plugin::{GuestOutput, States};
 
     #[derive(Default)]
@@ -91,6 +92,7 @@ mod tests {
             name: "app".parse().unwrap(),
             states: States::default(),
             output: output.clone(),
+            memory: Arc::new(MemoryAccount::of_host(0)),
         };
         let component = ComponentContext {
             name: "main".parse().unwrap(),

@@ -61,8 +61,13 @@ pub(super) fn lay_out(
 fn called_first(callees: &[PlannedCallee]) -> Vec<usize> {
     let calls = |callee: usize| {
         let members = callees.get(callee).into_iter();
-        let links = members.flat_map(|it| &it.members).flat_map(|it| &it.isolated);
-        links.map(|link| link.callee).collect::<Vec<_>>().into_iter()
+        let links = members
+            .flat_map(|it| &it.members)
+            .flat_map(|it| &it.isolated);
+        links
+            .map(|link| link.callee)
+            .collect::<Vec<_>>()
+            .into_iter()
     };
     let mut order = Vec::new();
     let mut seen = HashSet::new();

@@ -45,7 +45,11 @@ fn kept(root: &Path) -> PathBuf {
 }
 
 fn plain_cache(root: &Path) -> DiskCache {
-    let engine = wasmtime::Engine::new(&config(Flavour::Plain, Allocation::OnDemand)).unwrap();
+    let engine = wasmtime::Engine::new(&config(
+        Flavour::Plain,
+        Allocation::OnDemand { instances: 64 },
+    ))
+    .unwrap();
     DiskCache::open(root, &engine, Flavour::Plain).unwrap()
 }
 

@@ -11,6 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use super::Locations;
 use super::raw;
 use crate::workload::diagnostic::{Diagnostic, nearest, quoted};
+use crate::workload::resources::{Limit, NO_LIMIT};
 use crate::workload::yaml::position;
 
 pub(super) struct Checker {
@@ -83,15 +84,46 @@ impl Checker {
 
     /// A number on the wire where everything below 1 means "not set".
     pub(super) fn positive(&mut self, number: Option<&Spanned<i64>>) -> Option<u32> {
-        let number = number.filter(|number| number.value > 0)?;
-        let value = i32::try_from(number.value)
+        let number = number?;
+        self.amount(number.value, number.referenced)
+    }
+
+    fn amount(&mut self, number: i64, at: Location) -> Option<u32> {
+        if number <= 0 {
+            return None;
+        }
+        let value = i32::try_from(number)
             .ok()
             .and_then(|small| u32::try_from(small).ok());
         if value.is_none() {
-            let message = format!("found {}, wanted at most {}", number.value, i32::MAX);
-            self.error(number.referenced, message, None);
+            let message = format!("found {number}, wanted at most {}", i32::MAX);
+            self.error(at, message, None);
         }
         value
+    }
+
+    /// A limit: a number, where everything below 1 means the default, or `none`.
+    pub(super) fn limit<T>(
+        &mut self,
+        amount: Option<&Spanned<raw::Amount>>,
+        unit: impl Fn(u32) -> T,
+    ) -> Limit<T> {
+        let Some(amount) = amount else {
+            return Limit::Default;
+        };
+        let at = amount.referenced;
+        match &amount.value {
+            raw::Amount::Number(number) => self
+                .amount(*number, at)
+                .map_or(Limit::Default, |number| Limit::Of(unit(number))),
+            raw::Amount::Word(word) if word == NO_LIMIT => Limit::Unlimited,
+            raw::Amount::Word(word) => {
+                let message = format!("found {}, wanted a number or `{NO_LIMIT}`", quoted(word));
+                let hint = "leave it out for the host's default; `none` asks for no limit";
+                self.error(at, message, Some(hint));
+                Limit::Default
+            }
+        }
     }
 
     /// Refuses a field that this host could only ignore.

@@ -10,7 +10,9 @@ use super::raw;
 use crate::workload::diagnostic::quoted;
 use crate::workload::model::{Component, Image, Service, Volume, VolumeSource};
 use crate::workload::names::ComponentName;
-use crate::workload::resources::{Limits, LocalResources, Mebibytes, Reuse, VolumeMount};
+use crate::workload::resources::{
+    Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount,
+};
 
 /// Taken: a link writes it for the host.
 const HOST: &str = "host";
@@ -179,6 +181,7 @@ fn local_resources(
     let base = format!("{base}.localResources");
     checker.place_field(&base, "memoryLimitMb", raw.memory_limit_mb.as_ref());
     checker.place_field(&base, "cpuLimit", raw.cpu_limit.as_ref());
+    checker.place_field(&base, "timeoutMs", raw.timeout_ms.as_ref());
     checker.place_field(&base, "volumeMounts", raw.volume_mounts.as_ref());
     checker.place_field(&base, "allowedHosts", raw.allowed_hosts.as_ref());
     checker.place_field(
@@ -192,10 +195,9 @@ fn local_resources(
         environment: environment(checker, raw.environment.as_ref()),
         config: checker.map(&raw.config, "the config key"),
         limits: Limits {
-            memory: checker
-                .positive(raw.memory_limit_mb.as_ref())
-                .map(Mebibytes),
-            cpu: checker.positive(raw.cpu_limit.as_ref()),
+            memory: checker.limit(raw.memory_limit_mb.as_ref(), Mebibytes),
+            cpu: checker.limit(raw.cpu_limit.as_ref(), Milliseconds),
+            time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
         allowed_hosts: Checker::texts(&raw.allowed_hosts),

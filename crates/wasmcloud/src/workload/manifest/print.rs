@@ -8,7 +8,9 @@ use super::API_VERSION;
 use crate::workload::model::{
     Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
 };
-use crate::workload::resources::{LocalResources, Mebibytes, Reuse, VolumeMount};
+use crate::workload::resources::{
+    Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
+};
 
 impl Workload {
     /// The workload as a manifest, in JSON. Read again, it is the same workload.
@@ -110,9 +112,16 @@ fn local_resources(resources: &LocalResources) -> Value {
         ("config", texts(&resources.config)),
         (
             "memoryLimitMb",
-            json!(resources.limits.memory.map(|Mebibytes(amount)| amount)),
+            limit(resources.limits.memory, |Mebibytes(amount)| amount),
         ),
-        ("cpuLimit", json!(resources.limits.cpu)),
+        (
+            "cpuLimit",
+            limit(resources.limits.cpu, |Milliseconds(amount)| amount),
+        ),
+        (
+            "timeoutMs",
+            limit(resources.limits.time, |Milliseconds(amount)| amount),
+        ),
         ("volumeMounts", list(&resources.volume_mounts, mount)),
         ("allowedHosts", json!(resources.allowed_hosts)),
         (
@@ -124,6 +133,14 @@ fn local_resources(resources: &LocalResources) -> Value {
             json!(resources.allowed_host_loopback_ports),
         ),
     ])
+}
+
+fn limit<T>(limit: Limit<T>, amount: impl Fn(T) -> u32) -> Value {
+    match limit {
+        Limit::Default => Value::Null,
+        Limit::Of(value) => json!(amount(value)),
+        Limit::Unlimited => json!(NO_LIMIT),
+    }
 }
 
 fn mount(mount: &VolumeMount) -> Value {

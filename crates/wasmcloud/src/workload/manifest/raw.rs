@@ -10,6 +10,39 @@ use serde_saphyr::Spanned;
 
 pub(super) type Text = Option<Spanned<String>>;
 pub(super) type Number = Option<Spanned<i64>>;
+/// A number, or the word that stands for no limit.
+pub(super) enum Amount {
+    Number(i64),
+    Word(String),
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Amount;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a whole number or `none`")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Amount, E> {
+                Ok(Amount::Number(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Amount, E> {
+                Ok(Amount::Number(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Amount, E> {
+                Ok(Amount::Word(word.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 pub(super) type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
 pub(super) type Map = Option<Spanned<BTreeMap<String, Spanned<String>>>>;
 /// A field that is refused whatever it holds.
@@ -85,8 +118,9 @@ pub(super) struct Service {
 pub(super) struct LocalResources {
     pub(super) environment: Option<Spanned<Environment>>,
     pub(super) config: Map,
-    pub(super) memory_limit_mb: Number,
-    pub(super) cpu_limit: Number,
+    pub(super) memory_limit_mb: Option<Spanned<Amount>>,
+    pub(super) cpu_limit: Option<Spanned<Amount>>,
+    pub(super) timeout_ms: Option<Spanned<Amount>>,
     pub(super) volume_mounts: List<VolumeMount>,
     pub(super) allowed_hosts: List<String>,
     pub(super) allowed_ip_name_lookups: List<String>,

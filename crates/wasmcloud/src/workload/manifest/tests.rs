@@ -12,7 +12,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::workload::{Image, LinkKind, LinkTarget, Mebibytes, Reuse, VolumeSource};
+use crate::workload::{Image, Limit, LinkKind, LinkTarget, Mebibytes, Reuse, VolumeSource};
 
 const CHAIN: &str = r#"
 apiVersion: runtime.wasmcloud.dev/v1alpha1
@@ -144,7 +144,7 @@ fn everything_reads_as_written() {
     assert_eq!(all.components[0].reuse, pooled);
     assert_eq!(
         all.components[0].local_resources.limits.memory,
-        Some(Mebibytes(64))
+        Limit::Of(Mebibytes(64))
     );
     assert_eq!(all.components[1].reuse, Reuse::Fresh);
     assert_eq!(all.components[1].local_resources, Default::default());
@@ -434,12 +434,6 @@ fn what_a_host_could_only_ignore_is_refused() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:10:17: instances are not pooled yet
-    hint: remove `poolSize`, `maxInvocations` and `maxConcurrency`; every invocation gets a new instance
-    workload.yaml:13:24: a memory limit per component is not enforced yet
-    hint: leave it out; this version has no limits per component yet
-    workload.yaml:14:19: a CPU limit per component is not enforced yet
-    hint: leave it out; this version has no limits per component yet
     workload.yaml:15:23: volumes are not mounted yet
     hint: remove `volumeMounts`
     workload.yaml:16:23: outgoing HTTP is not served yet

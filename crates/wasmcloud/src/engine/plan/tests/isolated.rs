@@ -137,10 +137,7 @@ fn a_callee_may_call_further_callees() {
         isolated(&plan.callees[1].members[1]),
         [(GREETER, 0, GREETER)]
     );
-    assert_eq!(
-        isolated(&plan.entries[0].members[0]),
-        [(PRICES, 1, PRICES)]
-    );
+    assert_eq!(isolated(&plan.entries[0].members[0]), [(PRICES, 1, PRICES)]);
 }
 
 #[test]

@@ -1,0 +1,274 @@
+//! One invocation while it runs: metered, moved out of its neighbours' way when it computes for long, and ended when it takes more
+//! than it may.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::capacity::NoRoom;
+use super::memory::NoMemory;
+use super::processor::{Background, Processors, Tenant};
+
+/// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
+const LONG: Duration = Duration::from_millis(2);
+
+/// Why an invocation came to no good end.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// There is no room for an instance.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The component failed while it started.
+    #[error("the component could not be instantiated")]
+    Instantiate(#[source] wasmtime::Error),
+    /// The guest trapped, or the host failed under it.
+    #[error("the component trapped")]
+    Trap(#[source] wasmtime::Error),
+    /// It took longer than it may.
+    #[error("the invocation took longer than its {} ms (`timeoutMs`)", .0.as_millis())]
+    TimedOut(Duration),
+    /// It computed for longer than it may.
+    #[error("the invocation took more than its {} ms of processor time (`cpuLimit`)", .0.as_millis())]
+    OutOfCpu(Duration),
+    /// Its workload is being stopped.
+    #[error("the workload is being stopped")]
+    Stopped,
+    /// It is one of those that the host could not go on with.
+    #[error("the host failed; its log has more")]
+    Crashed,
+}
+
+impl CallError {
+    /// The memory that the guest wanted and did not get, where that is what it trapped of.
+    #[must_use]
+    pub fn no_memory(&self) -> Option<NoMemory> {
+        match self {
+            Self::Trap(error) | Self::Instantiate(error) => {
+                error.downcast_ref::<NoMemory>().copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_for_lack_of_room(&self) -> bool {
+        match self {
+            Self::NoRoom(reason) => *reason != NoRoom::TooBig,
+            Self::Instantiate(error) => error.is::<wasmtime::PoolConcurrencyLimitError>(),
+            _ => false,
+        }
+    }
+}
+
+pub(super) type Guest<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
+
+/// The processor time of something, and what it may have.
+pub(super) struct Meter {
+    tenant: Arc<Tenant>,
+    spent: Duration,
+    most: Duration,
+    /// Where the guest works for many: who else makes progress, and how far that was when it was last looked at.
+    progress: Option<(Arc<AtomicU64>, u64)>,
+}
+
+impl Meter {
+    /// Adds time. False when it is more than there is.
+    fn spend(&mut self, time: Duration) -> bool {
+        if let Some((progress, seen)) = &mut self.progress {
+            let now = progress.load(Ordering::Relaxed);
+            if std::mem::replace(seen, now) != now {
+                self.spent = Duration::ZERO;
+            }
+        }
+        self.spent += time;
+        self.spent <= self.most
+    }
+}
+
+/// A guest that is metered. Its time on background threads is noted there.
+struct Metered<T> {
+    guest: Guest<T>,
+    meter: Meter,
+}
+
+impl<T> Metered<T> {
+    /// How long this poll took, and what came of it.
+    fn poll_timed(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
+        let began = Instant::now();
+        let poll = self.guest.as_mut().poll(cx);
+        let time = began.elapsed();
+        if !self.meter.spend(time) && poll.is_pending() {
+            let error = CallError::OutOfCpu(self.meter.most);
+            return (time, Poll::Ready(Err(error)));
+        }
+        (time, poll)
+    }
+}
+
+impl<T> Future for Metered<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_timed(cx).1
+    }
+}
+
+/// A guest, wherever it runs.
+pub(super) struct Runner<T> {
+    place: Place<T>,
+    tenant: Arc<Tenant>,
+    processors: Processors,
+}
+
+enum Place<T> {
+    /// It has not begun.
+    New(Metered<T>),
+    /// On the thread of its caller.
+    Here(Metered<T>),
+    /// In the background.
+    There(Background<Result<T, CallError>>),
+    /// It has ended.
+    Nowhere,
+}
+
+impl<T: Send + 'static> Runner<T> {
+    pub(super) fn new(
+        guest: Guest<T>,
+        processors: Processors,
+        tenant: Arc<Tenant>,
+        most: Duration,
+    ) -> Self {
+        let meter = Meter {
+            tenant: Arc::clone(&tenant),
+            spent: Duration::ZERO,
+            most,
+            progress: None,
+        };
+        Self {
+            place: Place::New(Metered { guest, meter }),
+            tenant,
+            processors,
+        }
+    }
+
+    /// For a guest that works for many: what it may spend counts from the last progress that any of them made.
+    pub(super) fn while_progress(mut self, progress: Arc<AtomicU64>) -> Self {
+        if let Place::New(metered) = &mut self.place {
+            metered.meter.progress = Some((progress, 0));
+        }
+        self
+    }
+
+    fn go_there(&mut self, metered: Metered<T>) {
+        self.place = Place::There(self.processors.spawn(&self.tenant, metered));
+    }
+}
+
+impl<T: Send + 'static> Future for Runner<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut self.place, Place::Nowhere) {
+                Place::New(metered) => {
+                    if self.processors.is_over_share(&self.tenant, Instant::now()) {
+                        self.go_there(metered);
+                    } else {
+                        self.place = Place::Here(metered);
+                    }
+                }
+                Place::Here(mut metered) => {
+                    let (time, poll) = metered.poll_timed(cx);
+                    metered.meter.tenant.used(time);
+                    if poll.is_ready() {
+                        return poll;
+                    }
+                    if time < LONG {
+                        self.place = Place::Here(metered);
+                        return Poll::Pending;
+                    }
+                    self.go_there(metered);
+                }
+                Place::There(mut background) => {
+                    let Poll::Ready(outcome) = Pin::new(&mut background).poll(cx) else {
+                        self.place = Place::There(background);
+                        return Poll::Pending;
+                    };
+                    return Poll::Ready(outcome.unwrap_or(Err(CallError::Crashed)));
+                }
+                Place::Nowhere => return Poll::Ready(Err(CallError::Crashed)),
+            }
+        }
+    }
+}
+
+/// A call of an export that is under way. Dropping it ends the guest.
+pub struct Invocation<T> {
+    runner: Runner<T>,
+    time: Duration,
+    began: Instant,
+    deadline: Option<Pin<Box<Sleep>>>,
+    stopping: CancellationToken,
+    stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl<T> Invocation<T> {
+    pub(super) fn new(runner: Runner<T>, time: Duration, stopping: CancellationToken) -> Self {
+        Self {
+            runner,
+            time,
+            began: Instant::now(),
+            deadline: None,
+            stopping,
+            stopped: None,
+        }
+    }
+
+    /// Whether it must end although it has not come to its end. Most invocations never ask.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<CallError> {
+        let (began, time) = (self.began, self.time);
+        let deadline = self.deadline.get_or_insert_with(|| {
+            Box::pin(match began.checked_add(time) {
+                Some(at) => tokio::time::sleep_until(at.into()),
+                None => tokio::time::sleep(time),
+            })
+        });
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(CallError::TimedOut(time));
+        }
+        let stopping = &self.stopping;
+        let stopped = self
+            .stopped
+            .get_or_insert_with(|| Box::pin(stopping.clone().cancelled_owned()));
+        stopped.as_mut().poll(cx).map(|()| CallError::Stopped)
+    }
+}
+
+impl<T: Send + 'static> Future for Invocation<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(outcome) = Pin::new(&mut self.runner).poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        let overdue = std::task::ready!(self.poll_overdue(cx));
+        // The guest ends before its caller is told.
+        self.runner.place = Place::Nowhere;
+        Poll::Ready(Err(overdue))
+    }
+}
+
+impl<T> std::fmt::Debug for Invocation<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invocation")
+            .field("began", &self.began)
+            .finish_non_exhaustive()
+    }
+}
