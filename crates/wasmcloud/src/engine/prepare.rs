@@ -13,7 +13,8 @@ use super::config::{EngineOptions, Flavour};
 use super::engines::{Engines, Running};
 use super::fuse::{FuseError, fuse, root};
 use super::inspect::{InspectError, Inspected};
-use super::link::{LinkError, link};
+use super::isolated::{Functions, IsolationError};
+use super::link::{LinkError, Linked, link};
 use super::plan::{Member, Offers};
 use super::worlds::KnownWorlds;
 use crate::artifact::Digest;
@@ -48,6 +49,8 @@ type Slot = Arc<tokio::sync::Mutex<Weak<Artifact>>>;
 pub struct Artifact {
     /// What instances are made from.
     pub pre: InstancePre<StoreData>,
+    /// The functions of its isolated imports, by slot.
+    pub(super) isolated: Vec<Functions>,
     /// The engine it runs on.
     pub flavour: Flavour,
     /// The room that the engine has for instances.
@@ -82,6 +85,9 @@ pub enum PrepareError {
     /// The host does not fit the component.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The two ends of an isolated link do not fit each other.
+    #[error(transparent)]
+    Isolated(#[from] IsolationError),
     /// This machine cannot run an engine.
     #[error("this machine cannot run WebAssembly: {0}")]
     NoEngine(String),
@@ -208,9 +214,11 @@ impl Engine {
             Some(component) => component,
             None => compile(engine, cache.as_ref(), unit)?,
         };
-        let pre = link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
+        let Linked { pre, isolated } =
+            link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
         Ok(Artifact {
             pre,
+            isolated,
             flavour: unit.flavour,
             capacity: Arc::clone(capacity),
             from_disk,

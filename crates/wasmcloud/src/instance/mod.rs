@@ -20,7 +20,9 @@ pub use callee::{
     Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
 };
 pub use capacity::{Capacity, NoRoom, Share};
-pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use context::{
+    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+};
 pub use invocation::{CallError, Invocation};
 pub use memory::{MemoryAccount, NoMemory, Owner};
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};

@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::memory::StoreMemory;
-use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
+use super::{ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
@@ -58,6 +58,12 @@ impl StoreData {
     /// When no component has the position, which would be a fault of the host.
     pub fn caller(&self, position: Position) -> wasmtime::Result<&Arc<ComponentContext>> {
         self.instance.member(position)
+    }
+
+    /// Who answers an isolated import, by its slot.
+    #[must_use]
+    pub fn callee(&self, slot: usize) -> Option<&IsolatedCallee> {
+        self.instance.callees.get(slot)
     }
 
     /// The resources that the guest holds.

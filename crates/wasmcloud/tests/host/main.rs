@@ -16,6 +16,7 @@ mod files;
 mod fused;
 mod http_p2;
 mod http_p3;
+mod isolated;
 mod leaks;
 mod lifecycle;
 mod replacement;
@@ -28,6 +29,7 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 
 macro_rules! assert_tested {
     ($guest:ident) => {
