@@ -268,7 +268,10 @@ async fn a_link_that_streams_would_have_to_cross_is_refused() {
         &[("user", "test:streams/source", "provider")],
     );
     let error = host.try_run("streams", &spec).await.unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    function `numbers` of `test:streams/source` returns a stream, which cannot cross the isolated link of component `user`
+    hint: use `kind: fused`, or change the interface so that only plain values cross
+    ");
 }
 
 #[tokio::test]
@@ -281,5 +284,8 @@ async fn a_link_that_resources_would_have_to_cross_is_refused() {
         &[("user", "test:resources/counters", "provider")],
     );
     let error = host.try_run("resources", &spec).await.unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    function `[constructor]counter` of `test:resources/counters` returns a resource (`counter`), which cannot cross the isolated link of component `user`
+    hint: use `kind: fused`, or change the interface so that only plain values cross
+    ");
 }
