@@ -1,6 +1,7 @@
 //! One invocation while it runs: metered, moved out of its neighbours' way when it computes for long, and ended when it takes more
 //! than it may.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,6 +68,12 @@ impl CallError {
     }
 }
 
+thread_local! {
+    /// The time of invocations that were polled within the one that is being polled: isolated callees of its own, which account
+    /// for themselves.
+    static WITHIN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
 pub(super) type Guest<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
 
 /// The processor time of something, and what it may have.
@@ -99,11 +106,14 @@ struct Metered<T> {
 }
 
 impl<T> Metered<T> {
-    /// How long this poll took, and what came of it.
+    /// How long this poll took, without invocations that were polled within it, and what came of it.
     fn poll_timed(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
+        let outer = WITHIN.replace(Duration::ZERO);
         let began = Instant::now();
         let poll = self.guest.as_mut().poll(cx);
-        let time = began.elapsed();
+        let whole = began.elapsed();
+        let time = whole.saturating_sub(WITHIN.get());
+        WITHIN.set(outer.saturating_add(whole));
         if !self.meter.spend(time) && poll.is_pending() {
             let error = CallError::OutOfCpu(self.meter.most);
             return (time, Poll::Ready(Err(error)));

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Accessor, ComponentExportIndex, Func, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 
-use crate::instance::{CallError, Callee, OnInstance, Position, StoreData};
+use crate::instance::{CallError, Callee, ComponentContext, OnInstance, Position, StoreData};
 use crate::workload::ComponentName;
 
 /// A function of an isolated import as a linker knows it.
@@ -25,14 +25,15 @@ pub(in crate::engine) struct Place {
 impl Place {
     /// Who answers, as the caller's store has it.
     pub(super) fn target(self, store: &StoreData, name: Arc<str>) -> wasmtime::Result<Target> {
-        let caller = store.caller(self.position)?.name.clone();
+        let caller = Arc::clone(store.caller(self.position)?);
         let found = store.callee(self.slot);
         let index = found.and_then(|found| found.functions.get(self.function));
         let Some((found, index)) = found.zip(index) else {
             return Err(wasmtime::format_err!(
-                "nobody answers function {} of isolated import {} of `{caller}`",
+                "nobody answers function {} of isolated import {} of `{}`",
                 self.function,
-                self.slot
+                self.slot,
+                caller.name
             ));
         };
         Ok(Target {
@@ -46,7 +47,7 @@ impl Place {
 
 /// Who answers a call.
 pub(super) struct Target {
-    caller: ComponentName,
+    caller: Arc<ComponentContext>,
     callee: Callee,
     index: ComponentExportIndex,
     name: Arc<str>,
@@ -55,7 +56,7 @@ pub(super) struct Target {
 impl Target {
     /// The component that calls.
     pub(super) fn caller(&self) -> &ComponentName {
-        &self.caller
+        &self.caller.name
     }
 
     /// The component that is called.

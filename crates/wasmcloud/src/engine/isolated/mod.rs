@@ -142,14 +142,14 @@ fn differing(wanted: &ComponentFunc, found: &ComponentFunc) -> Option<String> {
     if wanted.async_() != found.async_() {
         let kind = |ty: &ComponentFunc| if ty.async_() { "async" } else { "not async" };
         return Some(format!(
-            "is {} here and {} there",
+            "is {} here but {} there",
             kind(wanted),
             kind(found)
         ));
     }
     let (here, there) = (wanted.params().len(), found.params().len());
     if here != there {
-        return Some(format!("takes {here} parameters here and {there} there"));
+        return Some(format!("takes {here} parameters here but {there} there"));
     }
     let mut params = wanted.params().zip(found.params());
     if let Some(((name, _), _)) = params.find(|(here, there)| here != there) {
@@ -158,3 +158,11 @@ fn differing(wanted: &ComponentFunc, found: &ComponentFunc) -> Option<String> {
     let same = wanted.results().eq(found.results());
     (!same).then(|| "returns something else there".to_owned())
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod tests;
