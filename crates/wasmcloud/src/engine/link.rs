@@ -60,10 +60,10 @@ pub(super) fn link(
     linking.find_slots(members);
     let ty = component.component_type();
     for (name, import) in ty.imports(engine) {
-        if let ComponentItem::ComponentInstance(ty) = &import.ty {
-            if !linking.isolated(name, ty)? {
-                linking.answered(name, import.implements)?;
-            }
+        if let ComponentItem::ComponentInstance(ty) = &import.ty
+            && !linking.isolated(name, ty)?
+        {
+            linking.answered(name, import.implements)?;
         }
     }
     // An import that nobody answers holds types only, or is told apart here by the engine.

@@ -273,11 +273,7 @@ impl fmt::Display for Problem {
                 import,
                 confined,
                 ..
-            } => write!(
-                f,
-                "{}, which cannot cross the isolated link of component `{component}`",
-                confinement(import, confined)
-            ),
+            } => f.write_str(&confinement(component, import, confined)),
             Self::LinksDisagree {
                 exports,
                 candidates: [one, other],
@@ -312,9 +308,9 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What of an interface cannot cross an isolated link.
-fn confinement(import: &Interface, confined: &Confined) -> String {
-    match confined {
+/// What of an interface cannot cross an isolated link, and whose.
+fn confinement(component: &ComponentName, import: &Interface, confined: &Confined) -> String {
+    let what = match confined {
         Confined::Function {
             name,
             returned,
@@ -324,7 +320,8 @@ fn confinement(import: &Interface, confined: &Confined) -> String {
             format!("function `{name}` of `{import}` {verb} {value}")
         }
         Confined::Resource { name } => format!("`{import}` defines a resource (`{name}`)"),
-    }
+    };
+    format!("{what}, which cannot cross the isolated link of component `{component}`")
 }
 
 fn lacking(to: &LinkTarget) -> String {

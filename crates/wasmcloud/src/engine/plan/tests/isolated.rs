@@ -92,18 +92,12 @@ fn everybody_who_calls_it_shares_one_callee() {
     let plan = scene.plan().unwrap();
     assert_eq!(callees(&plan), [["tax"]]);
     let callers = plan.entries.iter().flat_map(|entry| &entry.members);
-    let callers: Vec<(&str, Vec<(&str, usize, &str)>)> = callers
-        .map(|member| (member.component.as_str(), isolated(member)))
-        .collect();
-    let call = vec![(TAX, 0, TAX)];
-    assert_eq!(
-        callers,
-        [
-            ("front", call.clone()),
-            ("prices", call.clone()),
-            ("clock", call)
-        ]
-    );
+    let callers: Vec<&Member> = callers.collect();
+    let names: Vec<&str> = callers.iter().map(|it| it.component.as_str()).collect();
+    assert_eq!(names, ["front", "prices", "clock"]);
+    for caller in callers {
+        assert_eq!(isolated(caller), [(TAX, 0, TAX)]);
+    }
 }
 
 #[test]
