@@ -118,14 +118,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         stopped: config.grace,
         replaced: config.replaced_grace,
     };
-    let host = LocalHost::new(
-        engine,
-        config.fetch,
-        config.output,
-        room,
-        graces,
-        identity,
-    );
+    let host = LocalHost::new(engine, config.fetch, config.output, room, graces, identity);
     Ok(Assembled {
         host: Arc::new(host),
         http,

@@ -139,7 +139,11 @@ mod tests {
     use crate::engine::config::{Allocation, config};
 
     fn cache(root: &Path) -> io::Result<DiskCache> {
-        let engine = wasmtime::Engine::new(&config(Flavour::Plain, Allocation::OnDemand { instances: 64 })).unwrap();
+        let engine = wasmtime::Engine::new(&config(
+            Flavour::Plain,
+            Allocation::OnDemand { instances: 64 },
+        ))
+        .unwrap();
         DiskCache::open(root, &engine, Flavour::Plain)
     }
 

@@ -220,7 +220,12 @@ mod tests {
     fn where_addresses_are_scarce_the_pool_is_smaller_or_absent() {
         let scarce = on(1 << 40, Some(8 << 40));
         assert!(
-            matches!(scarce, Allocation::Pooled { instances: 64..1000 }),
+            matches!(
+                scarce,
+                Allocation::Pooled {
+                    instances: 64..1000
+                }
+            ),
             "{scarce}"
         );
         assert_eq!(

@@ -19,7 +19,9 @@ pub(crate) use start::{check, check_limits};
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;
-use crate::workload::{ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName};
+use crate::workload::{
+    ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
+};
 
 /// A host: whoever tells it what to run needs nothing else.
 #[async_trait]

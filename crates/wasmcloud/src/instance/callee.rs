@@ -138,23 +138,31 @@ impl Callee {
     }
 
     /// Like [`Callee::invoke`] for code of WASI 0.3: several invocations may share an instance, where the workload asks for that.
+    ///
+    /// What `guest` returns is handed on when everything that the guest began has come to its end; `settled` is told right before
+    /// the instance goes.
     pub fn invoke_concurrent<T: Send + 'static>(
         &self,
         guest: impl for<'a> FnOnce(&'a Accessor<StoreData>, Instance) -> OnInstance<'a, T>
         + Send
         + 'static,
+        settled: fn(&mut T),
     ) -> Invocation<T> {
         let callee = self.clone();
         let guest = Box::new(guest);
         self.invocation(Box::pin(async move {
             let counted = callee.0.parts.leases.token();
             let guest: shared::Job<T> = match callee.admit().await? {
-                Some(admission) => return admission.run(guest, counted).await,
+                Some(admission) => {
+                    let mut done = admission.run(guest, counted).await?;
+                    settled(&mut done);
+                    return Ok(done);
+                }
                 None => guest,
             };
             drop(counted);
             callee
-                .alone(move |lease| Box::pin(lease.run_concurrent(guest)))
+                .alone(move |lease| Box::pin(lease.run_concurrent(guest, settled)))
                 .await
         }))
     }
@@ -319,16 +327,19 @@ impl Lease {
     async fn run_concurrent<T: Send + 'static>(
         &mut self,
         guest: shared::Job<T>,
+        settled: fn(&mut T),
     ) -> wasmtime::Result<T> {
         let (store, instance) = self.parts()?;
-        store
+        let mut done = store
             .run_concurrent(async move |accessor| {
                 let done = guest(accessor, instance).await?;
                 std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
                 wasmtime::error::Ok(done)
             })
             .await
-            .flatten()
+            .flatten()?;
+        settled(&mut done);
+        Ok(done)
     }
 
     fn explain(&mut self, error: wasmtime::Error) -> wasmtime::Error {

@@ -296,11 +296,7 @@ impl Share {
         !self.capacity.state().turns.is_empty()
     }
 
-    fn enqueue(
-        self: &Arc<Self>,
-        state: &mut State,
-        weight: u32,
-    ) -> Result<Waiter<'_>, NoRoom> {
+    fn enqueue(self: &Arc<Self>, state: &mut State, weight: u32) -> Result<Waiter<'_>, NoRoom> {
         let Some(Some(share)) = state.shares.get_mut(self.key) else {
             return Err(NoRoom::TooBig);
         };
@@ -377,7 +373,10 @@ mod tests {
     }
 
     fn now(share: &Arc<Share>) -> Result<Permit, NoRoom> {
-        share.acquire(1, Duration::ZERO).now_or_never().unwrap_or(Err(NoRoom::QueueFull))
+        share
+            .acquire(1, Duration::ZERO)
+            .now_or_never()
+            .unwrap_or(Err(NoRoom::QueueFull))
     }
 
     async fn take_all(share: &Arc<Share>) -> Vec<Permit> {

@@ -16,9 +16,7 @@ mod state;
 mod store;
 mod ticker;
 
-pub use callee::{
-    Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
-};
+pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT};
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{
     Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,

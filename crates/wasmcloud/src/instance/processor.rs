@@ -211,9 +211,7 @@ impl Shared {
         match line {
             Some(line) => line.tasks.push_back(task),
             None => {
-                tenant
-                    .background
-                    .fetch_max(queue.served, Ordering::Relaxed);
+                tenant.background.fetch_max(queue.served, Ordering::Relaxed);
                 queue.ready.push(Line {
                     tenant: Arc::clone(tenant),
                     tasks: [task].into(),
@@ -435,7 +433,8 @@ mod tests {
         let processors = Processors::new();
         let tenant = Arc::new(Tenant::default());
         for _ in 0..8 {
-            let crash = processors.spawn(&tenant, async { std::panic::resume_unwind(Box::new(())) });
+            let crash =
+                processors.spawn(&tenant, async { std::panic::resume_unwind(Box::new(())) });
             assert_eq!(crash.await, None::<()>);
         }
         assert_eq!(processors.spawn(&tenant, async { 7 }).await, Some(7));

@@ -266,10 +266,7 @@ impl Drop for Admission {
 }
 
 /// Runs an instance and everybody on board, until nobody can board any more and all have left.
-async fn drive(
-    warm: Warm,
-    mut queue: mpsc::UnboundedReceiver<Dispatch>,
-) -> Result<(), CallError> {
+async fn drive(warm: Warm, mut queue: mpsc::UnboundedReceiver<Dispatch>) -> Result<(), CallError> {
     let mut warm = warm;
     let instance = warm.instance;
     let ended = warm

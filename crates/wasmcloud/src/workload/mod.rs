@@ -19,9 +19,7 @@ pub use model::{
     VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
-pub use resources::{
-    Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount,
-};
+pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
 pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;

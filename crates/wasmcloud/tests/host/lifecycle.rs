@@ -102,12 +102,6 @@ async fn a_failed_workload_can_be_forgotten() {
 async fn what_is_not_run_yet_is_refused() {
     let host = TestHost::start().await;
     let plain = start_request("one", "one", &spec([p2()], [http()]), None);
-    let mut pooled = plain.clone();
-    pooled.workload.components[0].reuse = wasmcloud::workload::Reuse::Pooled {
-        size: 4.try_into().unwrap(),
-        max_invocations: None,
-        max_concurrency: 1.try_into().unwrap(),
-    };
     let mut service = plain.clone();
     service.workload.service = Some(wasmcloud::workload::Service {
         image: plain.workload.components[0].image.clone(),
@@ -119,11 +113,7 @@ async fn what_is_not_run_yet_is_refused() {
         name: "data".to_owned(),
         source: wasmcloud::workload::VolumeSource::Ephemeral,
     });
-    for (request, wanted) in [
-        (pooled, "pooled"),
-        (service, "services"),
-        (volumes, "volumes"),
-    ] {
+    for (request, wanted) in [(service, "services"), (volumes, "volumes")] {
         let error = host.host.start(request).await.unwrap_err();
         assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
         assert!(error.to_string().contains(wanted), "{error}");

@@ -12,8 +12,10 @@
 mod attacks;
 mod big_body;
 mod calc;
+mod cancellation;
 mod files;
 mod fused;
+mod http_limits;
 mod http_p2;
 mod http_p3;
 mod isolated;

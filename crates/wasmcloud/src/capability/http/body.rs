@@ -13,8 +13,6 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::departure::Peer;
-
 /// A body of the host's own.
 pub(super) fn text(text: impl Into<Bytes>) -> WasiBody {
     Full::new(text.into())
@@ -27,46 +25,6 @@ pub(super) fn none() -> WasiBody {
     Empty::new()
         .map_err(|never: Infallible| match never {})
         .boxed_unsync()
-}
-
-/// A body that breaks off when the client goes away, where Hyper may not see it go.
-pub(super) struct Watched {
-    inner: WasiBody,
-    departed: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl Watched {
-    pub(super) fn new(inner: WasiBody, peer: Peer) -> Self {
-        let departed = Box::pin(peer.departed());
-        Self { inner, departed }
-    }
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Pending => self
-                .departed
-                .as_mut()
-                .poll(cx)
-                .map(|()| Some(Err(Error::ConnectionTerminated))),
-            frame => frame,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 /// A body that tells when it is dropped, by dropping the other end of a channel.
@@ -123,11 +81,9 @@ impl Fate {
 pub(super) struct Running(Option<Fate>);
 
 impl Running {
-    /// The guest has ended, and how.
-    pub(super) fn ended<T>(mut self, result: &wasmtime::Result<T>) {
-        if result.is_ok() {
-            self.0 = None;
-        }
+    /// The guest has come to a good end.
+    pub(super) fn ended_well(&mut self) {
+        self.0 = None;
     }
 }
 

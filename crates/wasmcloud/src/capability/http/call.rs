@@ -6,9 +6,8 @@
 
 use futures::FutureExt as _;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Accessor, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::{self as p2};
 use wasmtime_wasi_http::p3::bindings as p3;
@@ -16,7 +15,8 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 
 use super::body::{self, Fate, Guarded, Rest, Tied};
 use super::failure::{Failure, log_late};
-use crate::plugin::{CallError, Entry, Invocation, StoreData};
+use super::received::Received as Incoming;
+use crate::plugin::{CallError, Entry, Invocation, OnInstance, StoreData};
 
 /// Where a handler's function is found in an instance.
 #[derive(Clone)]
@@ -36,7 +36,8 @@ impl Handler {
 }
 
 type Answer = Result<Response<WasiBody>, Failure>;
-type Running = Invocation<()>;
+/// A guest at work; its end is sealed by the time it ends.
+type Running = Invocation<body::Running>;
 
 /// Calls the handler and returns when the head of its answer is there.
 pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Incoming>) -> Answer {
@@ -58,7 +59,7 @@ pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Inco
             Ok(Ok(response)) => Ok(go_on(entry, running, response, fate)),
             Ok(Err(failure)) => Err(failure),
             // Whoever was to answer is gone: how the guest ends says why.
-            Err(_) => Err(running.await.map_or_else(Failure::Call, |()| Failure::NoAnswer)),
+            Err(_) => Err(running.await.map_or_else(Failure::Call, |_| Failure::NoAnswer)),
         },
     }?;
     if response.status().is_informational() {
@@ -71,7 +72,7 @@ pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Inco
 /// answer before the failure is a matter of chance.
 fn at_its_end(
     entry: &Entry,
-    result: Result<(), CallError>,
+    result: Result<body::Running, CallError>,
     answer: Option<Answer>,
     fate: Fate,
 ) -> Answer {
@@ -81,7 +82,7 @@ fn at_its_end(
             Ok(guarded(response, fate, None))
         }
         (_, Err(error)) => Err(Failure::Call(error)),
-        (answer, Ok(())) => answer.unwrap_or(Err(Failure::NoAnswer)),
+        (answer, Ok(_)) => answer.unwrap_or(Err(Failure::NoAnswer)),
     }
 }
 
@@ -122,7 +123,7 @@ fn run_p2(entry: &Entry, indices: p2::ProxyIndices, ask: Ask) -> Running {
             let Ask {
                 request,
                 answer,
-                fate,
+                mut fate,
             } = ask;
             let (store, instance) = lease.parts()?;
             let mut http = store.data_mut().http();
@@ -132,49 +133,59 @@ fn run_p2(entry: &Entry, indices: p2::ProxyIndices, ask: Ask) -> Running {
                 let _ = answer.send(result.map_err(|code| Failure::p2(&code)));
             })?;
             let proxy = indices.load(&mut *store, &instance)?;
-            let result = proxy
+            proxy
                 .wasi_http_incoming_handler()
                 .call_handle(&mut *store, request, outparam)
-                .await;
-            fate.ended(&result);
-            result
+                .await?;
+            fate.ended_well();
+            Ok(fate)
         })
     })
 }
 
 fn run_p3(entry: &Entry, indices: p3::ServiceIndices, ask: Ask) -> Running {
     let shared = entry.callee.shares_instances();
-    entry.callee.invoke_concurrent(move |accessor, instance| {
-        Box::pin(async move {
-            let Ask {
-                request,
-                answer,
-                fate,
-            } = ask;
-            let (service, request, processed) = accessor.with(|mut store| {
-                let service = indices.load(&mut store, &instance)?;
-                let hooks = store.data_mut().http().hooks;
-                let (request, processed) = wasi_p3::Request::from_http(hooks, request);
-                // Boxed, it has forgotten the hooks that it never borrowed.
-                wasmtime::error::Ok((service, request, processed.boxed()))
-            })?;
-            let result = match service.handle(accessor, request).await? {
-                Ok(response) => accessor
-                    .with(|store| response.into_http(store, processed))
-                    .map_err(Failure::Unsendable),
-                Err(code) => Err(Failure::p3(&code)),
-            };
-            let (tie, read) = oneshot::channel::<()>();
-            let _ = answer.send(match result {
-                Ok(response) if shared => Ok(response.map(|body| Tied::new(body, tie))),
-                result => result,
-            });
-            // On an instance that others use as well, the body is all that tells when this request is done.
-            if shared {
-                let _ = read.await;
-            }
-            fate.ended(&wasmtime::error::Ok(()));
-            Ok(())
-        })
+    entry.callee.invoke_concurrent(
+        move |accessor, instance| answer_p3(accessor, instance, indices, ask, shared),
+        body::Running::ended_well,
+    )
+}
+
+fn answer_p3<'a>(
+    accessor: &'a Accessor<StoreData>,
+    instance: Instance,
+    indices: p3::ServiceIndices,
+    ask: Ask,
+    shared: bool,
+) -> OnInstance<'a, body::Running> {
+    Box::pin(async move {
+        let Ask {
+            request,
+            answer,
+            fate,
+        } = ask;
+        let (service, request, processed) = accessor.with(|mut store| {
+            let service = indices.load(&mut store, &instance)?;
+            let hooks = store.data_mut().http().hooks;
+            let (request, processed) = wasi_p3::Request::from_http(hooks, request);
+            // Boxed, it has forgotten the hooks that it never borrowed.
+            wasmtime::error::Ok((service, request, processed.boxed()))
+        })?;
+        let result = match service.handle(accessor, request).await? {
+            Ok(response) => accessor
+                .with(|store| response.into_http(store, processed))
+                .map_err(Failure::Unsendable),
+            Err(code) => Err(Failure::p3(&code)),
+        };
+        let (tie, read) = oneshot::channel::<()>();
+        let _ = answer.send(match result {
+            Ok(response) if shared => Ok(response.map(|body| Tied::new(body, tie))),
+            result => result,
+        });
+        // On an instance that others use as well, the body is all that tells when this request is done.
+        if shared {
+            let _ = read.await;
+        }
+        Ok(fate)
     })
 }

@@ -1,19 +1,26 @@
 //! From a request to the workload that answers it, and back.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
 use super::access::AccessRecord;
-use super::body::{self, Watched};
+use super::body;
 use super::call::{Handler, call};
 use super::departure::Peer;
+use super::failure::Failure;
+use super::head::{self, Excess};
+use super::patience::Exchange;
 use super::plugin::Shared;
+use super::received::{Fault, Faults, Received};
 use super::route::HostName;
+use super::sent::Sent;
 use crate::plugin::Entry;
 
 /// What a route leads to.
@@ -37,34 +44,62 @@ enum Unrouted {
 #[error("the client went away before it was answered")]
 pub(super) struct Departed;
 
+/// An answer, and what it is about.
+struct Answered {
+    response: Response<WasiBody>,
+    target: Option<Arc<Target>>,
+    /// What goes wrong with the request's body, of which the guest may read more.
+    faults: Option<Faults>,
+}
+
+impl Answered {
+    fn refusal(response: Response<WasiBody>) -> Self {
+        Self {
+            response,
+            target: None,
+            faults: None,
+        }
+    }
+}
+
 /// Answers one request. `peer` is watched meanwhile, where there is one: when the client goes away, so does the guest.
+///
+/// A client that shuts down its sending side looks like one that has gone. It gets an answer that needs no waiting, and no other.
 pub(super) async fn dispatch(
     shared: &Shared,
     request: Request<Incoming>,
     peer: Option<Peer>,
-) -> Result<Response<WasiBody>, Departed> {
-    let Some(peer) = peer else {
-        return Ok(logged(shared, request).await);
+    exchange: Exchange,
+) -> Result<Response<Sent>, Departed> {
+    let limits = &shared.options.limits;
+    let departed = peer.clone();
+    let departed = async {
+        match departed {
+            Some(peer) => peer.departed().await,
+            None => std::future::pending().await,
+        }
     };
-    let departed = Box::pin(peer.clone().departed());
-    let response = tokio::select! {
+    let Answered {
+        response, faults, ..
+    } = tokio::select! {
         biased;
-        response = logged(shared, request) => response,
+        answered = logged(shared, request, &exchange) => answered,
         () = departed => return Err(Departed),
     };
-    Ok(response.map(|body| WasiBody::new(Watched::new(body, peer))))
+    Ok(response.map(|body| Sent::new(body, peer, faults, limits, exchange)))
 }
 
 /// Answers one request and keeps the access log.
-async fn logged(shared: &Shared, request: Request<Incoming>) -> Response<WasiBody> {
+async fn logged(shared: &Shared, request: Request<Incoming>, exchange: &Exchange) -> Answered {
     let Some(access) = &shared.options.access else {
-        return answer(shared, request).await.0;
+        return answer(shared, request, exchange).await;
     };
     let begun = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let host = request.headers().get(header::HOST).cloned();
-    let (response, target) = answer(shared, request).await;
-    let context = target.as_ref().map(|target| target.entry.callee.context());
+    let answered = answer(shared, request, exchange).await;
+    let target = answered.target.as_ref();
+    let context = target.map(|target| target.entry.callee.context());
     access.request(&AccessRecord {
         method: &method,
         host: uri
@@ -73,28 +108,99 @@ async fn logged(shared: &Shared, request: Request<Incoming>) -> Response<WasiBod
             .or_else(|| host.as_ref()?.to_str().ok())
             .unwrap_or_default(),
         path: uri.path(),
-        status: response.status(),
+        status: answered.response.status(),
         workload: context.map(|context| &context.workload.id),
-        component: target.as_ref().map(|target| &target.entry.component),
+        component: target.map(|target| &target.entry.component),
         elapsed: begun.elapsed(),
     });
-    response
+    answered
 }
 
-async fn answer(
-    shared: &Shared,
-    mut request: Request<Incoming>,
-) -> (Response<WasiBody>, Option<Arc<Target>>) {
+async fn answer(shared: &Shared, mut request: Request<Incoming>, exchange: &Exchange) -> Answered {
+    let limits = &shared.options.limits;
+    let (version, method) = (request.version(), request.method().clone());
+    if let Err((status, excess)) = head::of_request(&request, limits) {
+        return Answered::refusal(refuse_for_good(status, &excess, version));
+    }
     let target = match route(shared, &mut request) {
         Ok(target) => target,
-        Err(unrouted) => return (refuse(&unrouted, &request), None),
+        Err(unrouted) => return Answered::refusal(refuse(&unrouted, &request)),
     };
-    let bare = request.version() == Version::HTTP_2 && *request.method() == Method::HEAD;
-    let response = match call(&target.entry, &target.handler, request).await {
-        Ok(response) => response,
-        Err(failure) => failure.respond(&target.entry, shared.options.errors),
+    if request.body().size_hint().lower() > limits.body_size {
+        let told = TooLong(limits.body_size);
+        let response = refuse_for_good(StatusCode::PAYLOAD_TOO_LARGE, &told, version);
+        return Answered::refusal(response);
+    }
+    let (head, body) = request.into_parts();
+    let (body, faults) = Received::new(body, exchange.clone(), limits);
+    let request = Request::from_parts(head, body);
+    let response = tokio::select! {
+        biased;
+        response = ask_guest(shared, &target, request) => response,
+        // The guest goes with its question.
+        () = too_slow(faults.as_ref()) => Response::new(body::none()),
     };
-    (without_stray_body(response, bare), Some(target))
+    let response = match faults.as_ref().and_then(Faults::fault) {
+        Some(Fault::TooSlow) => {
+            let told = "the body of the request did not come in time";
+            refuse_for_good(StatusCode::REQUEST_TIMEOUT, &told, version)
+        }
+        // Whatever the guest made of the part that it got, it is not the answer to the request.
+        Some(Fault::TooLong) => {
+            let told = TooLong(limits.body_size);
+            refuse_for_good(StatusCode::PAYLOAD_TOO_LARGE, &told, version)
+        }
+        None => response,
+    };
+    let bare = version == Version::HTTP_2 && method == Method::HEAD;
+    Answered {
+        response: without_stray_body(response, bare),
+        target: Some(target),
+        faults,
+    }
+}
+
+async fn too_slow(faults: Option<&Faults>) {
+    match faults {
+        Some(faults) => faults.too_slow().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ask_guest(
+    shared: &Shared,
+    target: &Target,
+    request: Request<Received>,
+) -> Response<WasiBody> {
+    let answer = call(&target.entry, &target.handler, request).await;
+    let checked =
+        answer.and_then(
+            |response| match head::of_answer(&response, &shared.options.limits) {
+                Ok(()) => Ok(response),
+                Err(excess) => Err(too_much(&excess)),
+            },
+        );
+    checked.unwrap_or_else(|failure| failure.respond(&target.entry, shared.options.errors))
+}
+
+fn too_much(excess: &Excess) -> Failure {
+    Failure::Code {
+        code: format!("HttpResponseHeaderSectionSize: its answer has {excess}"),
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A body that is longer than this.
+struct TooLong(u64);
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the body of the request is too long, at most {} bytes are allowed",
+            self.0
+        )
+    }
 }
 
 /// Takes the body off an answer that must not have one (RFC 9110, sections 6.4.1 and 9.3.2). Over HTTP/1.1 Hyper does so itself.
@@ -192,6 +298,24 @@ fn refuse(unrouted: &Unrouted, request: &Request<Incoming>) -> Response<WasiBody
             )
         }
     };
+    plain(status, text)
+}
+
+/// Refuses a request of which the client may go on sending what nobody reads: over HTTP/1, it is the connection's last.
+fn refuse_for_good(
+    status: StatusCode,
+    told: &dyn fmt::Display,
+    version: Version,
+) -> Response<WasiBody> {
+    let mut response = plain(status, format!("{} {told}\n", status.as_u16()));
+    if version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<WasiBody> {
     let mut response = Response::new(body::text(text));
     *response.status_mut() = status;
     response.headers_mut().insert(

@@ -110,10 +110,14 @@ impl Failure {
 /// A failure that can no longer be answered: the head of the answer is out.
 pub(super) fn log_late(error: &CallError, entry: &Entry) {
     let workload = &entry.callee.context().workload;
-    let ended = Ended { error, entry };
+    let ended = Ended {
+        error,
+        entry,
+        late: true,
+    };
     match error {
-        CallError::Stopped => tracing::debug!(%workload, "after it began to answer, {ended}"),
-        _ => tracing::error!(%workload, "after it began to answer, {ended}"),
+        CallError::Stopped => tracing::debug!(%workload, "{ended}"),
+        _ => tracing::error!(%workload, "{ended}"),
     }
 }
 
@@ -121,6 +125,8 @@ pub(super) fn log_late(error: &CallError, entry: &Entry) {
 struct Ended<'a> {
     error: &'a CallError,
     entry: &'a Entry,
+    /// Whether the head of the answer was out already.
+    late: bool,
 }
 
 impl fmt::Display for Ended<'_> {
@@ -144,12 +150,22 @@ impl fmt::Display for Ended<'_> {
             ),
             CallError::Trap(error) => write!(
                 f,
-                "{} trapped: {}",
+                "{} {}: {}",
                 culprit(error, self.entry),
+                if self.late {
+                    "failed after it began to answer"
+                } else {
+                    "trapped"
+                },
                 describe(error)
             ),
             error @ (CallError::TimedOut(_) | CallError::OutOfCpu(_) | CallError::Crashed) => {
-                write!(f, "component `{component}` was ended: {error}")
+                let when = if self.late {
+                    " after it began to answer"
+                } else {
+                    ""
+                };
+                write!(f, "component `{component}` was ended{when}: {error}")
             }
             CallError::Stopped => f.write_str("the workload is being stopped"),
         }
@@ -168,6 +184,7 @@ impl fmt::Display for Report<'_> {
             Failure::Call(error) => Ended {
                 error,
                 entry: self.entry,
+                late: false,
             }
             .fmt(f),
             Failure::Unsendable(error) => write!(

@@ -9,11 +9,18 @@ mod call;
 mod departure;
 mod dispatch;
 mod failure;
+mod head;
+mod limits;
 mod link;
+mod patience;
 mod plugin;
+mod received;
+mod room;
 pub mod route;
+mod sent;
 mod server;
 mod settings;
 
 pub use access::{AccessLog, AccessRecord};
+pub use limits::HttpLimits;
 pub use plugin::{ErrorDetail, Http, HttpOptions};

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
 use super::access::AccessLog;
 use super::call::Handler;
 use super::dispatch::Target;
+use super::limits::HttpLimits;
 use super::route::{Clash, Pattern, Routes};
 use super::{link, server, settings};
 use crate::plugin::{
@@ -40,16 +40,19 @@ pub struct HttpOptions {
     pub errors: ErrorDetail,
     /// Who is told of each request.
     pub access: Option<Arc<dyn AccessLog>>,
+    /// What is taken from clients, and how long they are waited for.
+    pub limits: HttpLimits,
 }
 
 impl HttpOptions {
-    /// Listens at an address, tells clients no details, and keeps no access log.
+    /// Listens at an address, tells clients no details, keeps no access log, and has the default limits.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
             errors: ErrorDetail::default(),
             access: None,
+            limits: HttpLimits::default(),
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Debug for HttpOptions {
         f.debug_struct("HttpOptions")
             .field("addr", &self.addr)
             .field("errors", &self.errors)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -116,7 +120,7 @@ impl Http {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(options: HttpOptions) -> io::Result<Self> {
-        let listener = TcpListener::bind(options.addr).await?;
+        let listener = server::bind(options.addr)?;
         let local_addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             options,

@@ -117,8 +117,9 @@ impl Checker {
                 .amount(*number, at)
                 .map_or(Limit::Default, |number| Limit::Of(unit(number))),
             raw::Amount::Word(word) if word == NO_LIMIT => Limit::Unlimited,
-            raw::Amount::Word(word) => {
-                let message = format!("found {}, wanted a number or `{NO_LIMIT}`", quoted(word));
+            raw::Amount::Word(_) => {
+                // The word is not repeated: it may be an alias of something that is secret.
+                let message = format!("found another word, wanted a number or `{NO_LIMIT}`");
                 let hint = "leave it out for the host's default; `none` asks for no limit";
                 self.error(at, message, Some(hint));
                 Limit::Default

@@ -90,6 +90,11 @@ impl Connection {
         }
     }
 
+    /// Waits until the other side has closed the connection.
+    pub(crate) async fn closed(self) {
+        let _ = within(self.task).await;
+    }
+
     /// Goes away at once, whatever is under way.
     pub(crate) async fn leave(self) {
         self.task.abort();

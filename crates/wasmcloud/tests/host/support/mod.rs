@@ -1,6 +1,7 @@
 //! What all tests need: a host, manifests, clients, and patience that ends.
 
 mod client;
+pub(crate) mod h2;
 mod host;
 mod log;
 mod manifest;

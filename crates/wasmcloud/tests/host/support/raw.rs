@@ -35,6 +35,23 @@ impl Raw {
         Self(BufReader::new(TcpStream::connect(addr).await.unwrap()))
     }
 
+    /// A connection that gives answers little room: what it does not read, the other side has to keep.
+    pub(crate) async fn narrow(addr: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self(BufReader::new(socket.connect(addr).await.unwrap()))
+    }
+
+    /// Goes away without a goodbye: what is under way is thrown away on both sides.
+    pub(crate) fn reset(self) {
+        self.0.get_ref().set_zero_linger().unwrap();
+    }
+
+    /// Sends no more, and goes on reading.
+    pub(crate) async fn finish_sending(&mut self) {
+        self.0.get_mut().shutdown().await.unwrap();
+    }
+
     /// Sends everything, or as much as the other side takes before it hangs up.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = within(self.0.get_mut().write_all(bytes.as_ref())).await;

@@ -41,6 +41,8 @@ impl Guest for Handler {
             "/never-ends" => misbehave::never_ends(out),
             "/hang" => misbehave::hang(),
             "/spin" => misbehave::spin(),
+            "/fields" => misbehave::fields(&query, out),
+            "/slurp" => paths::slurp(&request, out),
             "/no-response" => drop(out),
             _ => reply::with_status(out, 404, "no such path\n"),
         }

@@ -49,3 +49,12 @@ fn begin(out: ResponseOutparam) -> OutgoingBody {
     drop(stream);
     body
 }
+
+/// An answer with `?n=` header fields.
+pub fn fields(query: &str, out: ResponseOutparam) {
+    let count = reply::query(query, "n")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
+    let fields = vec![("x", "y"); count];
+    let _ = OutgoingBody::finish(reply::start(out, 200, &fields), None);
+}

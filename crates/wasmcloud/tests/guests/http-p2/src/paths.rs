@@ -39,6 +39,24 @@ pub fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let _ = OutgoingBody::finish(body, trailers);
 }
 
+/// Reads the whole body before it answers with its length. What goes wrong meanwhile is told on standard error.
+pub fn slurp(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().expect("the body is taken once");
+    let from = incoming.stream().expect("the stream is taken once");
+    let mut length = 0;
+    loop {
+        match from.blocking_read(CHUNK) {
+            Ok(chunk) => length += chunk.len(),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(error)) => {
+                eprintln!("broke off: {}", error.to_debug_string());
+                break;
+            }
+        }
+    }
+    reply::text(out, &format!("{length}\n"));
+}
+
 /// The trailers that came after a body, if any came.
 fn trailers_of(body: IncomingBody) -> Option<Fields> {
     let trailers = IncomingBody::finish(body);

@@ -36,6 +36,8 @@ impl wasip3::exports::http::handler::Guest for Handler {
             "/http" => Ok(reach::http().await),
             "/files" => Ok(reach::files().await),
             "/sockets" => Ok(reach::sockets().await),
+            "/fields" => Ok(misbehave::fields(query)),
+            "/slurp" => Ok(paths::slurp(request).await),
             "/error" => Err(ErrorCode::InternalError(Some("told to fail".to_owned()))),
             "/trap-before" => misbehave::trap_before(),
             "/trap-after" => Ok(misbehave::trap_after()),

@@ -44,3 +44,14 @@ pub fn spin() -> ! {
         turns = black_box(turns.wrapping_add(1));
     }
 }
+
+/// An answer with `?n=` header fields.
+pub fn fields(query: &str) -> Response {
+    let count = query
+        .strip_prefix("n=")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
+    answer::streamed(&vec![("x", "y"); count], async |body, end| {
+        answer::finish(body, end, None).await;
+    })
+}

@@ -36,6 +36,24 @@ pub fn echo(request: Request) -> Response {
     )
 }
 
+/// Reads the whole body before it answers with its length. What goes wrong meanwhile is told on standard error.
+pub async fn slurp(request: Request) -> Response {
+    let (_done, processed) = wit_future::new(|| Ok(()));
+    let (mut from, trailers) = Request::consume_body(request, processed);
+    let mut length = 0;
+    loop {
+        let (result, chunk) = from.read(Vec::with_capacity(CHUNK)).await;
+        length += chunk.len();
+        if result == StreamResult::Dropped {
+            break;
+        }
+    }
+    if let Err(error) = trailers.await {
+        eprintln!("broke off: {error:?}");
+    }
+    answer::text(&format!("{length}\n"))
+}
+
 /// A message as gRPC has it: the status comes after the body.
 pub fn trailers() -> Response {
     answer::streamed(
