@@ -227,13 +227,16 @@ fn court(fields: Value) -> Value {
 async fn gather(direct: &Direct) -> String {
     let entry = direct.entry(&id("court")).unwrap();
     let index = entry.function("gather").unwrap();
-    let gathered = entry.callee.invoke_concurrent(move |accessor, instance| {
-        Box::pin(async move {
-            let gather =
-                accessor.with(|store| instance.get_typed_func::<(), (String,)>(store, index))?;
-            Ok(gather.call_concurrent(accessor, ()).await?.0)
-        })
-    });
+    let gathered = entry.callee.invoke_concurrent(
+        move |accessor, instance| {
+            Box::pin(async move {
+                let gather = accessor
+                    .with(|store| instance.get_typed_func::<(), (String,)>(store, index))?;
+                Ok(gather.call_concurrent(accessor, ()).await?.0)
+            })
+        },
+        |_| {},
+    );
     within(gathered).await.unwrap()
 }
 

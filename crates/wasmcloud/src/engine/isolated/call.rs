@@ -104,14 +104,17 @@ async fn apart<C: Crossing>(
     params: C::Params,
 ) -> Result<C::Results, CallError> {
     let (tell, told) = oneshot::channel();
-    let called = callee.invoke_concurrent(move |accessor, instance| {
-        Box::pin(async move {
-            let results = crossing.together(accessor, instance, index, params).await?;
-            // A caller who has left wants to know nothing.
-            let _ = tell.send(results);
-            Ok(())
-        })
-    });
+    let called = callee.invoke_concurrent(
+        move |accessor, instance| {
+            Box::pin(async move {
+                let results = crossing.together(accessor, instance, index, params).await?;
+                // A caller who has left wants to know nothing.
+                let _ = tell.send(results);
+                Ok(())
+            })
+        },
+        |()| {},
+    );
     let answered = Arc::new(AtomicBool::new(false));
     let (late, context) = (Arc::clone(&answered), Arc::clone(callee.context()));
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
