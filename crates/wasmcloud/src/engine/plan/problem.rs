@@ -250,11 +250,7 @@ impl fmt::Display for Problem {
                 f,
                 "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
             ),
-            Self::Cycle { components } => write!(
-                f,
-                "components call each other in a circle: {}",
-                circle(components)
-            ),
+            Self::Cycle { components } => f.write_str(&circle(components)),
             Self::LinkWithoutImport {
                 component, import, ..
             } => write!(
@@ -335,7 +331,10 @@ fn lacking(to: &LinkTarget) -> String {
 fn circle(components: &[ComponentName]) -> String {
     let round = components.iter().chain(components.first());
     let round: Vec<&str> = round.map(ComponentName::as_str).collect();
-    round.join(" → ")
+    format!(
+        "components call each other in a circle: {}",
+        round.join(" → ")
+    )
 }
 
 fn nothing_to_run(
