@@ -49,8 +49,11 @@ pub(super) fn link(
     members: &[Member],
 ) -> Result<Linked, LinkError> {
     let engine = component.engine();
+    let mut linker = Linker::new(engine);
+    // A capability may put a function of its own in the place of one that a library brought.
+    linker.allow_shadowing(true);
     let mut linking = Linking {
-        linker: Linker::new(engine),
+        linker,
         plugins,
         offers,
         fused: members.len() > 1,

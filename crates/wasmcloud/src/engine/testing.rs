@@ -20,7 +20,7 @@ use super::plan::{LinkPlan, Member, PlannedCallee, PlannedEntry, Worlds, plan};
 use super::{
     Allocation, Artifact, Components, Engine, EngineOptions, PrepareError, attribution, inspect,
 };
-use crate::instance::{CalleeParts, HostRoom, IsolatedCallee, MemoryAccount};
+use crate::instance::{CalleeParts, HostRoom, IsolatedCallee, MemoryAccount, WorkloadLog};
 use crate::plugin::{
     CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
     TracingOutput, WorkloadContext,
@@ -69,7 +69,10 @@ pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
         cache_dir: cache_dir.map(Path::to_owned),
         compilations: 2,
     };
-    let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Bench), Arc::new(crate::capability::wasi::Wasi)];
+    let plugins: [Arc<dyn Plugin>; 2] = [
+        Arc::new(Bench),
+        Arc::new(crate::capability::wasi::Wasi::default()),
+    ];
     Engine::new(options, Arc::new(plugins))
 }
 
@@ -209,7 +212,8 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
-                denial_told: Default::default(),
+                allowed_hosts: Vec::new(),
+                told: Default::default(),
             })
         });
         Arc::new(InstanceContext {
@@ -218,7 +222,7 @@ impl Planned {
                 namespace: Default::default(),
                 name: "test".parse().unwrap(),
                 states: std::iter::empty().collect(),
-                output: Arc::new(TracingOutput),
+                log: Arc::new(WorkloadLog::new(Arc::new(TracingOutput), 0, u64::MAX)),
                 memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
             }),
             members: contexts.collect(),

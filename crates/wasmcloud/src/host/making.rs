@@ -9,9 +9,12 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::engine::plan::{Member, Worlds};
 use crate::engine::{Artifact, Flavour, IsolationError, PrepareError, attribution, slots};
-use crate::instance::{CalleeParts, IsolatedCallee, WorkloadRoom};
+use crate::instance::{CalleeParts, IsolatedCallee, MemoryAccount, WorkloadRoom};
 use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, WorkloadContext};
 use crate::workload::{Component, ComponentName, Interface, Reuse, Workload};
+
+/// A page of linear memory, in bytes.
+const PAGE: u64 = 64 << 10;
 
 /// What everything that is made of a workload shares.
 pub(super) struct Making<'a> {
@@ -61,9 +64,11 @@ impl Making<'_> {
         artifact: &Artifact,
     ) -> Result<Callee, StartError> {
         let concurrent = artifact.flavour == Flavour::Concurrent;
+        let context = self.context(members, self.answers(members, artifact)?);
+        admit(artifact, &context)?;
         Ok(Callee::new(CalleeParts {
             pre: artifact.pre.clone(),
-            context: self.context(members, self.answers(members, artifact)?),
+            context,
             concurrent,
             reuse: reuse(members, self.spec, concurrent),
             share: self.room.share(&artifact.capacity),
@@ -118,15 +123,16 @@ impl Making<'_> {
 
     fn context(&self, members: &[Member], callees: Vec<IsolatedCallee>) -> Arc<InstanceContext> {
         let member = |name: &ComponentName| {
-            let environment = self
+            let resources = self
                 .spec
                 .component(name)
-                .map(|component| component.local_resources.environment.clone())
+                .map(|component| component.local_resources.clone())
                 .unwrap_or_default();
             Arc::new(ComponentContext {
                 name: name.clone(),
-                environment: environment.into_iter().collect(),
-                denial_told: Default::default(),
+                environment: resources.environment.into_iter().collect(),
+                allowed_hosts: resources.allowed_hosts,
+                told: Default::default(),
             })
         };
         let names = || members.iter().map(|planned| &planned.component);
@@ -142,6 +148,26 @@ impl Making<'_> {
             callees,
         })
     }
+}
+
+/// Refuses what would have no memory for its first instance.
+fn admit(artifact: &Artifact, instance: &InstanceContext) -> Result<(), StartError> {
+    let required = artifact.pre.component().resources_required();
+    let pages = required
+        .and_then(|required| required.max_initial_memory_size)
+        .unwrap_or_default();
+    let bytes = pages.saturating_mul(PAGE);
+    let own = MemoryAccount::of_instance(instance.limits.memory);
+    let room = own
+        .has_room(bytes)
+        .and_then(|()| instance.workload.memory.has_room(bytes));
+    let (Err(source), Some(root)) = (room, instance.members.first()) else {
+        return Ok(());
+    };
+    Err(StartError::NoMemory {
+        component: root.name.clone(),
+        source,
+    })
 }
 
 /// Whether instances are used again: where every component in them allows that, and as far as the most careful does.

@@ -15,7 +15,7 @@ use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, Inspected, LinkPlan, plan};
-use crate::instance::{HostRoom, MemoryAccount, WorkloadRoom};
+use crate::instance::{HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, States,
     WorkloadContext,
@@ -382,7 +382,11 @@ impl Bound {
             namespace: request.workload.namespace.clone(),
             name: request.workload.name.clone(),
             states,
-            output: Arc::clone(output),
+            log: Arc::new(WorkloadLog::new(
+                Arc::clone(output),
+                room.host.limits.log_rate,
+                room.host.limits.log_burst,
+            )),
             memory: Arc::clone(&room.memory),
         })
     }

@@ -13,6 +13,7 @@ mod attacks;
 mod big_body;
 mod calc;
 mod cancellation;
+mod egress;
 mod files;
 mod fused;
 mod http_limits;
@@ -21,17 +22,22 @@ mod http_p3;
 mod isolated;
 mod leaks;
 mod lifecycle;
+mod outbound;
+mod outbound_faults;
 mod replacement;
 mod routes;
 mod stories;
 mod support;
+mod volumes;
 
 use calc::{calc_callee, calc_caller};
+use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
+use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
     ($guest:ident) => {

@@ -8,7 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Accessor, ComponentExportIndex, Func, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 
-use crate::instance::{CallError, Callee, ComponentContext, OnInstance, Position, StoreData};
+use crate::instance::{
+    CallError, Callee, ComponentContext, OnInstance, Position, StoreData, WorkloadContext,
+};
 use crate::workload::ComponentName;
 
 /// A function of an isolated import as a linker knows it.
@@ -66,8 +68,8 @@ impl Target {
     }
 
     /// The workload of both.
-    pub(super) fn workload(&self) -> String {
-        self.callee.context().workload.to_string()
+    pub(super) fn workload(&self) -> &WorkloadContext {
+        &self.callee.context().workload
     }
 
     /// The function that is called.
@@ -119,8 +121,10 @@ async fn apart<C: Crossing>(
     let (late, context) = (Arc::clone(&answered), Arc::clone(callee.context()));
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let outcome = called.await;
-        if let (Err(error), true) = (&outcome, late.load(Ordering::Acquire)) {
-            let workload = &context.workload;
+        let workload = &context.workload;
+        if let (Err(error), true) = (&outcome, late.load(Ordering::Acquire))
+            && workload.log.admits(0)
+        {
             tracing::warn!(%workload, error = format!("{error:#}"), "an isolated component failed after it had answered");
         }
         outcome

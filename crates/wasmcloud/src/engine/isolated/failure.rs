@@ -111,14 +111,18 @@ pub(super) fn report(error: &CallError, target: &Target) -> String {
         }
         error => error.to_string(),
     };
-    tracing::warn!(
-        workload = target.workload(),
-        from = %target.caller(),
-        to = target.component(),
-        function = target.function(),
-        reason,
-        "a call over an isolated link failed"
-    );
+    let workload = target.workload();
+    // A caller that tries again and again must not fill the log of the host.
+    if workload.log.admits(reason.len()) {
+        tracing::warn!(
+            %workload,
+            from = %target.caller(),
+            to = target.component(),
+            function = target.function(),
+            reason,
+            "a call over an isolated link failed"
+        );
+    }
     reason
 }
 
