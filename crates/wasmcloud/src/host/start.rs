@@ -14,7 +14,7 @@ use super::making::{Making, Pooled};
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedKind, Worlds};
-use crate::engine::{Artifact, Components, Engine, Inspected, LinkPlan, plan};
+use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
 use crate::instance::{HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, States,
@@ -73,12 +73,13 @@ impl Held {
         }
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them.
-    pub(super) async fn release(self, patience: &Patience) {
+    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
         self.pools.iter().for_each(|pooled| pooled.callee.clear());
         self.leases.close();
-        if !patience.outlasts(self.leases.wait()).await {
+        let finished = patience.outlasts(self.leases.wait()).await;
+        if !finished {
             drop(self.stop);
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
@@ -88,6 +89,7 @@ impl Held {
                 );
             }
         }
+        finished
     }
 }
 
@@ -132,6 +134,8 @@ struct Prepared {
 pub(super) struct Started {
     pub(super) held: Held,
     pub(super) plan: Arc<LinkPlan>,
+    /// Whether some of its code was compiled by this process.
+    pub(super) compiled: bool,
 }
 
 impl Starter<'_> {
@@ -181,6 +185,8 @@ impl Starter<'_> {
         let pools = making.pools(&entries);
         self.open(&mut bound, entries.clone(), request).await?;
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
+        let compiled = artifacts.any(|artifact| !artifact.from_disk);
         Ok(Started {
             held: Held {
                 bindings,
@@ -192,6 +198,7 @@ impl Starter<'_> {
                 components: worlds.len() - plan.unreached.len(),
             },
             plan: Arc::new(plan),
+            compiled,
         })
     }
 
@@ -246,25 +253,9 @@ impl Starter<'_> {
         component: &Component,
         base: &Path,
     ) -> Result<(Image, Inspected), StartError> {
-        let name = component.name.clone();
-        let image = component.image.resolve(base);
-        let fetched = self.fetch.fetch(&image).await;
-        let bytes = fetched.map_err(|error| StartError::Fetch {
-            component: name.clone(),
-            source: Arc::new(error),
-        })?;
         let engine = self.engine.clone();
-        let inspected = tokio::task::spawn_blocking(move || engine.inspect(&bytes)).await;
-        let inspected = inspected.map_err(|_| {
-            StartError::Host(format!(
-                "looking at component `{name}` crashed; this is a bug worth reporting"
-            ))
-        })?;
-        let inspected = inspected.map_err(|error| StartError::Inspect {
-            component: name.clone(),
-            image: image.to_string(),
-            source: Arc::new(error),
-        })?;
+        let inspect = move |bytes: &[u8]| engine.inspect(bytes);
+        let (_, inspected) = look_at(self.fetch, component, base, inspect).await?;
         Ok((component.image.clone(), inspected))
     }
 
@@ -322,6 +313,34 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// Fetches a component and looks at it, on a thread that serves nobody.
+pub(crate) async fn look_at(
+    fetch: &dyn Fetch,
+    component: &Component,
+    base: &Path,
+    inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
+) -> Result<(ComponentName, Inspected), StartError> {
+    let name = component.name.clone();
+    let image = component.image.resolve(base);
+    let fetched = fetch.fetch(&image).await;
+    let bytes = fetched.map_err(|error| StartError::Fetch {
+        component: name.clone(),
+        source: Arc::new(error),
+    })?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+    let inspected = inspected.map_err(|_| {
+        StartError::Host(format!(
+            "looking at component `{name}` crashed; this is a bug worth reporting"
+        ))
+    })?;
+    let inspected = inspected.map_err(|error| StartError::Inspect {
+        component: name.clone(),
+        image: image.to_string(),
+        source: Arc::new(error),
+    })?;
+    Ok((name, inspected))
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.
