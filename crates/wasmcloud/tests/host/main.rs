@@ -19,6 +19,7 @@ mod fused;
 mod http_limits;
 mod http_p2;
 mod http_p3;
+mod isolated;
 mod leaks;
 mod lifecycle;
 mod outbound;
@@ -35,6 +36,7 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
