@@ -10,15 +10,19 @@ use crate::artifact::{Fetch, Files};
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
-use crate::capability::http::{Http, HttpOptions};
+use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
-use crate::capability::wasi::Wasi;
+use crate::capability::resolve::{Resolve, SystemResolver};
+use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions, Machine};
 use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
+use crate::policy::EgressOptions;
+#[cfg(feature = "http")]
+use crate::policy::EgressPolicy;
 use crate::policy::GuestLimits;
 use crate::workload::Workload;
 
@@ -31,6 +35,15 @@ pub struct HostConfig {
     /// The HTTP server; without it, no workload can serve HTTP.
     #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
+    /// The HTTP client that sends what components ask for, with an HTTP server or without one.
+    #[cfg(feature = "http")]
+    pub http_client: ClientOptions,
+    /// Which addresses workloads may reach; by default public ones only.
+    pub egress: EgressOptions,
+    /// Where the addresses of names come from; by default the operating system.
+    pub resolver: Arc<dyn Resolve>,
+    /// What volumes workloads may have.
+    pub volumes: VolumeOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -54,6 +67,11 @@ impl Default for HostConfig {
             limits: GuestLimits::default(),
             #[cfg(feature = "http")]
             http: None,
+            #[cfg(feature = "http")]
+            http_client: ClientOptions::default(),
+            egress: EgressOptions::default(),
+            resolver: Arc::new(SystemResolver::default()),
+            volumes: VolumeOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -72,6 +90,9 @@ pub struct Assembled {
     pub host: Arc<LocalHost>,
     /// Where its HTTP server listens, if it has one.
     pub http: Option<SocketAddr>,
+    /// Its HTTP client, which can tell what it does.
+    #[cfg(feature = "http")]
+    pub outgoing: Outgoing,
 }
 
 /// Why a host could not be put together.
@@ -85,28 +106,36 @@ pub enum AssembleError {
         /// Why.
         source: std::io::Error,
     },
+    /// The HTTP client cannot be set up.
+    #[cfg(feature = "http")]
+    #[error("the HTTP client cannot be set up: {0}")]
+    Trust(#[from] TrustError),
 }
 
 /// Puts a host together and starts listening. Must be called inside a Tokio runtime; the host lives until its last handle is
 /// dropped.
 ///
 /// # Errors
-/// When the HTTP server cannot listen where it should.
+/// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
     #[cfg(feature = "http")]
-    let http = {
+    let (http, outgoing) = {
+        let policy = EgressPolicy::new(config.egress);
+        let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
         let http = match config.http {
             Some(options) => listen(options).await?,
             None => Http::without_server(),
         };
         let address = http.local_addr();
-        plugins.push(Arc::new(http));
-        address
+        plugins.push(Arc::new(http.with_client(outgoing.clone())));
+        (address, outgoing)
     };
     #[cfg(not(feature = "http"))]
     let http: Option<SocketAddr> = None;
-    plugins.extend(free_plugins());
+    let wasi = Wasi::new(config.volumes);
+    wasi.sweep().await;
+    plugins.extend(free_plugins(wasi));
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
@@ -122,6 +151,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     Ok(Assembled {
         host: Arc::new(host),
         http,
+        #[cfg(feature = "http")]
+        outgoing,
     })
 }
 
@@ -133,14 +164,14 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
         .map_err(|source| AssembleError::Listen { addr, source })
 }
 
-/// The plugins that need no settings.
-fn free_plugins() -> Vec<Arc<dyn Plugin>> {
+/// The plugins that every host has.
+fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     vec![
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
-        Arc::new(Wasi),
+        Arc::new(wasi),
     ]
 }
 
@@ -163,5 +194,5 @@ fn unopened() -> Vec<Arc<dyn Plugin>> {
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins()].concat()
+    [plugins, free_plugins(Wasi::default())].concat()
 }

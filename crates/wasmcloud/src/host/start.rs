@@ -15,7 +15,7 @@ use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
 use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadRoom};
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
     InstanceContext, Opening, Plugin, PluginError, States, WorkloadContext,
@@ -30,6 +30,9 @@ const ABORT_WARNING: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
 const FETCHES: usize = 2;
+
+/// A page of linear memory, in bytes.
+const PAGE: u64 = 64 << 10;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {
@@ -158,9 +161,11 @@ impl Starter<'_> {
         for (planned, artifact) in plan.entries.iter().zip(&artifacts) {
             let Some(root) = planned.root() else { continue };
             let concurrent = artifact.flavour == Flavour::Concurrent;
+            let instance = context_of(self.room, planned, &context, &request.workload, &worlds);
+            admit(root, artifact, &instance)?;
             let parts = CalleeParts {
                 pre: artifact.pre.clone(),
-                context: context_of(self.room, planned, &context, &request.workload, &worlds),
+                context: instance,
                 concurrent,
                 reuse: reuse(planned, &request.workload, concurrent),
                 share: room.share(&artifact.capacity),
@@ -367,7 +372,11 @@ impl Bound {
             namespace: request.workload.namespace.clone(),
             name: request.workload.name.clone(),
             states,
-            output: Arc::clone(output),
+            log: Arc::new(WorkloadLog::new(
+                Arc::clone(output),
+                room.host.limits.log_rate,
+                room.host.limits.log_burst,
+            )),
             memory: Arc::clone(&room.memory),
         })
     }
@@ -400,6 +409,27 @@ fn interfaces(plugin: &dyn Plugin, workload: &Workload) -> Vec<HostInterface> {
         .filter(|entry| known().any(|interface| entry.covers(interface)))
         .cloned()
         .collect()
+}
+
+/// Refuses an entry for whose first instance there is no memory.
+fn admit(
+    root: &ComponentName,
+    artifact: &Artifact,
+    instance: &InstanceContext,
+) -> Result<(), StartError> {
+    let required = artifact.pre.component().resources_required();
+    let pages = required
+        .and_then(|required| required.max_initial_memory_size)
+        .unwrap_or_default();
+    let bytes = pages.saturating_mul(PAGE);
+    let own = MemoryAccount::of_instance(instance.limits.memory);
+    let room = own
+        .has_room(bytes)
+        .and_then(|()| instance.workload.memory.has_room(bytes));
+    room.map_err(|source| StartError::NoMemory {
+        component: root.clone(),
+        source,
+    })
 }
 
 /// Whether instances of an entry are used again: where every component in it allows that, and as far as the most careful does.
@@ -449,14 +479,15 @@ fn context_of(
     worlds: &Worlds,
 ) -> Arc<InstanceContext> {
     let member = |name: &ComponentName| {
-        let environment = spec
+        let resources = spec
             .component(name)
-            .map(|component| component.local_resources.environment.clone())
+            .map(|component| component.local_resources.clone())
             .unwrap_or_default();
         Arc::new(ComponentContext {
             name: name.clone(),
-            environment: environment.into_iter().collect(),
-            denial_told: Default::default(),
+            environment: resources.environment.into_iter().collect(),
+            allowed_hosts: resources.allowed_hosts,
+            told: Default::default(),
         })
     };
     let members = entry

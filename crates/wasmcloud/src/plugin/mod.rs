@@ -16,10 +16,12 @@ use wasmtime::component::LinkerInstance;
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
 
+#[cfg(feature = "http")]
+pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
-    Attribution, CallError, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext,
-    Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State, States, StoreData,
-    TracingOutput, WorkloadContext,
+    Attribution, CallError, Callee, ComponentContext, FileState, GuestLine, GuestOutput,
+    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State,
+    States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 

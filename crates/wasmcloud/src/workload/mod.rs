@@ -3,6 +3,7 @@
 //! Everything here is pure: text goes in, values or diagnostics come out.
 
 mod diagnostic;
+mod egress;
 mod interface;
 pub mod manifest;
 mod model;
@@ -12,6 +13,7 @@ mod support;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
+pub use egress::{AllowedHost, AllowedHostError, Destination, HostPattern, RemoteHost, Scheme};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{

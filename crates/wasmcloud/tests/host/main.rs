@@ -13,6 +13,7 @@ mod attacks;
 mod big_body;
 mod calc;
 mod cancellation;
+mod egress;
 mod files;
 mod fused;
 mod http_limits;
@@ -20,16 +21,21 @@ mod http_p2;
 mod http_p3;
 mod leaks;
 mod lifecycle;
+mod outbound;
+mod outbound_faults;
 mod replacement;
 mod routes;
 mod stories;
 mod support;
+mod volumes;
 
 use calc::{calc_callee, calc_caller};
+use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
     ($guest:ident) => {

@@ -12,12 +12,14 @@ use wasmtime::component::LinkerInstance;
 
 use super::access::AccessLog;
 use super::call::Handler;
+use super::client::{Client, Outgoing};
 use super::dispatch::Target;
 use super::limits::HttpLimits;
 use super::route::{Clash, Pattern, Routes};
 use super::{link, server, settings};
 use crate::plugin::{
-    BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, StoreData,
+    BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, State,
+    StoreData,
 };
 use crate::workload::{Interface, Workload, WorkloadId};
 
@@ -71,6 +73,7 @@ impl fmt::Debug for HttpOptions {
 #[derive(Debug)]
 pub struct Http {
     server: Mode,
+    client: Option<Outgoing>,
 }
 
 /// What becomes of workloads that export a handler.
@@ -135,6 +138,7 @@ impl Http {
                 local_addr,
                 closed,
             }),
+            client: None,
         })
     }
 
@@ -143,7 +147,15 @@ impl Http {
     pub fn without_server() -> Self {
         Self {
             server: Mode::Absent,
+            client: None,
         }
+    }
+
+    /// Sends the requests of guests, as far as they are allowed; without a client, all are denied.
+    #[must_use]
+    pub fn with_client(mut self, client: Outgoing) -> Self {
+        self.client = Some(client);
+        self
     }
 
     /// Offers what a listening one does, but neither listens nor binds workloads.
@@ -151,6 +163,7 @@ impl Http {
     pub(crate) fn unopened() -> Self {
         Self {
             server: Mode::Unopened,
+            client: None,
         }
     }
 
@@ -209,6 +222,27 @@ impl Plugin for Http {
     }
 
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let served = self.serve(request)?;
+        Ok(match &self.client {
+            Some(client) => Box::new(WithClient {
+                client: client.client(request.id),
+                served,
+            }),
+            None => served,
+        })
+    }
+
+    fn link(
+        &self,
+        import: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        link::link(import, linker)
+    }
+}
+
+impl Http {
+    fn serve(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
         let Mode::Listening(server) = &self.server else {
             return Ok(Box::new(NothingHeld));
         };
@@ -223,13 +257,27 @@ impl Plugin for Http {
             opened: None,
         }))
     }
+}
 
-    fn link(
-        &self,
-        import: &Import<'_>,
-        linker: &mut LinkerInstance<'_, StoreData>,
-    ) -> wasmtime::Result<()> {
-        link::link(import, linker)
+/// The client of one workload, beside what serves it. Guests that finish what they answer go on using it: its connections close
+/// with the last of them.
+struct WithClient {
+    client: Arc<Client>,
+    served: Box<dyn Binding>,
+}
+
+#[async_trait]
+impl Binding for WithClient {
+    fn state(&self) -> Option<State> {
+        Some(State::new(Arc::clone(&self.client)))
+    }
+
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        self.served.open(opening).await
+    }
+
+    fn go_live(&mut self) {
+        self.served.go_live();
     }
 }
 
