@@ -15,9 +15,9 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 use crate::capability::logging::Logging;
 use crate::capability::resolve::{Resolve, SystemResolver};
 use crate::capability::wasi::{VolumeOptions, Wasi};
-use crate::engine::plan::Offers;
-use crate::engine::{Engine, EngineOptions, Machine};
-use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
+use crate::engine::plan::{Offers, Worlds};
+use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
+use crate::host::{self, Graces, HostIdentity, LocalHost, StartError, StartRequest};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::EgressOptions;
@@ -136,6 +136,10 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
     plugins.extend(free_plugins(wasi));
+    if let Some(cache) = config.engine.cache_dir.clone() {
+        // Nobody waits for it: what is left over only takes room.
+        tokio::task::spawn_blocking(move || remove_leftovers(&cache));
+    }
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
@@ -187,6 +191,55 @@ pub fn offers() -> Offers {
 /// With what is wrong, see [`StartError::places`].
 pub fn check(workload: &Workload) -> Result<(), StartError> {
     host::check(&unopened(), workload)
+}
+
+/// Everything that would keep such a host from starting a workload, found without starting it: settings, components that are not
+/// there or are none, links that do not work out. What two workloads want of each other is not looked at, see [`clashes`].
+///
+/// # Errors
+/// With all of it; never empty.
+pub async fn validate(
+    request: &StartRequest,
+    fetch: &dyn Fetch,
+    limits: &GuestLimits,
+) -> Result<LinkPlan, Vec<StartError>> {
+    let unfit = host::check_limits(limits, &request.workload);
+    let found = check(&request.workload).err().into_iter();
+    let mut errors: Vec<StartError> = found.chain(unfit.err()).collect();
+    let mut worlds = Worlds::new();
+    let settings = errors.len();
+    for component in &request.workload.components {
+        match host::look_at(fetch, component, &request.base, inspect).await {
+            Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
+            Err(error) => errors.push(error),
+        }
+    }
+    // Without all worlds, a plan would only repeat in other words that some are missing.
+    if errors.len() > settings {
+        return Err(errors);
+    }
+    match plan(&request.workload, &worlds, &offers()) {
+        Ok(plan) if errors.is_empty() => return Ok(plan),
+        Ok(_) => {}
+        Err(wrong) => errors.push(StartError::Plan(Arc::new(wrong))),
+    }
+    Err(errors)
+}
+
+/// Which of some workloads could not run beside those before them: their places in the list, and why.
+#[must_use]
+pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
+    #[cfg(feature = "http")]
+    let found = crate::capability::http::clashes(workloads);
+    #[cfg(not(feature = "http"))]
+    let found: Vec<(usize, crate::plugin::PluginError)> = {
+        let _ = workloads;
+        Vec::new()
+    };
+    found
+        .into_iter()
+        .map(|(index, error)| (index, StartError::Settings([error].into())))
+        .collect()
 }
 
 fn unopened() -> Vec<Arc<dyn Plugin>> {

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     let http = http.unwrap_or(address);
     lock.serving(http);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
-    let serving = Serving::new(Arc::clone(&host), guests);
+    let serving = Serving::new(Arc::clone(&host), guests, http);
     let mut session = Session::new(
         project,
         recipe,
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     };
     // Who asks twice does not want to wait.
     tokio::select! {
-        () = host.shutdown() => {}
+        _ = host.shutdown() => {}
         () = stop.wanted() => {}
     }
     if outcome.is_ok() {
@@ -111,9 +111,9 @@ impl Stop {
 fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
     HostConfig {
         http: Some(HttpOptions {
-            addr: address,
             errors: ErrorDetail::Full,
             access: Some(Arc::new(guests.clone())),
+            ..HttpOptions::new(address)
         }),
         engine: EngineOptions {
             cache_dir: cache_dir.or_else(usual_cache),

@@ -14,7 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
-use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
+use crate::engine::{
+    Artifact, Engine, Flavour, InspectError, Inspected, LinkPlan, attribution, plan,
+};
 use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
@@ -76,12 +78,13 @@ impl Held {
         }
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them.
-    pub(super) async fn release(self, patience: &Patience) {
+    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
         self.entries.iter().for_each(|entry| entry.callee.clear());
         self.leases.close();
-        if !patience.outlasts(self.leases.wait()).await {
+        let finished = patience.outlasts(self.leases.wait()).await;
+        if !finished {
             drop(self.stop);
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
@@ -91,6 +94,7 @@ impl Held {
                 );
             }
         }
+        finished
     }
 }
 
@@ -129,6 +133,8 @@ impl Patience {
 pub(super) struct Started {
     pub(super) held: Held,
     pub(super) plan: Arc<LinkPlan>,
+    /// Whether some of its code was compiled by this process.
+    pub(super) compiled: bool,
 }
 
 impl Starter<'_> {
@@ -190,6 +196,7 @@ impl Starter<'_> {
             .map(|member| &member.component);
         let components = components.collect::<std::collections::BTreeSet<_>>().len();
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let compiled = artifacts.iter().any(|artifact| !artifact.from_disk);
         let entries = entries.into_iter().map(|(_, entry)| entry).collect();
         Ok(Started {
             held: Held {
@@ -202,6 +209,7 @@ impl Starter<'_> {
                 components,
             },
             plan: Arc::new(plan),
+            compiled,
         })
     }
 
@@ -236,25 +244,9 @@ impl Starter<'_> {
         component: &Component,
         base: &Path,
     ) -> Result<(Image, Inspected), StartError> {
-        let name = component.name.clone();
-        let image = component.image.resolve(base);
-        let fetched = self.fetch.fetch(&image).await;
-        let bytes = fetched.map_err(|error| StartError::Fetch {
-            component: name.clone(),
-            source: Arc::new(error),
-        })?;
         let engine = self.engine.clone();
-        let inspected = tokio::task::spawn_blocking(move || engine.inspect(&bytes)).await;
-        let inspected = inspected.map_err(|_| {
-            StartError::Host(format!(
-                "looking at component `{name}` crashed; this is a bug worth reporting"
-            ))
-        })?;
-        let inspected = inspected.map_err(|error| StartError::Inspect {
-            component: name.clone(),
-            image: image.to_string(),
-            source: Arc::new(error),
-        })?;
+        let inspect = move |bytes: &[u8]| engine.inspect(bytes);
+        let (_, inspected) = look_at(self.fetch, component, base, inspect).await?;
         Ok((component.image.clone(), inspected))
     }
 
@@ -312,6 +304,34 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// Fetches a component and looks at it, on a thread that serves nobody.
+pub(crate) async fn look_at(
+    fetch: &dyn Fetch,
+    component: &Component,
+    base: &Path,
+    inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
+) -> Result<(ComponentName, Inspected), StartError> {
+    let name = component.name.clone();
+    let image = component.image.resolve(base);
+    let fetched = fetch.fetch(&image).await;
+    let bytes = fetched.map_err(|error| StartError::Fetch {
+        component: name.clone(),
+        source: Arc::new(error),
+    })?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+    let inspected = inspected.map_err(|_| {
+        StartError::Host(format!(
+            "looking at component `{name}` crashed; this is a bug worth reporting"
+        ))
+    })?;
+    let inspected = inspected.map_err(|error| StartError::Inspect {
+        component: name.clone(),
+        image: image.to_string(),
+        source: Arc::new(error),
+    })?;
+    Ok((name, inspected))
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.

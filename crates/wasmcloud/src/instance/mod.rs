@@ -19,7 +19,9 @@ mod store;
 mod ticker;
 mod told;
 
-pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT};
+pub use callee::{
+    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
+};
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
 pub use files::FileState;

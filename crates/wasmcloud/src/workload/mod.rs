@@ -12,6 +12,7 @@ mod resources;
 mod support;
 mod yaml;
 
+pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
 pub use egress::{AllowedHost, AllowedHostError, Destination, HostPattern, RemoteHost, Scheme};
 pub use interface::{Interface, InterfaceError};
@@ -23,5 +24,5 @@ pub use model::{
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
 pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
-pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;
+pub(crate) use yaml::{MAX_BYTES, position, source_of};

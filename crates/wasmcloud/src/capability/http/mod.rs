@@ -25,4 +25,5 @@ mod settings;
 pub use access::{AccessLog, AccessRecord};
 pub use client::{ClientOptions, ClientStats, Outgoing, TrustError, TrustRoots};
 pub use limits::HttpLimits;
+pub(crate) use plugin::clashes;
 pub use plugin::{ErrorDetail, Http, HttpOptions};

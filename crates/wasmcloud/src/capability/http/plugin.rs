@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime::component::LinkerInstance;
 
 use super::access::AccessLog;
@@ -90,9 +90,11 @@ enum Mode {
 /// A listener and the routes behind it. It closes when it is dropped.
 #[derive(Debug)]
 struct Server {
-    shared: Arc<Shared>,
+    table: Arc<Table>,
     local_addr: SocketAddr,
     closed: CancellationToken,
+    /// Cancelled when the listener and all connections are gone.
+    deserted: CancellationToken,
 }
 
 impl Drop for Server {
@@ -101,12 +103,24 @@ impl Drop for Server {
     }
 }
 
-/// What the server and the bindings of all workloads share.
+/// What the listener and its connections share, and nobody else: when all of them are gone, so is this.
 pub(super) struct Shared {
     pub(super) options: HttpOptions,
-    pub(super) routes: ArcSwap<Routes<Arc<Target>>>,
+    pub(super) routes: Arc<ArcSwap<Routes<Arc<Target>>>>,
+    _deserted: DropGuard,
+}
+
+/// The routes, for the bindings of all workloads.
+struct Table {
+    routes: Arc<ArcSwap<Routes<Arc<Target>>>>,
     /// Held by whoever changes the routes.
     changing: Mutex<()>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -125,18 +139,24 @@ impl Http {
     pub async fn listen(options: HttpOptions) -> io::Result<Self> {
         let listener = server::bind(options.addr)?;
         let local_addr = listener.local_addr()?;
+        let routes = Arc::default();
+        let (closed, deserted) = (CancellationToken::new(), CancellationToken::new());
         let shared = Arc::new(Shared {
             options,
-            routes: ArcSwap::default(),
+            routes: Arc::clone(&routes),
+            _deserted: deserted.clone().drop_guard(),
+        });
+        tokio::spawn(server::serve(listener, shared, closed.clone()));
+        let table = Arc::new(Table {
+            routes,
             changing: Mutex::default(),
         });
-        let closed = CancellationToken::new();
-        tokio::spawn(server::serve(listener, Arc::clone(&shared), closed.clone()));
         Ok(Self {
             server: Mode::Listening(Server {
-                shared,
+                table,
                 local_addr,
                 closed,
+                deserted,
             }),
             client: None,
         })
@@ -221,6 +241,12 @@ impl Plugin for Http {
         }
     }
 
+    async fn closed(&self) {
+        if let Mode::Listening(server) = &self.server {
+            server.deserted.cancelled().await;
+        }
+    }
+
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
         let served = self.serve(request)?;
         Ok(match &self.client {
@@ -251,7 +277,7 @@ impl Http {
             return Err(wrong);
         }
         Ok(Box::new(Bound {
-            shared: Arc::clone(&server.shared),
+            table: Arc::clone(&server.table),
             id: request.id.clone(),
             patterns,
             opened: None,
@@ -283,7 +309,7 @@ impl Binding for WithClient {
 
 /// The routes of one workload.
 struct Bound {
-    shared: Arc<Shared>,
+    table: Arc<Table>,
     id: WorkloadId,
     patterns: Vec<Pattern>,
     opened: Option<Opened>,
@@ -301,12 +327,12 @@ impl Bound {
         change: impl FnOnce(&Routes<Arc<Target>>) -> Result<Routes<Arc<Target>>, Clash<Arc<Target>>>,
     ) -> Result<(), Clash<Arc<Target>>> {
         let _changing = self
-            .shared
+            .table
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let routes = change(&self.shared.routes.load())?;
-        self.shared.routes.store(Arc::new(routes));
+        let routes = change(&self.table.routes.load())?;
+        self.table.routes.store(Arc::new(routes));
         Ok(())
     }
 }
@@ -325,7 +351,7 @@ impl Binding for Bound {
         })?;
         let target = Arc::new(Target { entry, handler });
         // A dry run: the host lets one workload open at a time, so what is free now still is when it goes live.
-        self.shared
+        self.table
             .routes
             .load()
             .with(&self.id, &self.patterns, &target, opening.replaces.as_ref())
@@ -350,14 +376,45 @@ impl Binding for Bound {
 
 fn refused(clash: &Clash<Arc<Target>>, target: &Target) -> PluginError {
     let name = |target: &Target| target.entry.callee.context().workload.to_string();
+    both_want(&name(&clash.holder), &name(target), &clash.pattern)
+}
+
+fn both_want(holder: &str, other: &str, pattern: &Pattern) -> PluginError {
     PluginError::new(format!(
-        "workloads `{}` and `{}` both want to answer {}",
-        name(&clash.holder),
-        name(target),
-        clash.pattern
+        "workloads `{holder}` and `{other}` both want to answer {pattern}"
     ))
     .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
     .at("spec.hostInterfaces")
+}
+
+/// Which workloads ask for requests that one before them answers: their places in the list, and the error.
+pub(crate) fn clashes(workloads: &[&Workload]) -> Vec<(usize, PluginError)> {
+    let mut routes: Routes<Arc<usize>> = Routes::default();
+    let mut found = Vec::new();
+    let answer = |workload: &Workload| {
+        let mut entries = workload.host_interfaces.iter();
+        entries.any(crate::workload::HostInterface::is_http_handler)
+    };
+    for (index, workload) in workloads.iter().enumerate().filter(|(_, it)| answer(it)) {
+        let (patterns, _) = settings::patterns(workload);
+        let Ok(id) = index.to_string().parse() else {
+            continue;
+        };
+        match routes.with(&id, &patterns, &Arc::new(index), None) {
+            Ok(with) => routes = with,
+            Err(clash) => {
+                let name = |index: usize| {
+                    let workload = workloads.get(index);
+                    workload
+                        .map(|it| format!("{}/{}", it.namespace, it.name))
+                        .unwrap_or_default()
+                };
+                let error = both_want(&name(*clash.holder), &name(index), &clash.pattern);
+                found.push((index, error));
+            }
+        }
+    }
+    found
 }
 
 impl Drop for Bound {
