@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -36,19 +36,19 @@ const CASES: [(&str, usize); 2] = [("loaded-p99", wrk::CONNECTIONS), ("light-p99
 /// All cases of this bench.
 pub(crate) async fn run(records: &mut Vec<Record>) -> anyhow::Result<()> {
     let (hello, spinner) = (guests::http_p2()?, guests::spinner());
-    let quiet = Http {
+    let quiet_one = Http {
         name: "quiet",
         image: &hello,
         fields: json!({}),
         host: Some(QUIET),
     };
-    let busy = Http {
+    let busy_one = Http {
         name: "busy",
         image: &spinner,
         fields: json!({ "localResources": { "cpuLimit": "none", "timeoutMs": "none" } }),
         host: Some(BUSY),
     };
-    let manifests = [quiet.manifest(), busy.manifest()];
+    let manifests = [quiet_one.manifest(), busy_one.manifest()];
     let mut server = library(&manifests)?.start().await?;
     for (case, connections) in CASES {
         records.push(measure(case, connections, &mut server).await?);
@@ -70,11 +70,11 @@ async fn measure(
         let spinners = spin(server, SPINNERS * cores).await?;
         beside.push(wrk::run(quiet(server, connections), ROUND).await?);
         ensure!(
-            spinning(server).await? == spinners.len(),
+            busy(server).await?.invocations >= spinners.len(),
             "the neighbour came to an end during the round"
         );
         drop(spinners);
-        wait_for(server, 0).await?;
+        until(server, |usage| usage.invocations == 0).await?;
     }
     let (alone, beside) = (middle(&alone), middle(&beside));
     let (alone, beside) = alone.zip(beside).context("no rounds")?;
@@ -93,29 +93,33 @@ fn quiet(server: &Running, connections: usize) -> Target<'_> {
 /// Requests that compute until their connections are dropped.
 async fn spin(server: &mut Running, count: usize) -> anyhow::Result<Vec<TcpStream>> {
     let request = format!("GET {} HTTP/1.1\r\nhost: {BUSY}\r\n\r\n", guests::SPIN);
+    let before = busy(server).await?;
     let mut spinners = Vec::new();
     for _ in 0..count {
         let mut connection = TcpStream::connect(server.address).await?;
         connection.write_all(request.as_bytes()).await?;
         spinners.push(connection);
     }
-    wait_for(server, count).await?;
+    // Each of them gets an instance of its own.
+    let wanted = before.misses + count as u64;
+    until(server, |usage| usage.misses >= wanted).await?;
     Ok(spinners)
 }
 
-async fn wait_for(server: &mut Running, count: usize) -> anyhow::Result<()> {
+async fn until(server: &mut Running, happened: impl Fn(Usage) -> bool) -> anyhow::Result<()> {
     for _ in 0..GLANCES {
-        if spinning(server).await? == count {
+        if happened(busy(server).await?) {
             return Ok(());
         }
         tokio::time::sleep(GLANCE).await;
     }
-    let found = spinning(server).await?;
-    ensure!(found == count, "{found} requests compute, wanted {count}");
-    Ok(())
+    bail!(
+        "waited in vain for the neighbour, which has {:?}",
+        busy(server).await?
+    )
 }
 
-async fn spinning(server: &mut Running) -> anyhow::Result<usize> {
-    let usage: Usage = server.ask(&Question::Usage("busy".to_owned())).await?;
-    Ok(usage.invocations)
+/// How the neighbour is.
+async fn busy(server: &mut Running) -> anyhow::Result<Usage> {
+    server.ask(&Question::Usage("busy".to_owned())).await
 }

@@ -134,3 +134,26 @@ fn summed(usage: &WorkloadUsage) -> Usage {
         misses: pools().map(|pool| pool.misses).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifests_of_the_cases_are_understood() {
+        let guests = crate::guests::calc();
+        for link in [Link::Fused, Link::IsolatedFresh, Link::IsolatedPooled] {
+            let request = request(&manifest::calc(&guests, link)).unwrap();
+            assert_eq!(request.id.as_str(), "calc");
+        }
+        let http = Http {
+            name: "busy",
+            image: Path::new("/spin.wasm"),
+            fields: json!({ "poolSize": 4, "localResources": { "cpuLimit": "none" } }),
+            host: Some("busy.bench"),
+        };
+        let request = request(&http.manifest()).unwrap();
+        let config = &request.workload.host_interfaces.first().unwrap().config;
+        assert_eq!(config.get("host").map(String::as_str), Some("busy.bench"));
+    }
+}

@@ -110,3 +110,25 @@ fn tell(answer: &impl Serialize) -> anyhow::Result<()> {
     let line = serde_json::to_string(answer)?;
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_a_name_and_a_host_of_its_own() {
+        let manifest = crate::manifest::Http {
+            name: "live",
+            image: std::path::Path::new("/hello.wasm"),
+            fields: serde_json::json!({}),
+            host: Some("live.bench"),
+        };
+        let first = request(&manifest.manifest()).unwrap();
+        let copy = copy_of(&first, 7).unwrap();
+        assert_eq!(copy.id.as_str(), "copy-7");
+        assert_eq!(copy.workload.name.as_str(), "copy-7");
+        let config = &copy.workload.host_interfaces.first().unwrap().config;
+        assert_eq!(config.get("host").map(String::as_str), Some("copy-7.bench"));
+        assert_eq!(copy.workload.components, first.workload.components);
+    }
+}
