@@ -76,7 +76,8 @@ impl Held {
     /// Closes the ways in and lets guests finish within the patience; then ends them.
     pub(super) async fn release(self, patience: &Patience) {
         drop(self.bindings);
-        self.entries.iter().for_each(|entry| entry.callee.clear());
+        let clear = || self.entries.iter().for_each(|entry| entry.callee.clear());
+        clear();
         self.leases.close();
         if !patience.outlasts(self.leases.wait()).await {
             drop(self.stop);
@@ -88,6 +89,8 @@ impl Held {
                 );
             }
         }
+        // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
+        clear();
     }
 }
 

@@ -134,7 +134,10 @@ impl Callee {
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send + 'static,
     ) -> Invocation<T> {
         let callee = self.clone();
-        self.invocation(Box::pin(async move { callee.alone(guest).await }))
+        self.invocation(Box::pin(async move {
+            callee.is_open()?;
+            callee.alone(guest).await
+        }))
     }
 
     /// Like [`Callee::invoke`] for code of WASI 0.3: several invocations may share an instance, where the workload asks for that.
@@ -151,6 +154,7 @@ impl Callee {
         let callee = self.clone();
         let guest = Box::new(guest);
         self.invocation(Box::pin(async move {
+            callee.is_open()?;
             let counted = callee.0.parts.leases.token();
             let guest: shared::Job<T> = match callee.admit().await? {
                 Some(admission) => {
@@ -165,6 +169,14 @@ impl Callee {
                 .alone(move |lease| Box::pin(lease.run_concurrent(guest, settled)))
                 .await
         }))
+    }
+
+    /// Whoever keeps a callee beyond the end of its workload calls nothing any more.
+    fn is_open(&self) -> Result<(), CallError> {
+        if self.is_stopped() {
+            return Err(CallError::Stopped);
+        }
+        Ok(())
     }
 
     fn invocation<T: Send + 'static>(&self, guest: Guest<T>) -> Invocation<T> {

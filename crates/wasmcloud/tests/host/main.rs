@@ -20,6 +20,8 @@ mod http_p2;
 mod http_p3;
 mod leaks;
 mod lifecycle;
+mod misdeeds;
+mod pools;
 mod replacement;
 mod routes;
 mod stories;
@@ -30,6 +32,7 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use misdeeds::{hostile_p2, hostile_p3};
 
 macro_rules! assert_tested {
     ($guest:ident) => {
