@@ -79,8 +79,9 @@ impl Held {
         let clear = || self.entries.iter().for_each(|entry| entry.callee.clear());
         clear();
         self.leases.close();
-        if !patience.outlasts(self.leases.wait()).await {
-            drop(self.stop);
+        let in_time = patience.outlasts(self.leases.wait()).await;
+        drop(self.stop);
+        if !in_time {
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
                 tracing::warn!(
@@ -91,6 +92,9 @@ impl Held {
         }
         // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
         clear();
+        for entry in &self.entries {
+            entry.callee.gone().await;
+        }
     }
 }
 

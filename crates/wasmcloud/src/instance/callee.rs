@@ -120,9 +120,14 @@ impl Callee {
         self.0.pool.usage()
     }
 
-    /// Drops the instances that nobody uses.
+    /// Drops the instances that nobody uses, and those in use when they are done.
     pub fn clear(&self) {
         self.0.pool.clear();
+    }
+
+    /// Completes when a workload that is stopped has no instance left.
+    pub(crate) async fn gone(&self) {
+        self.0.pool.gone().await;
     }
 
     /// Calls the entry on an instance that no other invocation uses meanwhile: a warm one where there is one, else a fresh one. It
@@ -380,13 +385,16 @@ impl Lease {
             pool.note(Event::UsedUp);
             return;
         }
-        // Whoever waits for room is better served by the room.
-        if self.callee.is_stopped() || self.callee.0.parts.share.is_wanted() {
+        if self.callee.is_stopped() {
             return;
         }
         warm.store.data_mut().memory().forgive();
         warm.store.set_epoch_deadline(1);
         pool.keep(warm, size.get() as usize);
+        // Whoever waits for room is better served by the room. Only now: who began to wait before found nothing to be given up.
+        if self.callee.0.parts.share.is_wanted() {
+            pool.evict();
+        }
     }
 }
 

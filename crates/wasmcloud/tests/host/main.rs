@@ -13,6 +13,8 @@ mod attacks;
 mod big_body;
 mod calc;
 mod cancellation;
+mod crews;
+mod fairness;
 mod files;
 mod fused;
 mod http_limits;

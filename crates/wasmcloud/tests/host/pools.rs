@@ -79,7 +79,7 @@ async fn a_burst_gets_fresh_instances() {
             sleeping.push(host.begin(BAD, "/sleep").await);
         }
         host.instances(BAD, 5).await;
-        assert_eq!(host.ask("/count").await, "1");
+        assert_eq!(host.get_from(BAD, "/count").await.body, "1\n");
         for sleeping in sleeping {
             sleeping.leave().await;
         }
@@ -255,8 +255,10 @@ async fn a_replacement_starts_with_an_empty_pool() {
         let resources = json!({ "environment": { "config": { "NAME": "new" } } });
         let new = hostile(BAD, image, resources, &pool);
         host.replace(BAD, "new", &new).await.unwrap();
-        assert_eq!(host.ask("/env").await, "Ok(\"new\")");
-        assert_eq!(host.ask("/secret").await, "found \"\"");
+        let answer = host.get_from(BAD, "/env").await;
+        assert_eq!(answer.body, "Ok(\"new\")\n");
+        let answer = host.get_from(BAD, "/secret").await;
+        assert_eq!(answer.body, "found \"\"\n");
     }
 }
 

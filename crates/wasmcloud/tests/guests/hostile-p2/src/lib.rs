@@ -24,6 +24,7 @@ impl Guest for Handler {
             "/secret" => format!("found {:?}\n", misdeeds::leave_secret(&query)),
             "/env" => format!("{:?}\n", std::env::var("NAME")),
             "/spin" => misdeeds::spin(),
+            "/compute" => misdeeds::compute(n),
             "/sleep" => sleep(),
             "/nap" => nap(n),
             "/recurse" => misdeeds::recurse(),

@@ -30,6 +30,7 @@ impl wasip3::exports::http::handler::Guest for Handler {
             "/secret" => format!("found {:?}\n", misdeeds::leave_secret(query)),
             "/env" => format!("{:?}\n", std::env::var("NAME")),
             "/spin" => misdeeds::spin(),
+            "/compute" => misdeeds::compute(n),
             "/sleep" => sleep().await,
             "/nap" => {
                 wait_for(n as u64 * MILLISECOND).await;

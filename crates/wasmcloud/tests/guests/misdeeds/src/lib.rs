@@ -17,6 +17,14 @@ pub fn spin() -> ! {
     }
 }
 
+/// Computes for about so many milliseconds of a fast machine.
+pub fn compute(milliseconds: usize) -> String {
+    for turn in 0..milliseconds * 300_000 {
+        black_box(turn);
+    }
+    "computed\n".to_owned()
+}
+
 /// Calls itself until there is no stack.
 pub fn recurse() -> ! {
     black_box(deeper(black_box(0)));
