@@ -10,15 +10,19 @@ use crate::artifact::{Fetch, Files};
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
-use crate::capability::http::{Http, HttpOptions};
+use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
-use crate::capability::wasi::Wasi;
-use crate::engine::plan::Offers;
-use crate::engine::{Engine, EngineOptions, Machine};
-use crate::host::{self, Graces, HostIdentity, LocalHost, StartError};
+use crate::capability::resolve::{Resolve, SystemResolver};
+use crate::capability::wasi::{VolumeOptions, Wasi};
+use crate::engine::plan::{Offers, Worlds};
+use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
+use crate::host::{self, Graces, HostIdentity, LocalHost, StartError, StartRequest};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
+use crate::policy::EgressOptions;
+#[cfg(feature = "http")]
+use crate::policy::EgressPolicy;
 use crate::policy::GuestLimits;
 use crate::workload::Workload;
 
@@ -31,6 +35,15 @@ pub struct HostConfig {
     /// The HTTP server; without it, no workload can serve HTTP.
     #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
+    /// The HTTP client that sends what components ask for, with an HTTP server or without one.
+    #[cfg(feature = "http")]
+    pub http_client: ClientOptions,
+    /// Which addresses workloads may reach; by default public ones only.
+    pub egress: EgressOptions,
+    /// Where the addresses of names come from; by default the operating system.
+    pub resolver: Arc<dyn Resolve>,
+    /// What volumes workloads may have.
+    pub volumes: VolumeOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -54,6 +67,11 @@ impl Default for HostConfig {
             limits: GuestLimits::default(),
             #[cfg(feature = "http")]
             http: None,
+            #[cfg(feature = "http")]
+            http_client: ClientOptions::default(),
+            egress: EgressOptions::default(),
+            resolver: Arc::new(SystemResolver::default()),
+            volumes: VolumeOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -72,6 +90,9 @@ pub struct Assembled {
     pub host: Arc<LocalHost>,
     /// Where its HTTP server listens, if it has one.
     pub http: Option<SocketAddr>,
+    /// Its HTTP client, which can tell what it does.
+    #[cfg(feature = "http")]
+    pub outgoing: Outgoing,
 }
 
 /// Why a host could not be put together.
@@ -85,28 +106,40 @@ pub enum AssembleError {
         /// Why.
         source: std::io::Error,
     },
+    /// The HTTP client cannot be set up.
+    #[cfg(feature = "http")]
+    #[error("the HTTP client cannot be set up: {0}")]
+    Trust(#[from] TrustError),
 }
 
 /// Puts a host together and starts listening. Must be called inside a Tokio runtime; the host lives until its last handle is
 /// dropped.
 ///
 /// # Errors
-/// When the HTTP server cannot listen where it should.
+/// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
     #[cfg(feature = "http")]
-    let http = {
+    let (http, outgoing) = {
+        let policy = EgressPolicy::new(config.egress);
+        let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
         let http = match config.http {
             Some(options) => listen(options).await?,
             None => Http::without_server(),
         };
         let address = http.local_addr();
-        plugins.push(Arc::new(http));
-        address
+        plugins.push(Arc::new(http.with_client(outgoing.clone())));
+        (address, outgoing)
     };
     #[cfg(not(feature = "http"))]
     let http: Option<SocketAddr> = None;
-    plugins.extend(free_plugins());
+    let wasi = Wasi::new(config.volumes);
+    wasi.sweep().await;
+    plugins.extend(free_plugins(wasi));
+    if let Some(cache) = config.engine.cache_dir.clone() {
+        // Nobody waits for it: what is left over only takes room.
+        tokio::task::spawn_blocking(move || remove_leftovers(&cache));
+    }
     let engine = Engine::new(config.engine, plugins.into());
     let identity = HostIdentity::new(
         config.friendly_name,
@@ -122,6 +155,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     Ok(Assembled {
         host: Arc::new(host),
         http,
+        #[cfg(feature = "http")]
+        outgoing,
     })
 }
 
@@ -133,14 +168,14 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
         .map_err(|source| AssembleError::Listen { addr, source })
 }
 
-/// The plugins that need no settings.
-fn free_plugins() -> Vec<Arc<dyn Plugin>> {
+/// The plugins that every host has.
+fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     vec![
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
-        Arc::new(Wasi),
+        Arc::new(wasi),
     ]
 }
 
@@ -158,10 +193,59 @@ pub fn check(workload: &Workload) -> Result<(), StartError> {
     host::check(&unopened(), workload)
 }
 
+/// Everything that would keep such a host from starting a workload, found without starting it: settings, components that are not
+/// there or are none, links that do not work out. What two workloads want of each other is not looked at, see [`clashes`].
+///
+/// # Errors
+/// With all of it; never empty.
+pub async fn validate(
+    request: &StartRequest,
+    fetch: &dyn Fetch,
+    limits: &GuestLimits,
+) -> Result<LinkPlan, Vec<StartError>> {
+    let unfit = host::check_limits(limits, &request.workload);
+    let found = check(&request.workload).err().into_iter();
+    let mut errors: Vec<StartError> = found.chain(unfit.err()).collect();
+    let mut worlds = Worlds::new();
+    let settings = errors.len();
+    for component in &request.workload.components {
+        match host::look_at(fetch, component, &request.base, inspect).await {
+            Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
+            Err(error) => errors.push(error),
+        }
+    }
+    // Without all worlds, a plan would only repeat in other words that some are missing.
+    if errors.len() > settings {
+        return Err(errors);
+    }
+    match plan(&request.workload, &worlds, &offers()) {
+        Ok(plan) if errors.is_empty() => return Ok(plan),
+        Ok(_) => {}
+        Err(wrong) => errors.push(StartError::Plan(Arc::new(wrong))),
+    }
+    Err(errors)
+}
+
+/// Which of some workloads could not run beside those before them: their places in the list, and why.
+#[must_use]
+pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
+    #[cfg(feature = "http")]
+    let found = crate::capability::http::clashes(workloads);
+    #[cfg(not(feature = "http"))]
+    let found: Vec<(usize, crate::plugin::PluginError)> = {
+        let _ = workloads;
+        Vec::new()
+    };
+    found
+        .into_iter()
+        .map(|(index, error)| (index, StartError::Settings([error].into())))
+        .collect()
+}
+
 fn unopened() -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins()].concat()
+    [plugins, free_plugins(Wasi::default())].concat()
 }

@@ -16,6 +16,8 @@ const ORDER: &[&str] = &[
     "host",
     "supervisor",
     "assembly",
+    "config",
+    "run",
     "main",
 ];
 

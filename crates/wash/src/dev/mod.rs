@@ -48,13 +48,13 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
     let guests = Guests::new(reporter.clone());
     let address = args.http_addr.or(project.config.address).unwrap_or(ADDRESS);
-    let Assembled { host, http } = assemble(host_config(address, args.cache_dir, &guests))
+    let Assembled { host, http, .. } = assemble(host_config(address, args.cache_dir, &guests))
         .await
-        .map_err(|error| cannot_listen(&error))?;
+        .map_err(|error| cannot_start(&error))?;
     let http = http.unwrap_or(address);
     lock.serving(http);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
-    let serving = Serving::new(Arc::clone(&host), guests);
+    let serving = Serving::new(Arc::clone(&host), guests, http);
     let mut session = Session::new(
         project,
         recipe,
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     };
     // Who asks twice does not want to wait.
     tokio::select! {
-        () = host.shutdown() => {}
+        _ = host.shutdown() => {}
         () = stop.wanted() => {}
     }
     if outcome.is_ok() {
@@ -111,9 +111,9 @@ impl Stop {
 fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
     HostConfig {
         http: Some(HttpOptions {
-            addr: address,
             errors: ErrorDetail::Full,
             access: Some(Arc::new(guests.clone())),
+            ..HttpOptions::new(address)
         }),
         engine: EngineOptions {
             cache_dir: cache_dir.or_else(usual_cache),
@@ -137,13 +137,14 @@ fn usual_cache() -> Option<PathBuf> {
     Some(cache.join("wash").join("compiled"))
 }
 
-fn cannot_listen(error: &AssembleError) -> Failure {
+fn cannot_start(error: &AssembleError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         AssembleError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
             failure.hint("another program listens there; choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port")
         }
         AssembleError::Listen { .. } => failure.hint("choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port"),
+        AssembleError::Trust(_) => failure,
     }
 }
 

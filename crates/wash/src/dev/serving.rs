@@ -2,6 +2,7 @@
 //! that does not.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ type Key = (Namespace, WorkloadName);
 pub(super) struct Serving {
     host: Arc<LocalHost>,
     guests: Guests,
+    /// Where it listens.
+    http: SocketAddr,
     pub(super) offers: Offers,
     running: BTreeMap<Key, Running>,
     starts: u64,
@@ -41,10 +44,11 @@ struct Running {
 }
 
 impl Serving {
-    pub(super) fn new(host: Arc<LocalHost>, guests: Guests) -> Self {
+    pub(super) fn new(host: Arc<LocalHost>, guests: Guests, http: SocketAddr) -> Self {
         Self {
             host,
             guests,
+            http,
             offers: offers(),
             running: BTreeMap::new(),
             starts: 0,
@@ -79,7 +83,8 @@ impl Serving {
                 Some(_) => Some(key),
                 None => unwanted.pop(),
             };
-            if let Err(failure) = self.start(to_run, digests, before).await {
+            let here = (wanted.len() == 1).then_some(self.http);
+            if let Err(failure) = self.start(to_run, digests, before, here).await {
                 failures.push(failure);
             }
         }
@@ -101,6 +106,7 @@ impl Serving {
         to_run: &ToRun,
         digests: Vec<Option<Digest>>,
         before: Option<Key>,
+        here: Option<SocketAddr>,
     ) -> Result<(), Failure> {
         self.starts += 1;
         let id: WorkloadId = id_of(self.starts, to_run.workload.name.as_str())
@@ -112,7 +118,10 @@ impl Serving {
             .map(|running| running.id.clone());
         let request = StartRequest {
             id: id.clone(),
-            workload: to_run.workload.clone(),
+            workload: here.map_or_else(
+                || to_run.workload.clone(),
+                |http| reachable(&to_run.workload, http),
+            ),
             base: to_run.base.clone(),
             replaces,
         };
@@ -170,6 +179,24 @@ fn key(to_run: &ToRun) -> Key {
     )
 }
 
+/// The workload, answering at the printed address as well where its manifest names other hosts: a developer's machine has none
+/// of those names.
+fn reachable(workload: &Workload, http: SocketAddr) -> Workload {
+    let mut workload = workload.clone();
+    let entries = workload.host_interfaces.iter_mut();
+    for entry in entries.filter(|entry| entry.is_http_handler()) {
+        let named = ["host", "host-aliases"];
+        if named.iter().any(|key| entry.config.contains_key(*key)) {
+            let aliases = entry.config.entry("host-aliases".to_owned()).or_default();
+            if !aliases.trim().is_empty() {
+                aliases.push(',');
+            }
+            aliases.push_str(&format!("{},localhost", http.ip()));
+        }
+    }
+    workload
+}
+
 /// What the components of a workload are made of, so far as they can be read; those that cannot are different each time.
 async fn digests(workload: &Workload, base: &Path) -> Vec<Option<Digest>> {
     let mut digests = Vec::new();
@@ -178,4 +205,39 @@ async fn digests(workload: &Workload, base: &Path) -> Vec<Option<Digest>> {
         digests.push(fetched.ok().map(|bytes| Digest::of(&bytes)));
     }
     digests
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wasmcloud::workload::manifest;
+
+    use super::*;
+
+    fn aliases(config: &str) -> Option<String> {
+        let text = format!(
+            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: shop}}\n\
+             spec:\n  components: [{{name: front, image: ./front.wasm}}]\n  hostInterfaces:\n\
+             \x20 - {{namespace: wasi, package: http, interfaces: [incoming-handler], config: {config}}}\n"
+        );
+        let workload = manifest::parse(&text, Path::new("w.yaml"))
+            .unwrap()
+            .remove(0)
+            .workload;
+        let reachable = reachable(&workload, "127.0.0.1:8000".parse().unwrap());
+        reachable.host_interfaces[0]
+            .config
+            .get("host-aliases")
+            .cloned()
+    }
+
+    #[test]
+    fn a_workload_that_names_hosts_answers_at_the_printed_address_too() {
+        assert_eq!(aliases("{}"), None);
+        assert_eq!(aliases("{path: /x}"), None);
+        assert_eq!(aliases("{host: a.example}").unwrap(), "127.0.0.1,localhost");
+        let both = aliases("{host: a.example, host-aliases: b.example}");
+        assert_eq!(both.unwrap(), "b.example,127.0.0.1,localhost");
+    }
 }

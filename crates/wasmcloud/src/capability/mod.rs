@@ -7,4 +7,5 @@ pub mod direct;
 pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
+pub mod resolve;
 pub mod wasi;

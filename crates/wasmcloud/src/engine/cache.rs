@@ -16,6 +16,8 @@ use crate::artifact::Digest;
 
 /// Begins every file, so that a later layout can be told from this one.
 const MAGIC: &[u8; 8] = b"wcart\x00\x00\x02";
+/// Begins the names of files that are being written.
+const NEW: &str = ".new-";
 const HEADER: usize = MAGIC.len() + 32;
 
 /// A folder of compiled artifacts of one engine.
@@ -82,9 +84,11 @@ impl DiskCache {
     /// Writes an artifact so that readers see all of it or nothing.
     pub(super) fn store(&self, key: &Digest, artifact: &[u8]) -> io::Result<()> {
         let mut file = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(NEW)
             .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(&self.folder)?;
+        // Held while it is written: what nobody holds is a leftover.
+        let _ = file.as_file().try_lock();
         file.write_all(MAGIC)?;
         file.write_all(&seal(key, artifact))?;
         file.write_all(artifact)?;
@@ -101,6 +105,22 @@ impl DiskCache {
             .collect();
         self.folder.join(format!("{name}.cwasm"))
     }
+}
+
+/// Removes what processes that were killed left half written in the folders below `root`. Returns how many files that were.
+pub fn remove_leftovers(root: &Path) -> usize {
+    let files = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders =
+        files(root.to_owned()).filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+    let leftovers = folders
+        .flat_map(|folder| files(folder.path()))
+        .filter(|entry| {
+            let is_new = entry.file_name().to_string_lossy().starts_with(NEW);
+            is_new && fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        });
+    leftovers
+        .filter(|entry| fs::remove_file(entry.path()).is_ok())
+        .count()
 }
 
 /// Binds the content to the key, so that a file under another file's name is noticed as well.
@@ -195,6 +215,22 @@ mod tests {
         cache.store(&one, b"code").unwrap();
         fs::rename(cache.path(&one), cache.path(&other)).unwrap();
         assert!(matches!(cache.load(&other), Found::Damaged(_)));
+    }
+
+    #[test]
+    fn half_written_files_of_processes_that_are_gone_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cache");
+        let cache = cache(&root).unwrap();
+        cache.store(&Digest::of(b"key"), b"code").unwrap();
+        fs::write(cache.folder.join(".new-left"), "half").unwrap();
+        let live = fs::File::create(cache.folder.join(".new-live")).unwrap();
+        live.lock().unwrap();
+        assert_eq!(remove_leftovers(&root), 1);
+        drop(live);
+        assert_eq!(remove_leftovers(&root), 1);
+        assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 1);
+        assert_eq!(remove_leftovers(&dir.path().join("none")), 0);
     }
 
     #[test]

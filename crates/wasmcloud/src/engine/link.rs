@@ -38,6 +38,8 @@ pub(super) fn link(
 ) -> Result<InstancePre<StoreData>, LinkError> {
     let engine = component.engine();
     let mut linker = Linker::<StoreData>::new(engine);
+    // A capability may put a function of its own in the place of one that a library brought.
+    linker.allow_shadowing(true);
     let ty = component.component_type();
     for (name, import) in ty.imports(engine) {
         let ComponentItem::ComponentInstance(_) = import.ty else {

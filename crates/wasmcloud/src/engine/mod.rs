@@ -16,6 +16,7 @@ mod prepare;
 mod testing;
 mod worlds;
 
+pub use cache::remove_leftovers;
 pub use config::{Allocation, EngineOptions, Flavour};
 pub use fuse::{FuseError, fuse};
 pub use inspect::{InspectError, Inspected, World, inspect};

@@ -17,7 +17,7 @@ use wasmtime::component::LinkerInstance;
 
 use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
 use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount};
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog};
 use crate::plugin::{
     CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
     TracingOutput, WorkloadContext,
@@ -66,7 +66,10 @@ pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
         cache_dir: cache_dir.map(Path::to_owned),
         compilations: 2,
     };
-    let plugins: [Arc<dyn Plugin>; 2] = [Arc::new(Bench), Arc::new(crate::capability::wasi::Wasi)];
+    let plugins: [Arc<dyn Plugin>; 2] = [
+        Arc::new(Bench),
+        Arc::new(crate::capability::wasi::Wasi::default()),
+    ];
     Engine::new(options, Arc::new(plugins))
 }
 
@@ -182,7 +185,8 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
-                denial_told: Default::default(),
+                allowed_hosts: Vec::new(),
+                told: Default::default(),
             })
         });
         Arc::new(InstanceContext {
@@ -191,7 +195,7 @@ impl Planned {
                 namespace: Default::default(),
                 name: "test".parse().unwrap(),
                 states: std::iter::empty().collect(),
-                output: Arc::new(TracingOutput),
+                log: Arc::new(WorkloadLog::new(Arc::new(TracingOutput), 0, u64::MAX)),
                 memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
             }),
             members: contexts.collect(),

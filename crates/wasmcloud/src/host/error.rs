@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::artifact::{FetchError, FetchErrorKind};
 use crate::engine::{InspectError, PlanErrors, PrepareError};
+use crate::instance::{NoMemory, Owner};
 use crate::plugin::PluginError;
 use crate::workload::{ComponentName, Unsupported, WorkloadId};
 
@@ -51,6 +52,14 @@ pub enum StartError {
         /// Why.
         source: Arc<PluginError>,
     },
+    /// There is no memory for the first instance of a component.
+    #[error("component `{component}` cannot start: {source}")]
+    NoMemory {
+        /// Which component.
+        component: ComponentName,
+        /// What it wants and what there is.
+        source: NoMemory,
+    },
     /// It was stopped while it started.
     #[error("the workload was stopped while it was starting")]
     Stopped,
@@ -90,6 +99,16 @@ impl StartError {
                     }),
                 }]
             }
+            Self::NoMemory { component, source } => vec![Place {
+                path: format!("spec.components.{component}.localResources.memoryLimitMb"),
+                message: self.to_string(),
+                hint: Some(match source.owner {
+                    Owner::Instance => "raise `memoryLimitMb`".to_owned(),
+                    Owner::Workload | Owner::Host => {
+                        "stop something else, or give the host more memory for guests".to_owned()
+                    }
+                }),
+            }],
             Self::Settings(errors) => errors
                 .iter()
                 .map(|error| Place {

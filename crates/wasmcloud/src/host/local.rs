@@ -1,7 +1,10 @@
 //! The host of this process.
 
+mod shutdown;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +43,8 @@ struct Inner {
     opening: tokio::sync::Mutex<()>,
     endings: mpsc::UnboundedSender<Ended>,
     slots: Mutex<Slots>,
+    /// How many workloads were ended before they had finished what they were answering.
+    cut_short: AtomicU64,
 }
 
 #[derive(Default)]
@@ -79,6 +84,7 @@ impl LocalHost {
             opening: tokio::sync::Mutex::default(),
             endings,
             slots,
+            cut_short: AtomicU64::new(0),
         });
         tokio::spawn(watch_endings(Arc::downgrade(&inner), ended));
         Self(inner)
@@ -104,15 +110,6 @@ impl LocalHost {
             Some((_, Slot::Running { held, .. })) => held.instances(),
             _ => 0,
         }
-    }
-
-    /// Lets nobody in any more, and stops all workloads, gently and at the same time.
-    pub async fn shutdown(&self) {
-        for plugin in self.0.engine.plugins().iter() {
-            plugin.close();
-        }
-        let ids: Vec<WorkloadId> = self.0.slots().by_id.keys().cloned().collect();
-        futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
     }
 }
 
@@ -195,7 +192,9 @@ impl Inner {
                 hurry: leaving.hurry,
                 hurried: host.graces.stopped,
             };
-            leaving.held.release(&patience).await;
+            if !leaving.held.release(&patience).await {
+                host.cut_short.fetch_add(1, Ordering::Relaxed);
+            }
             {
                 let mut slots = host.slots();
                 match (left, slots.by_id.get_mut(&leaving.id)) {
@@ -246,7 +245,7 @@ impl Inner {
         }
         let mut slots = self.slots();
         let (label, slot) = slots.by_id.get(id).ok_or_else(|| NotFound(id.clone()))?;
-        let status = slot::status(label, WorkloadState::Stopping, None, None);
+        let status = slot::status(label, WorkloadState::Stopping);
         let over = match slot {
             Slot::Starting { give_up, over, .. } => {
                 give_up.cancel();
@@ -318,6 +317,7 @@ impl Reservation {
         let slot = Slot::Running {
             start: self.start,
             plan: started.plan,
+            compiled: started.compiled,
             held: started.held,
         };
         let status = slot.status(&self.label);

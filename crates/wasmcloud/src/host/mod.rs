@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 pub use error::{Place, StartError};
 pub use local::{Graces, HostIdentity, LocalHost};
-pub(crate) use start::{check, check_limits};
+pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;
@@ -96,6 +96,9 @@ pub struct WorkloadStatus {
     /// Who answers whom, once that is decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<LinkPlan>>,
+    /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<bool>,
     /// What it uses, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<WorkloadUsage>,

@@ -40,6 +40,7 @@ pub(super) enum Slot<H> {
     Running {
         start: u64,
         plan: Arc<LinkPlan>,
+        compiled: bool,
         held: H,
     },
     /// What it held is being released; `over` is cancelled when that is done. `hurry` tells that somebody waits.
@@ -60,30 +61,35 @@ impl<H> Slot<H> {
     }
 
     pub(super) fn status(&self, label: &Label) -> WorkloadStatus {
-        let (state, message, plan) = match self {
-            Self::Starting { .. } => (WorkloadState::Starting, None, None),
-            Self::Running { plan, .. } => (WorkloadState::Running, None, Some(Arc::clone(plan))),
-            Self::Stopping { .. } => (WorkloadState::Stopping, None, None),
-            Self::Completed => (WorkloadState::Completed, None, None),
-            Self::Failed { reason } => (WorkloadState::Failed, Some(reason.clone()), None),
+        let state = match self {
+            Self::Starting { .. } => WorkloadState::Starting,
+            Self::Running { .. } => WorkloadState::Running,
+            Self::Stopping { .. } => WorkloadState::Stopping,
+            Self::Completed => WorkloadState::Completed,
+            Self::Failed { .. } => WorkloadState::Failed,
         };
-        status(label, state, message, plan)
+        let mut status = status(label, state);
+        match self {
+            Self::Running { plan, compiled, .. } => {
+                status.plan = Some(Arc::clone(plan));
+                status.compiled = Some(*compiled);
+            }
+            Self::Failed { reason } => status.message = Some(reason.clone()),
+            Self::Starting { .. } | Self::Stopping { .. } | Self::Completed => {}
+        }
+        status
     }
 }
 
-pub(super) fn status(
-    label: &Label,
-    state: WorkloadState,
-    message: Option<String>,
-    plan: Option<Arc<LinkPlan>>,
-) -> WorkloadStatus {
+pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
     WorkloadStatus {
         id: label.id.clone(),
         namespace: label.namespace.clone(),
         name: label.name.clone(),
         state,
-        message,
-        plan,
+        message: None,
+        plan: None,
+        compiled: None,
         usage: None,
     }
 }

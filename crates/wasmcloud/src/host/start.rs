@@ -14,8 +14,10 @@ use tokio_util::task::TaskTracker;
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
-use crate::engine::{Artifact, Engine, Flavour, Inspected, LinkPlan, attribution, plan};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadRoom};
+use crate::engine::{
+    Artifact, Engine, Flavour, InspectError, Inspected, LinkPlan, attribution, plan,
+};
+use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
     InstanceContext, Opening, Plugin, PluginError, States, WorkloadContext,
@@ -30,6 +32,9 @@ const ABORT_WARNING: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
 const FETCHES: usize = 2;
+
+/// A page of linear memory, in bytes.
+const PAGE: u64 = 64 << 10;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {
@@ -73,15 +78,15 @@ impl Held {
         }
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them.
-    pub(super) async fn release(self, patience: &Patience) {
+    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
         let clear = || self.entries.iter().for_each(|entry| entry.callee.clear());
         clear();
         self.leases.close();
-        let in_time = patience.outlasts(self.leases.wait()).await;
+        let finished = patience.outlasts(self.leases.wait()).await;
         drop(self.stop);
-        if !in_time {
+        if !finished {
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
                 tracing::warn!(
@@ -95,6 +100,7 @@ impl Held {
         for entry in &self.entries {
             entry.callee.gone().await;
         }
+        finished
     }
 }
 
@@ -133,6 +139,8 @@ impl Patience {
 pub(super) struct Started {
     pub(super) held: Held,
     pub(super) plan: Arc<LinkPlan>,
+    /// Whether some of its code was compiled by this process.
+    pub(super) compiled: bool,
 }
 
 impl Starter<'_> {
@@ -165,9 +173,11 @@ impl Starter<'_> {
         for (planned, artifact) in plan.entries.iter().zip(&artifacts) {
             let Some(root) = planned.root() else { continue };
             let concurrent = artifact.flavour == Flavour::Concurrent;
+            let instance = context_of(self.room, planned, &context, &request.workload, &worlds);
+            admit(root, artifact, &instance)?;
             let parts = CalleeParts {
                 pre: artifact.pre.clone(),
-                context: context_of(self.room, planned, &context, &request.workload, &worlds),
+                context: instance,
                 concurrent,
                 reuse: reuse(planned, &request.workload, concurrent),
                 share: room.share(&artifact.capacity),
@@ -192,6 +202,7 @@ impl Starter<'_> {
             .map(|member| &member.component);
         let components = components.collect::<std::collections::BTreeSet<_>>().len();
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let compiled = artifacts.iter().any(|artifact| !artifact.from_disk);
         let entries = entries.into_iter().map(|(_, entry)| entry).collect();
         Ok(Started {
             held: Held {
@@ -204,6 +215,7 @@ impl Starter<'_> {
                 components,
             },
             plan: Arc::new(plan),
+            compiled,
         })
     }
 
@@ -238,25 +250,9 @@ impl Starter<'_> {
         component: &Component,
         base: &Path,
     ) -> Result<(Image, Inspected), StartError> {
-        let name = component.name.clone();
-        let image = component.image.resolve(base);
-        let fetched = self.fetch.fetch(&image).await;
-        let bytes = fetched.map_err(|error| StartError::Fetch {
-            component: name.clone(),
-            source: Arc::new(error),
-        })?;
         let engine = self.engine.clone();
-        let inspected = tokio::task::spawn_blocking(move || engine.inspect(&bytes)).await;
-        let inspected = inspected.map_err(|_| {
-            StartError::Host(format!(
-                "looking at component `{name}` crashed; this is a bug worth reporting"
-            ))
-        })?;
-        let inspected = inspected.map_err(|error| StartError::Inspect {
-            component: name.clone(),
-            image: image.to_string(),
-            source: Arc::new(error),
-        })?;
+        let inspect = move |bytes: &[u8]| engine.inspect(bytes);
+        let (_, inspected) = look_at(self.fetch, component, base, inspect).await?;
         Ok((component.image.clone(), inspected))
     }
 
@@ -314,6 +310,34 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// Fetches a component and looks at it, on a thread that serves nobody.
+pub(crate) async fn look_at(
+    fetch: &dyn Fetch,
+    component: &Component,
+    base: &Path,
+    inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
+) -> Result<(ComponentName, Inspected), StartError> {
+    let name = component.name.clone();
+    let image = component.image.resolve(base);
+    let fetched = fetch.fetch(&image).await;
+    let bytes = fetched.map_err(|error| StartError::Fetch {
+        component: name.clone(),
+        source: Arc::new(error),
+    })?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+    let inspected = inspected.map_err(|_| {
+        StartError::Host(format!(
+            "looking at component `{name}` crashed; this is a bug worth reporting"
+        ))
+    })?;
+    let inspected = inspected.map_err(|error| StartError::Inspect {
+        component: name.clone(),
+        image: image.to_string(),
+        source: Arc::new(error),
+    })?;
+    Ok((name, inspected))
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.
@@ -374,7 +398,11 @@ impl Bound {
             namespace: request.workload.namespace.clone(),
             name: request.workload.name.clone(),
             states,
-            output: Arc::clone(output),
+            log: Arc::new(WorkloadLog::new(
+                Arc::clone(output),
+                room.host.limits.log_rate,
+                room.host.limits.log_burst,
+            )),
             memory: Arc::clone(&room.memory),
         })
     }
@@ -407,6 +435,27 @@ fn interfaces(plugin: &dyn Plugin, workload: &Workload) -> Vec<HostInterface> {
         .filter(|entry| known().any(|interface| entry.covers(interface)))
         .cloned()
         .collect()
+}
+
+/// Refuses an entry for whose first instance there is no memory.
+fn admit(
+    root: &ComponentName,
+    artifact: &Artifact,
+    instance: &InstanceContext,
+) -> Result<(), StartError> {
+    let required = artifact.pre.component().resources_required();
+    let pages = required
+        .and_then(|required| required.max_initial_memory_size)
+        .unwrap_or_default();
+    let bytes = pages.saturating_mul(PAGE);
+    let own = MemoryAccount::of_instance(instance.limits.memory);
+    let room = own
+        .has_room(bytes)
+        .and_then(|()| instance.workload.memory.has_room(bytes));
+    room.map_err(|source| StartError::NoMemory {
+        component: root.clone(),
+        source,
+    })
 }
 
 /// Whether instances of an entry are used again: where every component in it allows that, and as far as the most careful does.
@@ -456,14 +505,15 @@ fn context_of(
     worlds: &Worlds,
 ) -> Arc<InstanceContext> {
     let member = |name: &ComponentName| {
-        let environment = spec
+        let resources = spec
             .component(name)
-            .map(|component| component.local_resources.environment.clone())
+            .map(|component| component.local_resources.clone())
             .unwrap_or_default();
         Arc::new(ComponentContext {
             name: name.clone(),
-            environment: environment.into_iter().collect(),
-            denial_told: Default::default(),
+            environment: resources.environment.into_iter().collect(),
+            allowed_hosts: resources.allowed_hosts,
+            told: Default::default(),
         })
     };
     let members = entry

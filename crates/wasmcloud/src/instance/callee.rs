@@ -114,6 +114,15 @@ impl Callee {
         )
     }
 
+    /// Entered, its workload waits for the caller before it is gone. `None`: it lets nobody in any more, and whoever takes its place
+    /// is there already.
+    #[must_use]
+    pub fn enter(&self) -> Option<Entered> {
+        let leases = &self.0.parts.leases;
+        let counted = leases.token();
+        (!leases.is_closed()).then_some(Entered { _counted: counted })
+    }
+
     /// How often its instances were used again.
     #[must_use]
     pub fn usage(&self) -> PoolUsage {
@@ -138,10 +147,10 @@ impl Callee {
         &self,
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send + 'static,
     ) -> Invocation<T> {
-        let callee = self.clone();
+        let (callee, counted) = (self.clone(), self.0.parts.leases.token());
         self.invocation(Box::pin(async move {
             callee.is_open()?;
-            callee.alone(guest).await
+            callee.alone(guest, counted).await
         }))
     }
 
@@ -156,22 +165,21 @@ impl Callee {
         + 'static,
         settled: fn(&mut T),
     ) -> Invocation<T> {
-        let callee = self.clone();
+        let (callee, counted) = (self.clone(), self.0.parts.leases.token());
         let guest = Box::new(guest);
         self.invocation(Box::pin(async move {
             callee.is_open()?;
-            let counted = callee.0.parts.leases.token();
             let guest: shared::Job<T> = match callee.admit().await? {
                 Some(admission) => {
-                    let mut done = admission.run(guest, counted).await?;
+                    let mut done = admission.run(guest).await?;
+                    drop(counted);
                     settled(&mut done);
                     return Ok(done);
                 }
                 None => guest,
             };
-            drop(counted);
             callee
-                .alone(move |lease| Box::pin(lease.run_concurrent(guest, settled)))
+                .alone(move |lease| lease.run_concurrent(guest, settled), counted)
                 .await
         }))
     }
@@ -199,8 +207,9 @@ impl Callee {
     async fn alone<T>(
         &self,
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send,
+        counted: TaskTrackerToken,
     ) -> Result<T, CallError> {
-        let mut lease = self.lease().await?;
+        let mut lease = self.lease(counted).await?;
         match guest(&mut lease).await {
             Ok(done) => {
                 lease.give_back();
@@ -210,8 +219,7 @@ impl Callee {
         }
     }
 
-    async fn lease(&self) -> Result<Lease, CallError> {
-        let counted = self.0.parts.leases.token();
+    async fn lease(&self, counted: TaskTrackerToken) -> Result<Lease, CallError> {
         let warm = match self.0.pool.take() {
             Some(warm) => {
                 self.0.pool.note(Event::Hit);
@@ -280,6 +288,12 @@ impl Callee {
     }
 }
 
+/// Somebody for whom a workload waits before it is gone.
+#[derive(Debug)]
+pub struct Entered {
+    _counted: TaskTrackerToken,
+}
+
 /// How many slots an instance takes: one, or more where it has more memories or tables than a slot has room for.
 fn weight(pre: &InstancePre<StoreData>) -> u32 {
     let Some(resources) = pre.component().resources_required() else {
@@ -341,22 +355,24 @@ impl Lease {
     }
 
     /// Runs something with the instance's event loop, and then what the guest has left to do.
-    async fn run_concurrent<T: Send + 'static>(
+    fn run_concurrent<T: Send + 'static>(
         &mut self,
         guest: shared::Job<T>,
         settled: fn(&mut T),
-    ) -> wasmtime::Result<T> {
-        let (store, instance) = self.parts()?;
-        let mut done = store
-            .run_concurrent(async move |accessor| {
-                let done = guest(accessor, instance).await?;
-                std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-                wasmtime::error::Ok(done)
-            })
-            .await
-            .flatten()?;
-        settled(&mut done);
-        Ok(done)
+    ) -> OnInstance<'_, T> {
+        Box::pin(async move {
+            let (store, instance) = self.parts()?;
+            let mut done = store
+                .run_concurrent(async move |accessor| {
+                    let done = guest(accessor, instance).await?;
+                    std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                    wasmtime::error::Ok(done)
+                })
+                .await
+                .flatten()?;
+            settled(&mut done);
+            Ok(done)
+        })
     }
 
     fn explain(&mut self, error: wasmtime::Error) -> wasmtime::Error {

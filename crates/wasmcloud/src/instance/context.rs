@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use super::{Callee, GuestOutput, MemoryAccount, States};
+use super::{Callee, MemoryAccount, States, Told, WorkloadLog};
 use crate::policy::InstanceLimits;
-use crate::workload::{ComponentName, Namespace, WorkloadId, WorkloadName};
+use crate::workload::{AllowedHost, ComponentName, Namespace, WorkloadId, WorkloadName};
 
 /// Where a component sits inside the fused component it is part of. Positions, not names, are compiled into an artifact, so that
 /// the same components make the same artifact whatever the workload is called.
@@ -23,8 +22,8 @@ pub struct WorkloadContext {
     pub name: WorkloadName,
     /// What its plugins bound.
     pub states: States,
-    /// Where its output goes.
-    pub output: Arc<dyn GuestOutput>,
+    /// Where its output goes, as far as it may.
+    pub log: Arc<WorkloadLog>,
     /// The memory that its instances may use together.
     pub memory: Arc<MemoryAccount>,
 }
@@ -52,8 +51,10 @@ pub struct ComponentContext {
     pub name: ComponentName,
     /// Its environment variables.
     pub environment: Vec<(String, String)>,
-    /// Set when its owner was told that it tries what this host does not grant, which is worth telling once.
-    pub denial_told: AtomicBool,
+    /// Hosts that its requests may go to.
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// What its owner was told already, such as that it tries what is not granted.
+    pub told: Told,
 }
 
 /// Environment values may be secret, so only their names are shown.
@@ -67,7 +68,8 @@ impl fmt::Debug for ComponentContext {
         f.debug_struct("ComponentContext")
             .field("name", &self.name)
             .field("environment", &variables)
-            .finish()
+            .field("allowed_hosts", &self.allowed_hosts)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,13 +1,28 @@
-//! What a store keeps for `wasi:http`: its context, and a client that denies.
+//! What a store keeps for `wasi:http`: its context, and who sends the next request.
+//!
+//! Who sends is not the store's business: whoever links the client puts a sender in right before the call, because only the link
+//! knows which component of the fused one calls. Without one, a request is denied.
 
+use std::pin::Pin;
+
+use http::{Request, Response};
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, Result, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+};
+
+/// The future of an answer.
+pub type Answered = Pin<Box<dyn Future<Output = Result<Response<WasiBody>>> + Send>>;
+
+/// Sends one request of a guest.
+pub type SendRequest =
+    Box<dyn FnOnce(Request<WasiBody>, Option<RequestOptions>) -> Answered + Send>;
 
 /// The part of a store that `wasi:http` needs.
 #[derive(Default)]
 pub(super) struct HttpState {
     context: WasiHttpCtx,
-    client: DeniedClient,
+    hooks: Hooks,
 }
 
 impl HttpState {
@@ -15,29 +30,35 @@ impl HttpState {
         WasiHttpCtxView {
             ctx: &mut self.context,
             table,
-            hooks: &mut self.client,
+            hooks: &mut self.hooks,
         }
+    }
+
+    pub(super) fn send_next_with(&mut self, send: SendRequest) {
+        self.hooks.next = Some(send);
     }
 }
 
-/// The HTTP client of a host that grants no outgoing requests.
 #[derive(Default)]
-struct DeniedClient;
+struct Hooks {
+    next: Option<SendRequest>,
+}
 
-type Sent = (
-    http::Response<WasiBody>,
-    Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-);
+type Processed = Box<dyn Future<Output = Result<()>> + Send>;
 
-impl WasiHttpHooks for DeniedClient {
+impl WasiHttpHooks for Hooks {
     fn send_request(
         &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-    ) -> Box<dyn Future<Output = wasmtime_wasi_http::Result<Sent>> + Send> {
-        Box::new(std::future::ready(Err(
-            wasmtime_wasi_http::Error::HttpRequestDenied,
-        )))
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Processed,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Processed)>> + Send> {
+        let Some(send) = self.next.take() else {
+            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        };
+        let answered = send(request, options);
+        // The answer's body looks after its connection itself.
+        let over: fn() -> Processed = || Box::new(std::future::ready(Ok(())));
+        Box::new(async move { Ok((answered.await?, over())) })
     }
 }

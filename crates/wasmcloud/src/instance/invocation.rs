@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
-use super::processor::{Background, Processors, Tenant};
+use super::processor::{Background, Processors, Tenant, processor_time};
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
@@ -99,24 +99,36 @@ struct Metered<T> {
 }
 
 impl<T> Metered<T> {
-    /// How long this poll took, and what came of it.
+    /// How long this poll took, and what came of it. On a serving thread the clock on the wall will do: to ask for the time on the
+    /// processor costs more than most polls are worth.
     fn poll_timed(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
         let began = Instant::now();
         let poll = self.guest.as_mut().poll(cx);
         let time = began.elapsed();
+        (time, self.judge(time, poll))
+    }
+
+    fn judge(
+        &mut self,
+        time: Duration,
+        poll: Poll<Result<T, CallError>>,
+    ) -> Poll<Result<T, CallError>> {
         if !self.meter.spend(time) && poll.is_pending() {
-            let error = CallError::OutOfCpu(self.meter.most);
-            return (time, Poll::Ready(Err(error)));
+            return Poll::Ready(Err(CallError::OutOfCpu(self.meter.most)));
         }
-        (time, poll)
+        poll
     }
 }
 
+/// In the background a guest may have to wait for a processor, which is not its fault.
 impl<T> Future for Metered<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_timed(cx).1
+        let began = processor_time();
+        let poll = self.guest.as_mut().poll(cx);
+        let time = processor_time().saturating_sub(began);
+        self.judge(time, poll)
     }
 }
 

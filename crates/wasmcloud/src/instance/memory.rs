@@ -43,6 +43,17 @@ impl MemoryAccount {
         }
     }
 
+    /// The account of one instance, to ask before there is one.
+    #[must_use]
+    pub fn of_instance(most: u64) -> Self {
+        Self {
+            owner: Owner::Instance,
+            used: AtomicU64::new(0),
+            most,
+            within: None,
+        }
+    }
+
     /// The account of a workload on a host.
     #[must_use]
     pub fn of_workload(most: u64, host: Arc<Self>) -> Self {

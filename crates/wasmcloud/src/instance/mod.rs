@@ -3,9 +3,11 @@
 mod callee;
 mod capacity;
 mod context;
+mod files;
 #[cfg(feature = "http")]
 mod http;
 mod invocation;
+mod log;
 mod memory;
 mod output;
 mod pool;
@@ -15,11 +17,18 @@ mod shared;
 mod state;
 mod store;
 mod ticker;
+mod told;
 
-pub use callee::{Callee, CalleeParts, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT};
+pub use callee::{
+    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
+};
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use files::FileState;
+#[cfg(feature = "http")]
+pub use http::{Answered, SendRequest};
 pub use invocation::{CallError, Invocation};
+pub use log::WorkloadLog;
 pub use memory::{MemoryAccount, NoMemory, Owner};
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
 pub use pool::PoolUsage;
@@ -28,3 +37,4 @@ pub use room::{HostRoom, WorkloadRoom};
 pub use state::{State, States};
 pub use store::StoreData;
 pub use ticker::Ticker;
+pub use told::{Telling, Told};

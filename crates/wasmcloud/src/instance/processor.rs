@@ -241,9 +241,9 @@ impl Shared {
         }
         let _runtime = self.runtime.enter();
         while let Some(task) = self.next() {
-            let began = Instant::now();
+            let began = processor_time();
             task.run();
-            let time = nanoseconds(began.elapsed());
+            let time = nanoseconds(processor_time().saturating_sub(began));
             task.tenant.background.fetch_add(time, Ordering::Relaxed);
         }
     }
@@ -393,6 +393,13 @@ impl<T> Drop for Background<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// How long this thread has been on a processor.
+pub(super) fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -11,7 +11,6 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Accessor, Instance};
 
 use super::StoreData;
@@ -290,11 +289,7 @@ impl Admission {
         }
     }
 
-    pub(super) async fn run<T: Send + 'static>(
-        mut self,
-        guest: Job<T>,
-        _counted: TaskTrackerToken,
-    ) -> Result<T, CallError> {
+    pub(super) async fn run<T: Send + 'static>(mut self, guest: Job<T>) -> Result<T, CallError> {
         let (mut tell, told) = oneshot::channel();
         let job: Dispatch = Box::new(move |accessor, instance| {
             Box::pin(async move {

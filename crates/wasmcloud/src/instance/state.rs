@@ -41,6 +41,14 @@ impl States {
             .find(|state| state.id == wanted)
             .and_then(|state| state.value.downcast_ref())
     }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn get_arc<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let wanted = TypeId::of::<T>();
+        let state = self.0.iter().find(|state| state.id == wanted)?;
+        Arc::clone(&state.value).downcast().ok()
+    }
 }
 
 impl FromIterator<State> for States {

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::memory::StoreMemory;
-use super::{ComponentContext, InstanceContext, Position, WorkloadContext};
+use super::{ComponentContext, FileState, InstanceContext, Position, WorkloadContext};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
+    /// Before everything that a guest holds, so that it is cancelled before that is dropped.
+    gone: Option<DropGuard>,
     instance: Arc<InstanceContext>,
     wasi: WasiCtx,
     #[cfg(feature = "http")]
     http: super::http::HttpState,
     table: ResourceTable,
+    files: FileState,
     memory: StoreMemory,
 }
 
@@ -27,11 +31,13 @@ impl StoreData {
         table.set_max_capacity(limits.handles);
         let memory = StoreMemory::new(Arc::clone(&instance.workload.memory), limits.memory);
         Self {
+            gone: None,
             instance,
             wasi: WasiCtx::default(),
             #[cfg(feature = "http")]
             http: super::http::HttpState::default(),
             table,
+            files: FileState::default(),
             memory,
         }
     }
@@ -60,9 +66,30 @@ impl StoreData {
         self.instance.member(position)
     }
 
+    /// Cancelled when the store is dropped, before anything that its guest holds is: by it, what outlives the store can tell a
+    /// guest that is gone from one that let go.
+    pub fn gone(&mut self) -> CancellationToken {
+        let guard = self
+            .gone
+            .get_or_insert_with(|| CancellationToken::new().drop_guard());
+        guard.token().clone()
+    }
+
+    /// Sets who sends the next request of the guest; without, it is denied. It is set right before the call of the client, and used
+    /// once.
+    #[cfg(feature = "http")]
+    pub fn send_next_with(&mut self, send: super::SendRequest) {
+        self.http.send_next_with(send);
+    }
+
     /// The resources that the guest holds.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    /// The resources that the guest holds, and what is known about its descriptors.
+    pub fn files(&mut self) -> (&mut ResourceTable, &mut FileState) {
+        (&mut self.table, &mut self.files)
     }
 }
 

@@ -16,10 +16,12 @@ use wasmtime::component::LinkerInstance;
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
 
+#[cfg(feature = "http")]
+pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
-    Attribution, CallError, Callee, ComponentContext, GuestLine, GuestOutput, InstanceContext,
-    Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State, States, StoreData,
-    TracingOutput, WorkloadContext,
+    Attribution, CallError, Callee, ComponentContext, Entered, FileState, GuestLine, GuestOutput,
+    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Source, State,
+    States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 
@@ -102,6 +104,9 @@ pub trait Plugin: Send + Sync + 'static {
 
     /// Lets nobody in any more: the host is shutting down. What is being answered goes on.
     fn close(&self) {}
+
+    /// Returns when nobody is left whom it had let in before [`Plugin::close`].
+    async fn closed(&self) {}
 
     /// Puts the functions of one import into the linker. Called once for each import of an artifact, so never with anything that
     /// belongs to a workload: that travels in [`StoreData`].

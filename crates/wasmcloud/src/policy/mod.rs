@@ -3,3 +3,7 @@
 mod limits;
 
 pub use limits::{Allowance, GuestLimits, InstanceLimits, TooMuch};
+mod address;
+mod egress;
+pub use address::AddressClass;
+pub use egress::{Denial, EgressMode, EgressOptions, EgressPolicy, Verdict};

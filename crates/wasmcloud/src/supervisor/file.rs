@@ -1,6 +1,6 @@
 //! Workloads in files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::artifact::{Digest, FetchErrorKind, Files};
 use crate::host::{StartError, StartRequest};
@@ -35,41 +35,22 @@ impl FileWorkload {
     }
 }
 
-/// Reads the workloads of some files. Relative images in them begin at the folder of their file.
+/// Reads the workloads of a file. Relative images in it begin at its folder.
 ///
 /// # Errors
-/// With everything that is wrong with any of the files, and where two of them describe the same workload.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<FileWorkload>, Diagnostics> {
-    let mut workloads: Vec<FileWorkload> = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
-        match read(path) {
-            Ok(read) => {
-                for workload in read {
-                    match twin(&workloads, &workload) {
-                        Some(twin) => problems.push(twin),
-                        None => workloads.push(workload),
-                    }
-                }
-            }
-            Err(Diagnostics(found)) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() {
-        Ok(workloads)
-    } else {
-        Err(Diagnostics(problems))
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
-    let problem = |message: String| Diagnostics(vec![Diagnostic::new(message).in_file(path)]);
+/// With everything that is wrong with the file.
+pub(super) fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
     let limit = MAX_BYTES as u64;
     let bytes = Files { limit }
         .read_now(path)
         .map_err(|error| unreadable(&error).in_file(path))?;
+    parse(&bytes, path)
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
+    let problem = |message: String| Diagnostics(vec![Diagnostic::new(message).in_file(path)]);
     let text =
-        std::str::from_utf8(&bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
+        std::str::from_utf8(bytes).map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
     let base = std::path::absolute(path)
         .ok()
         .and_then(|path| path.parent().map(Path::to_owned))
@@ -96,7 +77,9 @@ fn read(path: &Path) -> Result<Vec<FileWorkload>, Diagnostics> {
 fn unreadable(error: &FetchErrorKind) -> Diagnostic {
     let hint = match error {
         FetchErrorKind::NotFound => "check the path; it begins at the current folder",
-        FetchErrorKind::NotAFile => "name the workload files themselves, such as `./workload.yaml`",
+        FetchErrorKind::NotAFile => {
+            "name a workload file, such as `./workload.yaml`, or a folder of them"
+        }
         FetchErrorKind::TooLarge { .. } => "name a workload file, YAML or JSON",
         FetchErrorKind::Unsupported(_) | FetchErrorKind::Io(_) => "check the access to it",
     };
@@ -110,28 +93,6 @@ fn id_of(workload: &Workload) -> Result<WorkloadId, NameError> {
         let digest = Digest::of(id.as_bytes()).to_string();
         digest.trim_start_matches("sha256:").parse()
     })
-}
-
-fn twin(known: &[FileWorkload], workload: &FileWorkload) -> Option<Diagnostic> {
-    let pair = |it: &FileWorkload| {
-        let Workload {
-            namespace, name, ..
-        } = &it.request.workload;
-        (namespace.clone(), name.clone())
-    };
-    let wanted = pair(workload);
-    let twin = known.iter().find(|known| pair(known) == wanted)?;
-    let message = format!(
-        "workload `{}` of namespace `{}` is also in {}",
-        workload.request.workload.name,
-        workload.request.workload.namespace,
-        twin.locations.file().display()
-    );
-    Some(workload.locations.diagnostic(
-        "metadata.name",
-        message,
-        Some("give one of them another name".to_owned()),
-    ))
 }
 
 #[cfg(test)]
@@ -156,7 +117,7 @@ mod tests {
             format!("{}---\n{}", manifest("one"), manifest("two")),
         )
         .unwrap();
-        let loaded = load(&[path]).unwrap();
+        let loaded = read(&path).unwrap();
         let ids: Vec<&str> = loaded
             .iter()
             .map(|workload| workload.request.id.as_str())
@@ -170,32 +131,30 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
+    fn what_cannot_be_read_is_told_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &[u8]| {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
             path
         };
-        let paths = [
-            file("a.yaml", manifest("one").as_bytes()),
-            file("b.yaml", manifest("one").as_bytes()),
-            file("c.yaml", b"\xff"),
-            file("large.yaml", &vec![b' '; MAX_BYTES + 1]),
-            dir.path().join("none.yaml"),
-            dir.path().to_owned(),
-        ];
-        let told = load(&paths).unwrap_err().to_string();
-        for part in [
-            "b.yaml:3:",
-            "is also in",
-            "a.yaml",
-            "c.yaml: this is no text",
-            "none.yaml: cannot be read: there is no such file\nhint: check the path",
-            ": cannot be read: it is not a regular file\nhint: name the workload files",
-            "large.yaml: cannot be read: it has 1048577 bytes",
+        for (path, told) in [
+            (file("c.yaml", b"\xff"), "c.yaml: this is no text in UTF-8"),
+            (
+                file("large.yaml", &vec![b' '; MAX_BYTES + 1]),
+                "large.yaml: cannot be read: it has 1048577 bytes",
+            ),
+            (
+                dir.path().join("none.yaml"),
+                "none.yaml: cannot be read: there is no such file\nhint: check the path",
+            ),
+            (
+                dir.path().to_owned(),
+                ": cannot be read: it is not a regular file\nhint: name a workload file",
+            ),
         ] {
-            assert!(told.contains(part), "{part} is missing in\n{told}");
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(told), "{told} is missing in\n{error}");
         }
     }
 
@@ -212,7 +171,7 @@ mod tests {
             )
         });
         std::fs::write(&path, texts.join("---\n")).unwrap();
-        let loaded = load(&[path]).unwrap();
+        let loaded = read(&path).unwrap();
         let ids: BTreeSet<&str> = loaded.iter().map(|it| it.request.id.as_str()).collect();
         assert_eq!(ids.len(), pairs.len(), "{ids:?}");
         assert!(ids.contains("a.b:c") && ids.contains("a:b.c"), "{ids:?}");

@@ -309,7 +309,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// Somebody's text for use in a message: in backticks, on one line, not too long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown = String::from("`");
     for c in text.chars().take(WIDEST_QUOTE) {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {

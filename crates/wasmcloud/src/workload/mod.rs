@@ -3,6 +3,7 @@
 //! Everything here is pure: text goes in, values or diagnostics come out.
 
 mod diagnostic;
+mod egress;
 mod interface;
 pub mod manifest;
 mod model;
@@ -11,7 +12,9 @@ mod resources;
 mod support;
 mod yaml;
 
+pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
+pub use egress::{AllowedHost, AllowedHostError, Destination, HostPattern, RemoteHost, Scheme};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{
@@ -21,5 +24,5 @@ pub use model::{
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
 pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
 pub use support::{Unsupported, unsupported};
-pub(crate) use yaml::MAX_BYTES;
 pub use yaml::decode_yaml;
+pub(crate) use yaml::{MAX_BYTES, position, source_of};

@@ -10,7 +10,7 @@ use semver::Version;
 use super::diagnostic::quoted;
 use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
-use super::resources::{Keys, LocalResources, Reuse};
+use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
 
 /// A set of components and what they need, under one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -324,10 +324,10 @@ pub struct Volume {
 /// What is behind a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeSource {
-    /// A folder of the machine.
+    /// A folder of the machine, by its absolute path.
     HostPath(PathBuf),
-    /// An empty folder that dies with the workload.
-    Ephemeral,
+    /// An empty folder that dies with the workload, and how much it may hold.
+    Ephemeral(Limit<Mebibytes>),
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::egress::AllowedHost;
+
 /// What one component (or service) gets to run with. Everything in it belongs to that component alone.
 #[derive(Clone, Default, PartialEq)]
 pub struct LocalResources {
@@ -17,7 +19,7 @@ pub struct LocalResources {
     /// Volumes of the workload that the component sees, and where.
     pub volume_mounts: Vec<VolumeMount>,
     /// Hosts that HTTP requests may go to. Empty: none.
-    pub allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<AllowedHost>,
     /// Names that may be looked up. Empty: none.
     pub allowed_ip_name_lookups: Vec<String>,
     /// Ports of the machine's own loopback that may be reached. Empty: none.
@@ -145,7 +147,7 @@ pub enum Reuse {
 pub struct VolumeMount {
     /// The volume's name.
     pub name: String,
-    /// The absolute path inside the guest.
+    /// The absolute path inside the guest, without `.`, `..`, doubled or trailing slashes.
     pub mount_path: String,
     /// Whether writes are refused.
     pub read_only: bool,

@@ -56,15 +56,6 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
             );
         }
     }
-    if !workload.volumes.is_empty() {
-        let hint = "remove `volumes` and every `volumeMounts`";
-        push(
-            &mut found,
-            "spec.volumes".to_owned(),
-            "volumes are not mounted yet",
-            hint,
-        );
-    }
     found
 }
 
@@ -83,22 +74,9 @@ fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsuppor
             push(found, format!("{base}.{field}"), message, hint);
         }
     };
-    let (message, hint) = ("volumes are not mounted yet", "remove `volumeMounts`");
-    check(
-        !resources.volume_mounts.is_empty(),
-        "volumeMounts",
-        message,
-        hint,
-    );
 
-    let hint = "remove it; components reach nothing outside the host yet";
-    let present = !resources.allowed_hosts.is_empty();
-    check(
-        present,
-        "allowedHosts",
-        "outgoing HTTP is not served yet",
-        hint,
-    );
+    let hint =
+        "remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`";
     let present = !resources.allowed_ip_name_lookups.is_empty();
     check(
         present,

@@ -42,7 +42,7 @@ pub(super) fn check_size(text: &str, file: &Arc<Path>) -> Result<(), Diagnostic>
 }
 
 /// The text as diagnostics show it. A byte order mark would shift the columns of its line.
-pub(super) fn source_of(text: &str) -> Arc<str> {
+pub(crate) fn source_of(text: &str) -> Arc<str> {
     text.strip_prefix('\u{feff}').unwrap_or(text).into()
 }
 
@@ -77,7 +77,7 @@ fn options() -> Options {
 }
 
 /// Where a value was written: for an alias, where it is used.
-pub(super) fn position(location: Location) -> Option<(u32, u32)> {
+pub(crate) fn position(location: Location) -> Option<(u32, u32)> {
     let line = u32::try_from(location.line())
         .ok()
         .filter(|line| *line > 0)?;

@@ -108,12 +108,7 @@ async fn what_is_not_run_yet_is_refused() {
         local_resources: plain.workload.components[0].local_resources.clone(),
         max_restarts: 1,
     });
-    let mut volumes = plain.clone();
-    volumes.workload.volumes.push(wasmcloud::workload::Volume {
-        name: "data".to_owned(),
-        source: wasmcloud::workload::VolumeSource::Ephemeral,
-    });
-    for (request, wanted) in [(service, "services"), (volumes, "volumes")] {
+    for (request, wanted) in [(service, "services")] {
         let error = host.host.start(request).await.unwrap_err();
         assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
         assert!(error.to_string().contains(wanted), "{error}");

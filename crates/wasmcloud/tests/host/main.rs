@@ -14,6 +14,7 @@ mod big_body;
 mod calc;
 mod cancellation;
 mod crews;
+mod egress;
 mod fairness;
 mod files;
 mod fused;
@@ -22,19 +23,26 @@ mod http_p2;
 mod http_p3;
 mod leaks;
 mod lifecycle;
+mod limits;
 mod misdeeds;
+mod outbound;
+mod outbound_faults;
 mod pools;
 mod replacement;
 mod routes;
 mod stories;
 mod support;
+mod volumes;
+mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
+use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
 use misdeeds::{hostile_p2, hostile_p3};
+use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
     ($guest:ident) => {

@@ -21,7 +21,7 @@ use super::plugin::Shared;
 use super::received::{Fault, Faults, Received};
 use super::route::HostName;
 use super::sent::Sent;
-use crate::plugin::Entry;
+use crate::plugin::{Entered, Entry};
 
 /// What a route leads to.
 pub(super) struct Target {
@@ -122,8 +122,8 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>, exchange: &Exch
     if let Err((status, excess)) = head::of_request(&request, limits) {
         return Answered::refusal(refuse_for_good(status, &excess, version));
     }
-    let target = match route(shared, &mut request) {
-        Ok(target) => target,
+    let (target, _entered) = match admit(shared, &mut request) {
+        Ok(admitted) => admitted,
         Err(unrouted) => return Answered::refusal(refuse(&unrouted, &request)),
     };
     if request.body().size_hint().lower() > limits.body_size {
@@ -210,6 +210,18 @@ fn without_stray_body(response: Response<WasiBody>, bare: bool) -> Response<Wasi
         response.map(|_| body::none())
     } else {
         response
+    }
+}
+
+/// Finds who answers, and sees to it that its workload does not go meanwhile. One that is going has left the routes.
+fn admit(
+    shared: &Shared,
+    request: &mut Request<Incoming>,
+) -> Result<(Arc<Target>, Option<Entered>), Unrouted> {
+    let target = route(shared, request)?;
+    match target.entry.callee.enter() {
+        Some(entered) => Ok((target, Some(entered))),
+        None => Ok((route(shared, request)?, None)),
     }
 }
 

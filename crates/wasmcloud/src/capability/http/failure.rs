@@ -11,6 +11,9 @@ use super::body;
 use super::plugin::ErrorDetail;
 use crate::plugin::{CallError, Entry, NoMemory};
 
+/// What a failure counts for in the log of its workload, in bytes: a line and a backtrace.
+const FAILURE: usize = 2 << 10;
+
 /// Why a workload gave no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -97,6 +100,9 @@ impl Failure {
 
     fn log(&self, id: &str, report: &Report<'_>) {
         let workload = &report.entry.callee.context().workload;
+        if !workload.log.admits(FAILURE) {
+            return;
+        }
         match self {
             Self::Call(CallError::Stopped) => tracing::debug!(id, %workload, "{report}"),
             Self::Call(error) if error.is_for_lack_of_room() => {
@@ -110,6 +116,9 @@ impl Failure {
 /// A failure that can no longer be answered: the head of the answer is out.
 pub(super) fn log_late(error: &CallError, entry: &Entry) {
     let workload = &entry.callee.context().workload;
+    if !workload.log.admits(FAILURE) {
+        return;
+    }
     let ended = Ended {
         error,
         entry,

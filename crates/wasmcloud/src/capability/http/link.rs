@@ -1,12 +1,13 @@
 //! Links `wasi:http` of both versions: its types, and the client, which is told whose requests it sends.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http as p2;
 use wasmtime_wasi_http::p3::bindings::http as p3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 
+use super::client::{self, Caller, Client};
 use crate::plugin::{Import, Position, StoreData};
 
 mod generated_p2 {
@@ -39,7 +40,7 @@ mod generated_p3 {
 }
 
 use generated_p2::named_imports::wasi::http::outgoing_handler;
-use generated_p3::named_imports::wasi::http::client;
+use generated_p3::named_imports::wasi::http::client as client_p3;
 
 pub(super) fn link(
     import: &Import<'_>,
@@ -55,10 +56,13 @@ pub(super) fn link(
         ("types", Some(3)) => p3::types::add_to_linker_instance::<S, WasiHttp>(linker, S::http),
         ("types", _) => {
             let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
-            p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)
+            p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)?;
+            linker.func_wrap("http-error-code", |mut store, (error,)| {
+                Ok((http_error_code(store.data_mut(), &error)?,))
+            })
         }
         ("client", _) => {
-            client::add_to_linker_instance::<S, HasSelf<S>>(linker, import.position, |s| s)
+            client_p3::add_to_linker_instance::<S, HasSelf<S>>(linker, import.position, |s| s)
         }
         ("outgoing-handler", _) => outgoing_handler::add_to_linker_instance::<S, HasSelf<S>>(
             linker,
@@ -72,6 +76,18 @@ pub(super) fn link(
     }
 }
 
+/// Why a body broke off. The function that comes with the library does not know the errors that its own bodies end in.
+fn http_error_code(
+    store: &mut StoreData,
+    error: &Resource<p2::types::IoError>,
+) -> wasmtime::Result<Option<p2::types::ErrorCode>> {
+    let error = store.table().get(error)?;
+    Ok(error
+        .downcast_ref::<p2::types::ErrorCode>()
+        .cloned()
+        .or_else(|| client::error::as_p2(error.downcast_ref()?)))
+}
+
 impl outgoing_handler::Host for StoreData {
     fn handle(
         &mut self,
@@ -80,7 +96,7 @@ impl outgoing_handler::Host for StoreData {
         options: Option<Resource<p2::types::RequestOptions>>,
     ) -> wasmtime::Result<Result<Resource<p2::types::FutureIncomingResponse>, p2::types::ErrorCode>>
     {
-        tell_denial(self, position)?;
+        send_next_for(self, position)?;
         match p2::outgoing_handler::Host::handle(&mut self.http(), request, options) {
             Ok(response) => Ok(Ok(response)),
             Err(error) => error.downcast().map(Err),
@@ -88,13 +104,14 @@ impl outgoing_handler::Host for StoreData {
     }
 }
 
-impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
+impl client_p3::HostWithStore<StoreData> for HasSelf<StoreData> {
     async fn send(
         store: &Accessor<StoreData, Self>,
         position: Position,
         request: Resource<p3::types::Request>,
     ) -> wasmtime::Result<Result<Resource<p3::types::Response>, p3::types::ErrorCode>> {
-        store.with(|mut store| tell_denial(store.get(), position))?;
+        // `send` takes the sender before it waits for anything, so nobody comes between.
+        store.with(|mut store| send_next_for(store.get(), position))?;
         let http = store.with_getter::<WasiHttp>(|data| data.http());
         match <WasiHttp as p3::client::HostWithStore<StoreData>>::send(&http, request).await {
             Ok(response) => Ok(Ok(response)),
@@ -103,17 +120,22 @@ impl client::HostWithStore<StoreData> for HasSelf<StoreData> {
     }
 }
 
-impl client::Host for StoreData {}
+impl client_p3::Host for StoreData {}
 
-/// Tells the host's log, once for each component, why its requests fail: guests seldom say.
-fn tell_denial(store: &StoreData, position: Position) -> wasmtime::Result<()> {
-    let component = store.caller(position)?;
-    if !component.denial_told.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            workload = %store.workload(),
-            component = %component.name,
-            "the component sends HTTP requests, which this host does not grant yet; they fail as denied"
-        );
-    }
+/// Puts a sender into the store that knows who calls. A host without a client has none, and the store denies the request.
+fn send_next_for(store: &mut StoreData, position: Position) -> wasmtime::Result<()> {
+    let component = Arc::clone(store.caller(position)?);
+    let workload = Arc::clone(store.workload());
+    let Some(client) = workload.states.get_arc::<Client>() else {
+        return Ok(());
+    };
+    let caller = Caller {
+        workload,
+        component,
+        gone: store.gone(),
+    };
+    store.send_next_with(Box::new(move |request, options| {
+        Box::pin(client.send(caller, request, options))
+    }));
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod call;
+mod client;
 mod departure;
 mod dispatch;
 mod failure;
@@ -22,5 +23,7 @@ mod server;
 mod settings;
 
 pub use access::{AccessLog, AccessRecord};
+pub use client::{ClientOptions, ClientStats, Outgoing, TrustError, TrustRoots};
 pub use limits::HttpLimits;
+pub(crate) use plugin::clashes;
 pub use plugin::{ErrorDetail, Http, HttpOptions};

@@ -79,6 +79,11 @@ impl Activity {
         self.state().blocked_since = blocked.then(Instant::now);
     }
 
+    /// Whether a request is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().in_flight > 0
+    }
+
     /// Notes that a request has come. It is in flight until the last clone of what this gives is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Exchange {
         self.state().begin(version);

@@ -7,17 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime::component::LinkerInstance;
 
 use super::access::AccessLog;
 use super::call::Handler;
+use super::client::{Client, Outgoing};
 use super::dispatch::Target;
 use super::limits::HttpLimits;
 use super::route::{Clash, Pattern, Routes};
 use super::{link, server, settings};
 use crate::plugin::{
-    BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, StoreData,
+    BindRequest, Binding, Import, NothingHeld, Offer, Opening, Plugin, PluginError, State,
+    StoreData,
 };
 use crate::workload::{Interface, Workload, WorkloadId};
 
@@ -71,6 +73,7 @@ impl fmt::Debug for HttpOptions {
 #[derive(Debug)]
 pub struct Http {
     server: Mode,
+    client: Option<Outgoing>,
 }
 
 /// What becomes of workloads that export a handler.
@@ -87,9 +90,11 @@ enum Mode {
 /// A listener and the routes behind it. It closes when it is dropped.
 #[derive(Debug)]
 struct Server {
-    shared: Arc<Shared>,
+    table: Arc<Table>,
     local_addr: SocketAddr,
     closed: CancellationToken,
+    /// Cancelled when the listener and all connections are gone.
+    deserted: CancellationToken,
 }
 
 impl Drop for Server {
@@ -98,12 +103,24 @@ impl Drop for Server {
     }
 }
 
-/// What the server and the bindings of all workloads share.
+/// What the listener and its connections share, and nobody else: when all of them are gone, so is this.
 pub(super) struct Shared {
     pub(super) options: HttpOptions,
-    pub(super) routes: ArcSwap<Routes<Arc<Target>>>,
+    pub(super) routes: Arc<ArcSwap<Routes<Arc<Target>>>>,
+    _deserted: DropGuard,
+}
+
+/// The routes, for the bindings of all workloads.
+struct Table {
+    routes: Arc<ArcSwap<Routes<Arc<Target>>>>,
     /// Held by whoever changes the routes.
     changing: Mutex<()>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -122,19 +139,26 @@ impl Http {
     pub async fn listen(options: HttpOptions) -> io::Result<Self> {
         let listener = server::bind(options.addr)?;
         let local_addr = listener.local_addr()?;
+        let routes = Arc::default();
+        let (closed, deserted) = (CancellationToken::new(), CancellationToken::new());
         let shared = Arc::new(Shared {
             options,
-            routes: ArcSwap::default(),
+            routes: Arc::clone(&routes),
+            _deserted: deserted.clone().drop_guard(),
+        });
+        tokio::spawn(server::serve(listener, shared, closed.clone()));
+        let table = Arc::new(Table {
+            routes,
             changing: Mutex::default(),
         });
-        let closed = CancellationToken::new();
-        tokio::spawn(server::serve(listener, Arc::clone(&shared), closed.clone()));
         Ok(Self {
             server: Mode::Listening(Server {
-                shared,
+                table,
                 local_addr,
                 closed,
+                deserted,
             }),
+            client: None,
         })
     }
 
@@ -143,7 +167,15 @@ impl Http {
     pub fn without_server() -> Self {
         Self {
             server: Mode::Absent,
+            client: None,
         }
+    }
+
+    /// Sends the requests of guests, as far as they are allowed; without a client, all are denied.
+    #[must_use]
+    pub fn with_client(mut self, client: Outgoing) -> Self {
+        self.client = Some(client);
+        self
     }
 
     /// Offers what a listening one does, but neither listens nor binds workloads.
@@ -151,6 +183,7 @@ impl Http {
     pub(crate) fn unopened() -> Self {
         Self {
             server: Mode::Unopened,
+            client: None,
         }
     }
 
@@ -208,20 +241,21 @@ impl Plugin for Http {
         }
     }
 
-    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
-        let Mode::Listening(server) = &self.server else {
-            return Ok(Box::new(NothingHeld));
-        };
-        let (patterns, wrong) = settings::patterns(request.workload);
-        if let Some(wrong) = wrong.into_iter().next() {
-            return Err(wrong);
+    async fn closed(&self) {
+        if let Mode::Listening(server) = &self.server {
+            server.deserted.cancelled().await;
         }
-        Ok(Box::new(Bound {
-            shared: Arc::clone(&server.shared),
-            id: request.id.clone(),
-            patterns,
-            opened: None,
-        }))
+    }
+
+    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let served = self.serve(request)?;
+        Ok(match &self.client {
+            Some(client) => Box::new(WithClient {
+                client: client.client(request.id),
+                served,
+            }),
+            None => served,
+        })
     }
 
     fn link(
@@ -233,9 +267,49 @@ impl Plugin for Http {
     }
 }
 
+impl Http {
+    fn serve(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let Mode::Listening(server) = &self.server else {
+            return Ok(Box::new(NothingHeld));
+        };
+        let (patterns, wrong) = settings::patterns(request.workload);
+        if let Some(wrong) = wrong.into_iter().next() {
+            return Err(wrong);
+        }
+        Ok(Box::new(Bound {
+            table: Arc::clone(&server.table),
+            id: request.id.clone(),
+            patterns,
+            opened: None,
+        }))
+    }
+}
+
+/// The client of one workload, beside what serves it. Guests that finish what they answer go on using it: its connections close
+/// with the last of them.
+struct WithClient {
+    client: Arc<Client>,
+    served: Box<dyn Binding>,
+}
+
+#[async_trait]
+impl Binding for WithClient {
+    fn state(&self) -> Option<State> {
+        Some(State::new(Arc::clone(&self.client)))
+    }
+
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        self.served.open(opening).await
+    }
+
+    fn go_live(&mut self) {
+        self.served.go_live();
+    }
+}
+
 /// The routes of one workload.
 struct Bound {
-    shared: Arc<Shared>,
+    table: Arc<Table>,
     id: WorkloadId,
     patterns: Vec<Pattern>,
     opened: Option<Opened>,
@@ -253,12 +327,12 @@ impl Bound {
         change: impl FnOnce(&Routes<Arc<Target>>) -> Result<Routes<Arc<Target>>, Clash<Arc<Target>>>,
     ) -> Result<(), Clash<Arc<Target>>> {
         let _changing = self
-            .shared
+            .table
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let routes = change(&self.shared.routes.load())?;
-        self.shared.routes.store(Arc::new(routes));
+        let routes = change(&self.table.routes.load())?;
+        self.table.routes.store(Arc::new(routes));
         Ok(())
     }
 }
@@ -277,7 +351,7 @@ impl Binding for Bound {
         })?;
         let target = Arc::new(Target { entry, handler });
         // A dry run: the host lets one workload open at a time, so what is free now still is when it goes live.
-        self.shared
+        self.table
             .routes
             .load()
             .with(&self.id, &self.patterns, &target, opening.replaces.as_ref())
@@ -302,14 +376,45 @@ impl Binding for Bound {
 
 fn refused(clash: &Clash<Arc<Target>>, target: &Target) -> PluginError {
     let name = |target: &Target| target.entry.callee.context().workload.to_string();
+    both_want(&name(&clash.holder), &name(target), &clash.pattern)
+}
+
+fn both_want(holder: &str, other: &str, pattern: &Pattern) -> PluginError {
     PluginError::new(format!(
-        "workloads `{}` and `{}` both want to answer {}",
-        name(&clash.holder),
-        name(target),
-        clash.pattern
+        "workloads `{holder}` and `{other}` both want to answer {pattern}"
     ))
     .hint("give one of them another `host` or `path` in the `config` of its wasi:http entry")
     .at("spec.hostInterfaces")
+}
+
+/// Which workloads ask for requests that one before them answers: their places in the list, and the error.
+pub(crate) fn clashes(workloads: &[&Workload]) -> Vec<(usize, PluginError)> {
+    let mut routes: Routes<Arc<usize>> = Routes::default();
+    let mut found = Vec::new();
+    let answer = |workload: &Workload| {
+        let mut entries = workload.host_interfaces.iter();
+        entries.any(crate::workload::HostInterface::is_http_handler)
+    };
+    for (index, workload) in workloads.iter().enumerate().filter(|(_, it)| answer(it)) {
+        let (patterns, _) = settings::patterns(workload);
+        let Ok(id) = index.to_string().parse() else {
+            continue;
+        };
+        match routes.with(&id, &patterns, &Arc::new(index), None) {
+            Ok(with) => routes = with,
+            Err(clash) => {
+                let name = |index: usize| {
+                    let workload = workloads.get(index);
+                    workload
+                        .map(|it| format!("{}/{}", it.namespace, it.name))
+                        .unwrap_or_default()
+                };
+                let error = both_want(&name(*clash.holder), &name(index), &clash.pattern);
+                found.push((index, error));
+            }
+        }
+    }
+    found
 }
 
 impl Drop for Bound {

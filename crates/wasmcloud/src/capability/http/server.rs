@@ -6,12 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::departure::Socket;
@@ -29,6 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// After how long the operating system asks whether a silent client is still there, how often, and how many times.
 const TCP_KEEP_ALIVE: (Duration, Duration, u32) =
     (Duration::from_secs(60), Duration::from_secs(15), 4);
+
+/// After the server was closed, how long an idle connection stays for a request that is on its way.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// HTTP/2: how much of an answer is held for a client that does not take it, of each stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -57,7 +63,7 @@ pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts connections until `closed`; then lets the open ones finish the request they are at.
+/// Accepts connections until `closed`; then lets the open ones finish the request they are at, or on their way with.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, closed: CancellationToken) {
     let mut room = Room::new(&shared.options.limits);
     let accepting = async {
@@ -82,6 +88,22 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, closed: Ca
     tokio::select! {
         () = accepting => {}
         () = closed.cancelled() => {}
+    }
+    // The system has let these in already: closing the socket would reset them in the middle of their requests. Tokio may not
+    // have heard of them, so the socket itself is asked.
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    while let Some(place) = room.place().now_or_never()
+        && let Ok((stream, peer)) = listener.accept()
+    {
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        if let (Ok(stream), Some(admitted)) = (stream, room.admit(place, peer.ip())) {
+            let connection = connection(stream, admitted, Arc::clone(&shared), closed.clone());
+            tokio::spawn(connection);
+        }
     }
 }
 
@@ -133,8 +155,12 @@ async fn connection(
     let limits = &shared.options.limits;
     let activity = Activity::new();
     let (socket, peer) = Socket::new(stream, Arc::clone(&activity));
+    let begun = Notify::new();
     let service = service_fn(|request| {
         let exchange = activity.begin(request.version());
+        if closed.is_cancelled() {
+            begun.notify_one();
+        }
         // Hyper reads from an HTTP/2 connection all the time, so it sees the client go by itself.
         let peer = (request.version() < Version::HTTP_2).then(|| peer.clone());
         let shared = Arc::clone(&shared);
@@ -143,6 +169,13 @@ async fn connection(
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut patience = Patience::new(Arc::clone(&activity), limits);
+    // A request may be on its way to whoever is idle: it is answered, and the answer tells the client to leave.
+    let mut leave = pin!(async {
+        closed.cancelled().await;
+        if !activity.is_busy() {
+            let _ = timeout(LAST_CHANCE, begun.notified()).await;
+        }
+    });
     let mut leaving = false;
     loop {
         let due = tokio::select! {
@@ -154,7 +187,7 @@ async fn connection(
                 return;
             }
             due = patience.over(limits) => due,
-            () = closed.cancelled(), if !leaving => Due::Leave,
+            () = leave.as_mut(), if !leaving => Due::Leave,
         };
         if let Due::Drop(reason) = due {
             tracing::debug!(reason, "a connection is dropped");

@@ -60,7 +60,7 @@ impl logging::Host for StoreData {
         message: String,
     ) -> wasmtime::Result<()> {
         let (workload, component) = (self.workload(), self.caller(position)?);
-        workload.output.line(GuestLine {
+        workload.log.line(GuestLine {
             namespace: &workload.namespace,
             workload: &workload.name,
             component: &component.name,

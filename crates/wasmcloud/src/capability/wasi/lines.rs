@@ -46,7 +46,7 @@ impl Lines {
     fn emit(&mut self) {
         let line = self.pending.strip_suffix(b"\n").unwrap_or(&self.pending);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.workload.output.line(GuestLine {
+        self.workload.log.line(GuestLine {
             namespace: &self.workload.namespace,
             workload: &self.workload.name,
             component: &self.component.name,
@@ -72,7 +72,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::instance::MemoryAccount;
+    use crate::instance::{MemoryAccount, WorkloadLog};
     use crate::plugin::{GuestOutput, States};
 
     #[derive(Default)]
@@ -91,13 +91,14 @@ mod tests {
             namespace: "default".parse().unwrap(),
             name: "app".parse().unwrap(),
             states: States::default(),
-            output: output.clone(),
+            log: Arc::new(WorkloadLog::new(output.clone(), 0, u64::MAX)),
             memory: Arc::new(MemoryAccount::of_host(0)),
         };
         let component = ComponentContext {
             name: "main".parse().unwrap(),
             environment: Vec::new(),
-            denial_told: Default::default(),
+            allowed_hosts: Vec::new(),
+            told: Default::default(),
         };
         let mut lines = Lines::new(Arc::new(workload), Arc::new(component), Source::Stdout);
         writes.iter().for_each(|bytes| lines.write(bytes));

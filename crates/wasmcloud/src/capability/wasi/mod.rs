@@ -1,21 +1,64 @@
 //! WASI 0.2 and 0.3: environment and standard streams of the asking component, clocks, random numbers, I/O.
 //!
-//! Files and sockets link too, because components in the wild import more than they use, but nothing is granted: a component sees
-//! no directories, and sockets and name lookups fail with the interface's own error.
+//! Of files, a component sees the volumes that it mounts. Sockets link too, because components in the wild import more than they
+//! use, but nothing is granted: sockets and name lookups fail with the interface's own error.
 
+mod filesystem;
 mod lines;
 mod p2;
 mod p3;
 
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
-use crate::plugin::{Import, Offer, Plugin, StoreData};
+pub use filesystem::VolumeOptions;
+use filesystem::{Mounts, Volumes};
+
+use crate::plugin::{BindRequest, Binding, Import, Offer, Plugin, PluginError, State, StoreData};
 use crate::workload::Interface;
 
-/// The plugin for WASI's basics.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wasi;
+/// The plugin for WASI's basics, and for volumes.
+#[derive(Clone)]
+pub struct Wasi(Arc<Volumes>);
 
+impl Wasi {
+    /// With volumes as the options say. Does nothing yet.
+    #[must_use]
+    pub fn new(volumes: VolumeOptions) -> Self {
+        Self(Arc::new(Volumes::new(volumes)))
+    }
+
+    /// Removes the ephemeral volumes that hosts of the same user left behind when they were killed. Other hosts may live.
+    pub async fn sweep(&self) {
+        self.0.sweep().await;
+    }
+}
+
+impl Default for Wasi {
+    fn default() -> Self {
+        Self::new(VolumeOptions::default())
+    }
+}
+
+impl fmt::Debug for Wasi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wasi")
+    }
+}
+
+/// Keeps the volumes of a workload. Instances that are still at work keep them as well.
+struct Bound(Arc<Mounts>);
+
+impl Binding for Bound {
+    fn state(&self) -> Option<State> {
+        Some(State::new(Arc::clone(&self.0)))
+    }
+}
+
+#[async_trait]
 impl Plugin for Wasi {
     fn id(&self) -> &'static str {
         "wasi"
@@ -80,6 +123,11 @@ impl Plugin for Wasi {
             shared("sockets", &["ip-name-lookup", "types"], P3),
         ]
         .concat()
+    }
+
+    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let mounts = self.0.mount(request.workload).await?;
+        Ok(Box::new(Bound(Arc::new(mounts))))
     }
 
     fn link(

@@ -5,7 +5,7 @@ use wasmtime::component::{HasData, HasSelf, LinkerInstance, Resource, ResourceTa
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, sockets};
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, Network, OutputStream, Pollable, StreamResult, pipe,
@@ -13,6 +13,7 @@ use wasmtime_wasi::p2::{
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
+use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
 use crate::plugin::{Import, Position, Source, StoreData};
 
@@ -145,7 +146,7 @@ fn link_filesystem(
     type S = StoreData;
     match import.interface.name.as_str() {
         "types" => {
-            filesystem::types::add_to_linker_instance::<S, WasiFilesystem>(linker, S::filesystem)
+            filesystem::types::add_to_linker_instance::<S, Filesystem>(linker, FilesystemView::of)
         }
         "preopens" => named::filesystem::preopens::add_to_linker_instance::<S, HasSelf<S>>(
             linker,
@@ -222,9 +223,9 @@ impl named::cli::stderr::Host for StoreData {
 impl named::filesystem::preopens::Host for StoreData {
     fn get_directories(
         &mut self,
-        _: Position,
+        position: Position,
     ) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        Ok(Vec::new())
+        directories(self, position)
     }
 }
 

@@ -11,12 +11,13 @@ use wasmtime::component::{
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
 use wasmtime_wasi::p3::bindings::{cli, clocks, filesystem, random, sockets};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
+use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
 use crate::plugin::{Import, Position, Source, StoreData};
 
@@ -126,7 +127,7 @@ fn link_rest(
             })
         }
         ("filesystem", "types") => {
-            filesystem::types::add_to_linker_instance::<S, WasiFilesystem>(linker, S::filesystem)
+            filesystem::types::add_to_linker_instance::<S, Filesystem>(linker, FilesystemView::of)
         }
         ("filesystem", "preopens") => named::filesystem::preopens::add_to_linker_instance::<
             S,
@@ -198,9 +199,9 @@ impl named::cli::stderr::Host for StoreData {}
 impl named::filesystem::preopens::Host for StoreData {
     fn get_directories(
         &mut self,
-        _: Position,
+        position: Position,
     ) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        Ok(Vec::new())
+        directories(self, position)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Components, the service, volumes, and what each of them runs with.
+//! Components, the service, and what each of them runs with.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -7,12 +7,12 @@ use serde_saphyr::{Location, Spanned};
 
 use super::checker::Checker;
 use super::raw;
+use super::volumes::mounts;
 use crate::workload::diagnostic::quoted;
-use crate::workload::model::{Component, Image, Service, Volume, VolumeSource};
+use crate::workload::egress::AllowedHost;
+use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
-use crate::workload::resources::{
-    Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount,
-};
+use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
 
 /// Taken: a link writes it for the host.
 const HOST: &str = "host";
@@ -200,10 +200,21 @@ fn local_resources(
             time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
-        allowed_hosts: Checker::texts(&raw.allowed_hosts),
+        allowed_hosts: allowed_hosts(checker, &raw.allowed_hosts),
         allowed_ip_name_lookups: Checker::texts(&raw.allowed_ip_name_lookups),
         allowed_host_loopback_ports: Checker::texts(&raw.allowed_host_loopback_ports),
     }
+}
+
+fn allowed_hosts(checker: &mut Checker, list: &raw::List<String>) -> Vec<AllowedHost> {
+    let mut allowed = Vec::new();
+    for item in list.iter().flat_map(|list| &list.value) {
+        match item.value.parse::<AllowedHost>() {
+            Ok(host) => allowed.push(host),
+            Err(error) => checker.error(item.referenced, error.to_string(), Some(&error.hint)),
+        }
+    }
+    allowed
 }
 
 fn environment(
@@ -234,105 +245,4 @@ pub(super) fn refuse_cluster_sources(
     checker.refuse(config, message, hint);
     let message = "`secretFrom` names Secrets of a cluster, which a host does not see";
     checker.refuse(secret, message, hint);
-}
-
-fn mounts(checker: &mut Checker, list: &raw::List<raw::VolumeMount>) -> Vec<VolumeMount> {
-    let mut seen = BTreeMap::new();
-    let mut mounts = Vec::new();
-    for item in list.iter().flat_map(|list| &list.value) {
-        let raw = &item.value;
-        let name = checker.required(item.referenced, "the mount", "name", raw.name.as_ref());
-        let path = raw.mount_path.as_ref();
-        let path = checker.required(item.referenced, "the mount", "mountPath", path);
-        let Some((name, path)) = name.zip(path) else {
-            continue;
-        };
-        if !path.value.starts_with('/') || path.value.contains('\0') {
-            let message = format!("found {}, wanted an absolute path", quoted(&path.value));
-            checker.error(path.referenced, message, None);
-        }
-        let what = format!("a mount at {}", quoted(&path.value));
-        let key = path.value.trim_end_matches('/').to_owned();
-        checker.unique(&mut seen, key, &what, path.referenced);
-        mounts.push(VolumeMount {
-            name: name.value.clone(),
-            mount_path: path.value.clone(),
-            read_only: raw.read_only.unwrap_or_default(),
-        });
-    }
-    mounts
-}
-
-/// Every mount must name a volume of the workload.
-pub(super) fn check_mounts(checker: &mut Checker, spec: &raw::Spec) {
-    let volumes = spec.volumes.iter().flat_map(|list| &list.value);
-    let names: Vec<&str> = volumes
-        .filter_map(|volume| volume.value.name.as_ref())
-        .map(|name| name.value.as_str())
-        .collect();
-    let components = spec.components.iter().flat_map(|list| &list.value);
-    let resources = components.filter_map(|component| component.value.local_resources.as_ref());
-    let service = spec
-        .service
-        .iter()
-        .filter_map(|service| service.value.local_resources.as_ref());
-    for resources in resources.chain(service) {
-        for mount in resources
-            .value
-            .volume_mounts
-            .iter()
-            .flat_map(|list| &list.value)
-        {
-            let Some(name) = &mount.value.name else {
-                continue;
-            };
-            if !names.contains(&name.value.as_str()) {
-                checker.unknown(name, "is no volume of this workload", &names);
-            }
-        }
-    }
-}
-
-pub(super) fn volumes(checker: &mut Checker, list: &raw::List<raw::Volume>) -> Vec<Volume> {
-    let mut seen = BTreeMap::new();
-    let items = list.iter().flat_map(|list| &list.value);
-    items
-        .filter_map(|item| volume(checker, item, &mut seen))
-        .collect()
-}
-
-fn volume(
-    checker: &mut Checker,
-    item: &Spanned<raw::Volume>,
-    seen: &mut BTreeMap<String, Location>,
-) -> Option<Volume> {
-    let at = item.referenced;
-    let raw = &item.value;
-    let name = checker.required(at, "the volume", "name", raw.name.as_ref())?;
-    let what = format!("a volume called {}", quoted(&name.value));
-    checker.unique(seen, name.value.clone(), &what, name.referenced);
-    if name.value.is_empty() {
-        checker.error(name.referenced, "the name of the volume is empty", None);
-    }
-    let source = match (&raw.ephemeral, &raw.host_path) {
-        (Some(_), None) => VolumeSource::Ephemeral,
-        (None, Some(host)) => {
-            let path = host.value.path.as_ref();
-            let path = checker.required(host.referenced, "`hostPath`", "path", path)?;
-            VolumeSource::HostPath(path.value.clone().into())
-        }
-        _ => {
-            let message = format!(
-                "the volume {} needs exactly one source",
-                quoted(&name.value)
-            );
-            let hint = "write `ephemeral: {}` or `hostPath: {path: /srv/data}`";
-            checker.error(at, message, Some(hint));
-            return None;
-        }
-    };
-    Some(Volume {
-        name: name.value.clone(),
-        source,
-    })
 }

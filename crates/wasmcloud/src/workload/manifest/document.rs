@@ -7,7 +7,7 @@ use serde_saphyr::{Error, Spanned};
 
 use super::checker::Checker;
 use super::raw::{Document, Header, Metadata, Spec};
-use super::{API_VERSION, Manifest, components, interfaces, links};
+use super::{API_VERSION, Manifest, components, interfaces, links, volumes};
 use crate::workload::diagnostic::{Diagnostic, quoted};
 use crate::workload::model::Workload;
 use crate::workload::names::Namespace;
@@ -188,13 +188,13 @@ fn fill(checker: &mut Checker, workload: &mut Workload, spec: &Spanned<Spec>) {
         let hint = "list at least one under `spec.components`, with `name` and `image`";
         checker.error(at, "the workload has no components", Some(hint));
     }
-    workload.volumes = components::volumes(checker, &spec.volumes);
+    workload.volumes = volumes::volumes(checker, &spec.volumes);
     workload.components = components::components(checker, &spec.components);
     workload.service = spec
         .service
         .as_ref()
         .and_then(|service| components::service(checker, service));
-    components::check_mounts(checker, spec);
+    volumes::check_mounts(checker, spec);
     workload.host_interfaces = interfaces::host_interfaces(checker, &spec.host_interfaces);
     workload.links = links::links(checker, spec);
 }

@@ -12,6 +12,7 @@ mod print;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -123,7 +123,10 @@ fn local_resources(resources: &LocalResources) -> Value {
             limit(resources.limits.time, |Milliseconds(amount)| amount),
         ),
         ("volumeMounts", list(&resources.volume_mounts, mount)),
-        ("allowedHosts", json!(resources.allowed_hosts)),
+        (
+            "allowedHosts",
+            list(&resources.allowed_hosts, |host| json!(host.to_string())),
+        ),
         (
             "allowedIpNameLookups",
             json!(resources.allowed_ip_name_lookups),
@@ -169,7 +172,10 @@ fn link(link: &Link) -> Value {
 
 fn volume(volume: &Volume) -> Value {
     match &volume.source {
-        VolumeSource::Ephemeral => json!({"name": volume.name, "ephemeral": {}}),
+        VolumeSource::Ephemeral(size) => {
+            let size = limit(*size, |Mebibytes(amount)| amount);
+            json!({"name": volume.name, "ephemeral": object([("sizeLimitMb", size)])})
+        }
         VolumeSource::HostPath(path) => {
             json!({"name": volume.name, "hostPath": {"path": path.display().to_string()}})
         }

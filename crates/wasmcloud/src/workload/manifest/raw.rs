@@ -174,8 +174,10 @@ pub(super) struct Volume {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Ephemeral {}
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Ephemeral {
+    pub(super) size_limit_mb: Option<Spanned<Amount>>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -153,7 +153,10 @@ fn everything_reads_as_written() {
         all.volumes[0].source,
         VolumeSource::HostPath("/srv/data".into())
     );
-    assert_eq!(all.volumes[1].source, VolumeSource::Ephemeral);
+    assert_eq!(
+        all.volumes[1].source,
+        VolumeSource::Ephemeral(Limit::Default)
+    );
 }
 
 #[test]
@@ -392,14 +395,92 @@ fn a_broken_component_does_not_break_its_links() {
 fn mounts_and_volumes_fit_together() {
     let spec = "  components:\n  - name: a\n    image: ./a.wasm\n    localResources:\n      volumeMounts: [{name: dota, mountPath: data}]\n  volumes:\n  - {name: data}\n";
     insta::assert_snapshot!(bad_spec(spec), @"
-    workload.yaml:9:21: volumes are not mounted yet
-    hint: remove `volumeMounts`
     workload.yaml:9:29: `dota` is no volume of this workload
     hint: did you mean `data`? known here: `data`
     workload.yaml:9:46: found `data`, wanted an absolute path
     workload.yaml:11:5: the volume `data` needs exactly one source
     hint: write `ephemeral: {}` or `hostPath: {path: /srv/data}`
     ");
+}
+
+/// A manifest with one volume and its mounts.
+fn volume(volume: &str, mounts: &str) -> String {
+    format!(
+        "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: a}}\nspec:\n  components:\n  - name: a\n    image: ./a.wasm\n    localResources:\n      volumeMounts: [{mounts}]\n  volumes:\n  - {{name: v, {volume}}}\n"
+    )
+}
+
+#[test]
+fn the_size_of_an_ephemeral_volume_is_a_number_or_none() {
+    for (limit, wanted) in [
+        ("{}", Limit::Default),
+        ("{sizeLimitMb: 0}", Limit::Default),
+        ("{sizeLimitMb: -1}", Limit::Default),
+        ("{sizeLimitMb: 64}", Limit::Of(Mebibytes(64))),
+        ("{sizeLimitMb: none}", Limit::Unlimited),
+    ] {
+        let workload = good(&volume(&format!("ephemeral: {limit}"), ""));
+        assert_eq!(
+            workload.volumes[0].source,
+            VolumeSource::Ephemeral(wanted),
+            "{limit}"
+        );
+        let again = good(&workload.to_manifest().to_string());
+        assert_eq!(again.volumes, workload.volumes, "{limit}");
+    }
+    for (limit, wanted) in [
+        ("much", "wanted a number or `none`"),
+        ("64Mi", "wanted a number or `none`"),
+        ("None", "wanted a number or `none`"),
+        ("1.5", ""),
+        ("99999999999", "wanted at most"),
+    ] {
+        let error = bad(&volume(&format!("ephemeral: {{sizeLimitMb: {limit}}}"), ""));
+        assert!(error.contains(wanted), "{error}");
+        assert!(error.starts_with("workload.yaml:11:"), "{error}");
+    }
+}
+
+#[test]
+fn mount_paths_have_one_form() {
+    for (path, wanted) in [
+        ("/data", "/data"),
+        ("/data/", "/data"),
+        ("//data/./sub//", "/data/sub"),
+        ("/", "/"),
+        ("/a..b/..c", "/a..b/..c"),
+    ] {
+        let mounts = format!("{{name: v, mountPath: '{path}'}}");
+        let workload = good(&volume("ephemeral: {}", &mounts));
+        let mount = &workload.components[0].local_resources.volume_mounts[0];
+        assert_eq!(
+            (mount.mount_path.as_str(), mount.read_only),
+            (wanted, false)
+        );
+    }
+    let mount = |path: &str| {
+        let mounts = format!("{{name: v, mountPath: /data}}, {{name: v, mountPath: {path}}}");
+        bad(&volume("ephemeral: {}", &mounts))
+    };
+    insta::assert_snapshot!(mount("/data/../etc"), @"
+    workload.yaml:9:72: `/data/../etc` goes up with `..`
+    hint: write the path where the component sees the volume
+    ");
+    insta::assert_snapshot!(mount("//data/."), @"workload.yaml:9:72: a mount at `//data/.` is already there at 9:43");
+    assert!(mount("\"/a\\nb\"").contains("a control character"));
+    assert!(mount(&format!("/{}", "x".repeat(2_000))).contains("more than 1024 bytes"));
+    // Below another mount is fine: the longer path wins.
+    let mounts = "{name: v, mountPath: /data}, {name: v, mountPath: /data/sub, readOnly: true}";
+    good(&volume("ephemeral: {}", mounts));
+}
+
+#[test]
+fn a_host_path_is_absolute() {
+    insta::assert_snapshot!(bad(&volume("hostPath: {path: ./data}", "")), @"
+    workload.yaml:11:32: found `./data`, wanted an absolute path
+    hint: write the folder of the machine, such as `/srv/data`
+    ");
+    insta::assert_snapshot!(bad(&volume("hostPath: {}", "")), @"workload.yaml:11:25: `hostPath` has no `path`");
 }
 
 #[test]
@@ -428,16 +509,23 @@ fn what_a_host_could_only_ignore_is_refused() {
 }
 
 #[test]
+fn an_allowed_host_that_is_none_is_told_with_its_place() {
+    let spec = "  components:\n    - name: api\n      image: a.wasm\n      localResources:\n        allowedHosts:\n          - example.com\n          - https://example.com/path\n          - \"*foo\"\n";
+    insta::assert_snapshot!(bad_spec(spec), @r"
+    workload.yaml:11:13: `https://example.com/path` has more than a host
+    hint: requests are allowed by host, not by path; leave out what comes after the host
+    workload.yaml:12:13: `*foo` has a `*` where none can be
+    hint: a `*` stands alone, or as `*.` before a name
+    ");
+}
+
+#[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:15:23: volumes are not mounted yet
-    hint: remove `volumeMounts`
-    workload.yaml:16:23: outgoing HTTP is not served yet
-    hint: remove it; components reach nothing outside the host yet
     workload.yaml:17:31: name lookups are not served yet
-    hint: remove it; components reach nothing outside the host yet
+    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:18:35: the machine's loopback cannot be reached yet
-    hint: remove it; components reach nothing outside the host yet
+    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:25:5: services are not run yet
     hint: remove `service`; components run without one
     workload.yaml:29:14: named host interfaces are not routed yet
@@ -446,8 +534,6 @@ fn what_this_version_does_not_run_is_refused() {
     hint: use `kind: fused`, or leave `kind` out
     workload.yaml:32:52: `remote` links are not made yet
     hint: use `kind: fused`, or leave `kind` out
-    workload.yaml:34:5: volumes are not mounted yet
-    hint: remove `volumes` and every `volumeMounts`
     ");
 }
 

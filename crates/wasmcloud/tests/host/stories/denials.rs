@@ -22,7 +22,11 @@ pub(crate) async fn a_denial_is_told_once(dialect: &Dialect) {
         host.get("/http").await;
     }
     let text = log.text();
-    assert_eq!(text.matches("does not grant yet").count(), 1, "{text}");
+    assert_eq!(
+        text.matches("`allowedHosts` does not list").count(),
+        1,
+        "{text}"
+    );
     assert!(text.contains("default/reach"), "{text}");
 }
 

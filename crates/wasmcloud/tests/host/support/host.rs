@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 use wasmcloud::assembly::{Assembled, HostConfig, assemble};
-use wasmcloud::capability::http::{AccessLog, AccessRecord, ErrorDetail, HttpOptions};
+use wasmcloud::capability::http::{AccessLog, AccessRecord, ErrorDetail, HttpOptions, Outgoing};
 use wasmcloud::engine::{Allocation, EngineOptions};
 use wasmcloud::host::{
     Host as _, LocalHost, StartError, StartRequest, WorkloadState, WorkloadStatus,
@@ -73,6 +73,7 @@ impl AccessLog for Collected<Access> {
 pub(crate) struct TestHost {
     pub(crate) host: Arc<LocalHost>,
     http: Option<SocketAddr>,
+    pub(crate) outgoing: Outgoing,
     lines: watch::Receiver<Vec<Line>>,
     requests: watch::Receiver<Vec<Access>>,
 }
@@ -106,10 +107,15 @@ impl TestHost {
             ..HostConfig::default()
         };
         change(&mut config);
-        let Assembled { host, http } = assemble(config).await.expect("the host starts");
+        let Assembled {
+            host,
+            http,
+            outgoing,
+        } = assemble(config).await.expect("the host starts");
         Self {
             host,
             http,
+            outgoing,
             lines: line_receiver,
             requests: request_receiver,
         }

@@ -1,12 +1,12 @@
 //! The host's own log, captured. Works on current-thread runtimes only, where everything runs on the thread of the test.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// Captures the log of the calling thread while it lives.
 pub(crate) struct Log {
@@ -16,6 +16,9 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn capture() -> Self {
+        // With one subscriber alone, tracing asks the thread that comes first whether a line is wanted, for all threads and for good.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Lines(Arc::default())));
         let lines = Arc::default();
         let guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
         Self {

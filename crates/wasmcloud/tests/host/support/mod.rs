@@ -6,6 +6,7 @@ mod host;
 mod hostile;
 mod log;
 mod manifest;
+mod outside;
 mod plugins;
 mod raw;
 
@@ -18,6 +19,7 @@ pub(crate) use log::Log;
 pub(crate) use manifest::{
     component, http, http_at, manifest, p2, p3, spec, with_config, with_environment,
 };
+pub(crate) use outside::{Authority, Names, Outside};
 pub(crate) use plugins::{Fault, Gate, Ledger};
 pub(crate) use raw::Raw;
 

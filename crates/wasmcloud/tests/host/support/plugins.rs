@@ -41,7 +41,11 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Plugins that do what the host's own do, under this ledger. They come before the host's own and so answer in their place.
     pub(crate) fn plugins(self: &Arc<Self>) -> Vec<Arc<dyn Plugin>> {
-        let inner: [Arc<dyn Plugin>; 3] = [Arc::new(Config), Arc::new(Logging), Arc::new(Wasi)];
+        let inner: [Arc<dyn Plugin>; 3] = [
+            Arc::new(Config),
+            Arc::new(Logging),
+            Arc::new(Wasi::default()),
+        ];
         let watched = inner.map(|inner| {
             let ledger = Arc::clone(self);
             Arc::new(Watched { inner, ledger }) as Arc<dyn Plugin>

@@ -192,7 +192,7 @@ pub fn count() -> Response {
 }
 
 /// The value of `key` in a query string, taken literally.
-fn value<'q>(query: &'q str, key: &str) -> Option<&'q str> {
+pub fn value<'q>(query: &'q str, key: &str) -> Option<&'q str> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))

@@ -1,0 +1,69 @@
+//! Who sends a request, and what the host's log is told about it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::plugin::{ComponentContext, Telling, WorkloadContext};
+use crate::policy::{Denial, Verdict};
+use crate::workload::Destination;
+
+/// The component that sends a request.
+pub(in crate::capability::http) struct Caller {
+    pub(in crate::capability::http) workload: Arc<WorkloadContext>,
+    pub(in crate::capability::http) component: Arc<ComponentContext>,
+    /// Cancelled when its instance is gone.
+    pub(in crate::capability::http) gone: CancellationToken,
+}
+
+impl Caller {
+    /// Whether a verdict lets pass. What it denies, or would deny, is told to the host's log.
+    pub(super) fn passes(&self, to: &Destination, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Allowed => true,
+            Verdict::Audited(denial) => {
+                self.tell(
+                    to,
+                    &denial,
+                    "would be denied, and passes as the policy is only audited",
+                );
+                true
+            }
+            Verdict::Denied(denial) => {
+                self.tell(to, &denial, "is denied");
+                false
+            }
+        }
+    }
+
+    /// Once for each component and reason: guests seldom say why their requests fail, but they may send many.
+    fn tell(&self, to: &Destination, denial: &Denial, fate: &str) {
+        let hint = match denial {
+            Denial::Host(_) => "list it in `localResources.allowedHosts` of the component",
+            Denial::Address { .. } => {
+                "if it is meant to be reached, allow it in the host's `egress`"
+            }
+        };
+        let more = match self.component.told.tell(&format!("{to} {denial}")) {
+            Telling::Known => return,
+            Telling::New => "",
+            Telling::Last => "; no more of this component is told",
+        };
+        tracing::warn!(
+            workload = %self.workload,
+            component = %self.component.name,
+            "an HTTP request to {to} {fate}: {denial}; {hint}{more}"
+        );
+    }
+
+    /// That there are as many connections as may be. Once for each component.
+    pub(super) fn tell_limit(&self, limit: usize) {
+        if self.component.told.tell("connections") != Telling::Known {
+            tracing::warn!(
+                workload = %self.workload,
+                component = %self.component.name,
+                "an HTTP request waited in vain for a connection: the workload has {limit} open at most, or the host has none left"
+            );
+        }
+    }
+}

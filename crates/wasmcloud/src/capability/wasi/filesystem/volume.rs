@@ -1,0 +1,252 @@
+//! A volume that is mounted: an open folder, the files that guests hold of it, and its limit.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+use wasmtime_wasi::filesystem::{Descriptor, Dir};
+use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::{FsPerms, OpenMode};
+
+use super::folder::Folder;
+use super::quota::{ENTRY, Held, Quota};
+
+/// A folder that components of one workload share. What it is made of goes when the last mount and the last instance are gone.
+pub(super) struct Volume {
+    root: Dir,
+    open: OpenFiles,
+    quota: Option<Quota>,
+    /// After the handle, so that it is removed last.
+    _folder: Option<Folder>,
+}
+
+impl Volume {
+    /// A folder of the machine.
+    pub(super) fn of_host(root: Dir, most_open: usize) -> Self {
+        Self {
+            root,
+            open: OpenFiles::new(most_open),
+            quota: None,
+            _folder: None,
+        }
+    }
+
+    /// A folder that is removed with this value, with its limit in bytes.
+    pub(super) fn ephemeral(
+        root: Dir,
+        folder: Folder,
+        limit: Option<u64>,
+        most_open: usize,
+    ) -> Self {
+        let quota = limit.map(|limit| Quota::new(limit, folder.path().to_owned()));
+        Self {
+            root,
+            open: OpenFiles::new(most_open),
+            quota,
+            _folder: Some(folder),
+        }
+    }
+
+    /// The whole of it, as a guest sees it.
+    pub(super) fn root(&self, read_only: bool) -> Dir {
+        let mut root = self.root.clone();
+        if read_only {
+            (root.perms, root.open_mode) = (FsPerms::ReadOnly, OpenMode::READ);
+        }
+        root
+    }
+
+    /// Whether it has a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.quota.is_some()
+    }
+
+    /// Takes note of what a guest opened.
+    ///
+    /// # Errors
+    /// When guests hold as much of it as they may.
+    pub(super) fn opened(&self, descriptor: &Descriptor) -> io::Result<()> {
+        self.open.add(match descriptor {
+            Descriptor::File(file) => &file.file,
+            Descriptor::Dir(dir) => &dir.dir,
+        })
+    }
+
+    /// Waits until nobody else changes it, if it has a limit.
+    pub(super) async fn hold(&self) -> Option<Held> {
+        match &self.quota {
+            Some(quota) => Some(quota.hold().await),
+            None => None,
+        }
+    }
+
+    /// Reserves room for one more entry.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) async fn entry(self: &Arc<Self>, held: Option<Held>) -> io::Result<Room> {
+        let (Some(quota), Some(mut held)) = (&self.quota, held) else {
+            return Ok(Room::none(None));
+        };
+        if !quota.must_count(&held, ENTRY) {
+            quota.reserve(&mut held, ENTRY, &[])?;
+            return Ok(Room::entry(held));
+        }
+        let volume = Arc::clone(self);
+        let counted = spawn_blocking(move || {
+            volume.reserve(&mut held, ENTRY)?;
+            Ok(Room::entry(held))
+        });
+        counted.await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    fn reserve(&self, held: &mut Held, bytes: u64) -> io::Result<()> {
+        match &self.quota {
+            Some(quota) if quota.must_count(held, bytes) => {
+                quota.reserve(held, bytes, &self.open.held())
+            }
+            Some(quota) => quota.reserve(held, bytes, &[]),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes all of `bytes` and gives the place behind them. A write that was begun ends, whoever waits for it.
+    ///
+    /// # Errors
+    /// When there is no room, or the disk fails.
+    pub(super) async fn write(
+        self: Arc<Self>,
+        file: Arc<File>,
+        at: At,
+        bytes: Bytes,
+    ) -> io::Result<At> {
+        let mut held = self.hold().await;
+        let written = spawn_blocking(move || {
+            let length = file.metadata()?.len();
+            let offset = match at {
+                At::Offset(offset) => offset,
+                // Nobody else writes meanwhile, so the end stays where it is.
+                At::End => length,
+            };
+            let too_far = || io::Error::from(io::ErrorKind::InvalidInput);
+            let end = offset.checked_add(bytes.len() as u64).ok_or_else(too_far)?;
+            let growth = end.saturating_sub(length);
+            if let Some(held) = &mut held {
+                self.reserve(held, growth)?;
+            }
+            let written = file.write_all_at(&bytes, offset);
+            if let (Err(_), Some(held)) = (&written, &mut held) {
+                held.shrunk();
+            }
+            written.map(|()| match at {
+                At::Offset(_) => At::Offset(end),
+                At::End => At::End,
+            })
+        });
+        written.await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    /// Cuts a file off or makes it longer.
+    ///
+    /// # Errors
+    /// When there is no room, or the file does not take it.
+    pub(super) async fn set_size(self: Arc<Self>, file: Arc<File>, size: u64) -> io::Result<()> {
+        let mut held = self.hold().await;
+        let set = spawn_blocking(move || {
+            let length = file.metadata()?.len();
+            let growth = size.saturating_sub(length);
+            if let Some(held) = &mut held {
+                self.reserve(held, growth)?;
+            }
+            let set = file.set_len(size);
+            if let Some(held) = &mut held {
+                match set {
+                    Ok(()) => held.give_back(length.saturating_sub(size)),
+                    Err(_) => held.give_back(growth),
+                }
+            }
+            set
+        });
+        set.await.unwrap_or_else(|error| Err(error.into()))
+    }
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Offset(u64),
+    End,
+}
+
+/// A folder with every right. File I/O on it never blocks the thread that serves.
+pub(super) fn directory(folder: File) -> Dir {
+    Dir::new(
+        folder,
+        FsPerms::ReadWrite,
+        OpenMode::READ | OpenMode::WRITE,
+        false,
+    )
+}
+
+/// Room for what is about to be made, and the volume to oneself meanwhile.
+pub(super) struct Room {
+    held: Option<Held>,
+    reserved: u64,
+}
+
+impl Room {
+    /// No room, for what is there already.
+    pub(super) fn none(held: Option<Held>) -> Self {
+        Self { held, reserved: 0 }
+    }
+
+    fn entry(held: Held) -> Self {
+        Self {
+            held: Some(held),
+            reserved: ENTRY,
+        }
+    }
+
+    /// Gives the room back if the entry was not made.
+    pub(super) fn after<T>(&mut self, made: FsResult<T>) -> FsResult<T> {
+        if let (Err(_), Some(held)) = (&made, &mut self.held) {
+            held.give_back(self.reserved);
+        }
+        made
+    }
+}
+
+/// The files and folders of a volume that guests hold. They keep what they hold on the disk when its name is gone.
+struct OpenFiles {
+    most: usize,
+    files: Mutex<Vec<Weak<File>>>,
+}
+
+impl OpenFiles {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            files: Mutex::default(),
+        }
+    }
+
+    fn add(&self, file: &Arc<File>) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() >= self.most {
+            files.retain(|file| file.strong_count() > 0);
+        }
+        if files.len() >= self.most {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        files.push(Arc::downgrade(file));
+        Ok(())
+    }
+
+    fn held(&self) -> Vec<Arc<File>> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.iter().filter_map(Weak::upgrade).collect()
+    }
+}

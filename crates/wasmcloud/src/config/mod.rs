@@ -1,0 +1,132 @@
+//! The host's configuration file: YAML or JSON in, settings for [`HostConfig`] out. Strict: what would be ignored is an error.
+//!
+//! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
+
+mod engine;
+mod http;
+mod http_limits;
+mod log;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+pub use engine::EngineSection;
+pub use http::HttpSection;
+pub use http_limits::HttpLimitsSection;
+pub use log::{LogFormat, LogSection};
+use reader::{Reader, Text};
+
+use crate::artifact::{FetchErrorKind, Files};
+use crate::assembly::HostConfig;
+use crate::workload::{Diagnostic, Diagnostics, MAX_BYTES, decode_yaml};
+
+/// What a configuration file says. What it leaves out is up to the reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFile {
+    /// A name for people.
+    pub name: Option<String>,
+    /// What a scheduler may select by.
+    pub labels: BTreeMap<String, String>,
+    /// How long what is being answered may take when the host or a workload stops.
+    pub grace: Option<Duration>,
+    /// How long it may take when a new version took over.
+    pub replaced_grace: Option<Duration>,
+    /// Where everything is kept that the host keeps.
+    pub data_dir: Option<PathBuf>,
+    /// Where compiled components are kept, if not there.
+    pub cache_dir: Option<PathBuf>,
+    /// The HTTP server.
+    pub http: HttpSection,
+    /// How components are compiled and instantiated.
+    pub engine: EngineSection,
+    /// What is logged, and how.
+    pub log: LogSection,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Document {
+    name: Text,
+    labels: Option<BTreeMap<String, Spanned<String>>>,
+    grace: Text,
+    replaced_grace: Text,
+    data_dir: Text,
+    cache_dir: Text,
+    http: Option<http::Raw>,
+    engine: Option<engine::Raw>,
+    log: Option<log::Raw>,
+}
+
+impl HostFile {
+    /// Reads a file of at most 1 MiB.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with line and column.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let problem = |message: String| Diagnostic::new(message).in_file(path);
+        let files = Files {
+            limit: MAX_BYTES as u64,
+        };
+        let bytes = files.read_now(path).map_err(|error| {
+            let hint = match error {
+                FetchErrorKind::NotFound => "check the path given with `--config`",
+                _ => "name a configuration file, YAML or JSON, that can be read",
+            };
+            problem(format!("cannot be read: {error}")).with_hint(hint)
+        })?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| problem("this is no text in UTF-8".to_owned()))?;
+        Self::parse(text, path)
+    }
+
+    /// Reads a text. `file` is for messages, and relative paths in the text begin at its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with line and column.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
+        let raw: Document = decode_yaml(text, file)?;
+        let mut reader = Reader::new(text, file);
+        let read = Self {
+            name: reader.filled(raw.name),
+            labels: reader.labels(raw.labels.unwrap_or_default()),
+            grace: reader.duration(raw.grace),
+            replaced_grace: reader.duration(raw.replaced_grace),
+            data_dir: reader.path(raw.data_dir),
+            cache_dir: reader.path(raw.cache_dir),
+            http: raw
+                .http
+                .map(|raw| http::read(&mut reader, raw))
+                .unwrap_or_default(),
+            engine: raw
+                .engine
+                .map(|raw| engine::read(&mut reader, raw))
+                .unwrap_or_default(),
+            log: raw
+                .log
+                .map(|raw| log::read(&mut reader, raw))
+                .unwrap_or_default(),
+        };
+        reader.finish(read)
+    }
+
+    /// Puts what the file says over a configuration. Folders and the log are for whoever runs the host.
+    pub fn apply(&self, config: &mut HostConfig) {
+        if self.name.is_some() {
+            config.friendly_name.clone_from(&self.name);
+        }
+        config.labels.extend(self.labels.clone());
+        config.grace = self.grace.unwrap_or(config.grace);
+        config.replaced_grace = self.replaced_grace.unwrap_or(config.replaced_grace);
+        self.engine.apply(&mut config.engine);
+        #[cfg(feature = "http")]
+        self.http.apply(&mut config.http);
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads values and collects what is wrong with them, each with its place in the file.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_saphyr::{Location, Spanned};
+
+use crate::workload::{Diagnostic, Diagnostics, nearest, position, quoted, source_of};
+
+pub(super) type Text = Option<Spanned<String>>;
+pub(super) type Number = Option<Spanned<i64>>;
+
+/// The units of a length of time, in milliseconds.
+const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+/// The units of a size, in bytes.
+const SIZES: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+/// Longer ones are mistakes.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub(super) struct Reader {
+    file: Arc<Path>,
+    source: Arc<str>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader {
+    pub(super) fn new(text: &str, file: &Path) -> Self {
+        Self {
+            file: file.into(),
+            source: source_of(text),
+            errors: Vec::new(),
+        }
+    }
+
+    /// The value, unless something was wrong on the way.
+    pub(super) fn finish<T>(mut self, value: T) -> Result<T, Diagnostics> {
+        if self.errors.is_empty() {
+            return Ok(value);
+        }
+        self.errors.sort_by_key(|error| (error.line, error.column));
+        Err(Diagnostics(self.errors))
+    }
+
+    fn error(&mut self, at: Location, message: String, hint: Option<String>) {
+        let mut error = Diagnostic::new(message)
+            .in_file(Arc::clone(&self.file))
+            .with_source(Arc::clone(&self.source));
+        error.hint = hint;
+        self.errors.push(match position(at) {
+            Some((line, column)) => error.at(line, column),
+            None => error,
+        });
+    }
+
+    /// A text that `read` understands, or says what it wanted.
+    pub(super) fn text<T>(
+        &mut self,
+        text: Text,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = text?;
+        match read(&text.value) {
+            Ok(value) => Some(value),
+            Err(wanted) => {
+                let message = format!("found {}, {wanted}", quoted(&text.value));
+                self.error(text.referenced, message, None);
+                None
+            }
+        }
+    }
+
+    /// A text of some type of the standard library, whose own errors do not say what was wanted.
+    pub(super) fn parse<T: FromStr>(&mut self, text: Text, what: &str, hint: &str) -> Option<T> {
+        let text = text?;
+        let parsed = text.value.parse().ok();
+        if parsed.is_none() {
+            let message = format!("found {}, wanted {what}", quoted(&text.value));
+            self.error(text.referenced, message, Some(hint.to_owned()));
+        }
+        parsed
+    }
+
+    /// One of some words.
+    pub(super) fn choice<T: Copy>(&mut self, text: Text, known: &[(&str, T)]) -> Option<T> {
+        let text = text?;
+        let found = known.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let words = known.iter().map(|(word, _)| *word);
+            let list: Vec<String> = words.clone().map(quoted).collect();
+            let near = nearest(&text.value, words).map(|near| format!("did you mean `{near}`?"));
+            let message = format!(
+                "found {}, wanted {}",
+                quoted(&text.value),
+                list.join(" or ")
+            );
+            self.error(text.referenced, message, near);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A number within bounds.
+    pub(super) fn number(&mut self, number: Number, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let number = number?;
+        let found = u32::try_from(number.value)
+            .ok()
+            .filter(|found| bounds.contains(found));
+        if found.is_none() {
+            let (least, most) = bounds.into_inner();
+            let message = format!(
+                "found {}, wanted a number from {least} to {most}",
+                number.value
+            );
+            self.error(number.referenced, message, None);
+        }
+        found
+    }
+
+    /// A text that is not empty.
+    pub(super) fn filled(&mut self, text: Text) -> Option<String> {
+        self.text(text, |text| match text.trim() {
+            "" => Err("wanted a text that is not empty".to_owned()),
+            text => Ok(text.to_owned()),
+        })
+    }
+
+    /// A path, which begins at the folder of the file.
+    pub(super) fn path(&mut self, text: Text) -> Option<PathBuf> {
+        let path = self.filled(text)?;
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        Some(folder.join(path))
+    }
+
+    /// A length of time, such as `30s`.
+    pub(super) fn duration(&mut self, text: Text) -> Option<Duration> {
+        self.text(text, duration)
+    }
+
+    /// A size in bytes, such as `64KiB`.
+    pub(super) fn size(&mut self, text: Text) -> Option<u64> {
+        self.text(text, size)
+    }
+
+    pub(super) fn labels(
+        &mut self,
+        labels: BTreeMap<String, Spanned<String>>,
+    ) -> BTreeMap<String, String> {
+        for (key, value) in &labels {
+            if key.trim().is_empty() {
+                self.error(
+                    value.referenced,
+                    "a label has an empty name".to_owned(),
+                    None,
+                );
+            }
+        }
+        labels
+            .into_iter()
+            .map(|(key, value)| (key, value.value))
+            .collect()
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let found = with_unit(text, &UNITS).map(Duration::from_millis);
+    let found = found.ok_or("wanted a length of time such as `500ms`, `30s`, `10m` or `1h`")?;
+    if found > LONGEST {
+        return Err("wanted at most a week, `168h`".to_owned());
+    }
+    Ok(found)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let found = with_unit(text, &SIZES).filter(|found| *found > 0);
+    found.ok_or_else(|| "wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`".to_owned())
+}
+
+/// A whole number with one of some units.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, worth) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*worth)
+}

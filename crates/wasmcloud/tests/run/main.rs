@@ -1,0 +1,18 @@
+//! The `wasmcloud` binary, as an operator meets it: real processes, real files, real signals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod check;
+mod configuration;
+mod crash;
+mod ending;
+mod examples;
+mod following;
+mod starting;
+mod support;
+mod swap;
