@@ -76,11 +76,12 @@ impl Held {
     /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
     pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
-        self.pools.iter().for_each(|pooled| pooled.callee.clear());
+        let clear = || self.pools.iter().for_each(|pooled| pooled.callee.clear());
+        clear();
         self.leases.close();
         let finished = patience.outlasts(self.leases.wait()).await;
+        drop(self.stop);
         if !finished {
-            drop(self.stop);
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
             while ended().await.is_err() {
                 tracing::warn!(
@@ -88,6 +89,11 @@ impl Held {
                     "guests of a stopped workload have not ended yet"
                 );
             }
+        }
+        // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
+        clear();
+        for pooled in &self.pools {
+            pooled.callee.gone().await;
         }
         finished
     }

@@ -13,7 +13,9 @@ mod attacks;
 mod big_body;
 mod calc;
 mod cancellation;
+mod crews;
 mod egress;
+mod fairness;
 mod files;
 mod fused;
 mod http_limits;
@@ -22,13 +24,17 @@ mod http_p3;
 mod isolated;
 mod leaks;
 mod lifecycle;
+mod limits;
+mod misdeeds;
 mod outbound;
 mod outbound_faults;
+mod pools;
 mod replacement;
 mod routes;
 mod stories;
 mod support;
 mod volumes;
+mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
 use egress::fetch_front;
@@ -37,6 +43,7 @@ use fused::{
     res_user, stream_provider, stream_user, unmet,
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
+use misdeeds::{hostile_p2, hostile_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {
