@@ -224,6 +224,7 @@ mod tests {
             kind: ExternKind::Interface {
                 interface: id(text),
                 types_only: false,
+                confined: None,
             },
         }
     }

@@ -3,6 +3,7 @@
 mod error;
 mod identity;
 mod local;
+mod making;
 mod slot;
 mod start;
 
@@ -123,8 +124,9 @@ pub struct WorkloadUsage {
 pub struct PoolStatus {
     /// The component that is called.
     pub component: ComponentName,
-    /// Through which export.
-    pub export: Interface,
+    /// Through which export; none where siblings call it over isolated links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Interface>,
     /// How often.
     #[serde(flatten)]
     pub usage: PoolUsage,

@@ -129,9 +129,14 @@ impl Callee {
         self.0.pool.usage()
     }
 
-    /// Drops the instances that nobody uses.
+    /// Drops the instances that nobody uses, and those in use when they are done.
     pub fn clear(&self) {
         self.0.pool.clear();
+    }
+
+    /// Completes when a workload that is stopped has no instance left.
+    pub(crate) async fn gone(&self) {
+        self.0.pool.gone().await;
     }
 
     /// Calls the entry on an instance that no other invocation uses meanwhile: a warm one where there is one, else a fresh one. It
@@ -143,7 +148,10 @@ impl Callee {
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send + 'static,
     ) -> Invocation<T> {
         let (callee, counted) = (self.clone(), self.0.parts.leases.token());
-        self.invocation(Box::pin(async move { callee.alone(guest, counted).await }))
+        self.invocation(Box::pin(async move {
+            callee.is_open()?;
+            callee.alone(guest, counted).await
+        }))
     }
 
     /// Like [`Callee::invoke`] for code of WASI 0.3: several invocations may share an instance, where the workload asks for that.
@@ -160,6 +168,7 @@ impl Callee {
         let (callee, counted) = (self.clone(), self.0.parts.leases.token());
         let guest = Box::new(guest);
         self.invocation(Box::pin(async move {
+            callee.is_open()?;
             let guest: shared::Job<T> = match callee.admit().await? {
                 Some(admission) => {
                     let mut done = admission.run(guest).await?;
@@ -173,6 +182,14 @@ impl Callee {
                 .alone(move |lease| lease.run_concurrent(guest, settled), counted)
                 .await
         }))
+    }
+
+    /// Whoever keeps a callee beyond the end of its workload calls nothing any more.
+    fn is_open(&self) -> Result<(), CallError> {
+        if self.is_stopped() {
+            return Err(CallError::Stopped);
+        }
+        Ok(())
     }
 
     fn invocation<T: Send + 'static>(&self, guest: Guest<T>) -> Invocation<T> {
@@ -384,13 +401,16 @@ impl Lease {
             pool.note(Event::UsedUp);
             return;
         }
-        // Whoever waits for room is better served by the room.
-        if self.callee.is_stopped() || self.callee.0.parts.share.is_wanted() {
+        if self.callee.is_stopped() {
             return;
         }
         warm.store.data_mut().memory().forgive();
         warm.store.set_epoch_deadline(1);
         pool.keep(warm, size.get() as usize);
+        // Whoever waits for room is better served by the room. Only now: who began to wait before found nothing to be given up.
+        if self.callee.0.parts.share.is_wanted() {
+            pool.evict();
+        }
     }
 }
 

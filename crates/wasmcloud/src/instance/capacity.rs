@@ -67,6 +67,10 @@ impl Drop for Waiter<'_> {
         if self.granted.try_recv().is_ok() {
             drop(self.share.permit(self.weight));
         }
+        self.share
+            .capacity
+            .state()
+            .forget_those_who_left(self.share.key);
     }
 }
 
@@ -161,14 +165,14 @@ impl Capacity {
         self.ticker.live(self.total - state.free);
     }
 
-    /// Asks those who hold idle instances to give one up, each in turn.
-    fn evict_one(&self) {
+    /// Asks those who hold idle instances to give one up, each in turn. False when nobody has one.
+    fn evict_one(&self) -> bool {
         let count = self.state().idle.len();
         for _ in 0..count {
             let holder = {
                 let mut state = self.state();
                 let Some(holder) = (!state.idle.is_empty()).then(|| state.idle.remove(0)) else {
-                    return;
+                    return false;
                 };
                 let strong = holder.upgrade();
                 if strong.is_some() {
@@ -177,9 +181,10 @@ impl Capacity {
                 strong
             };
             if holder.is_some_and(|holder| holder.evict()) {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 
@@ -231,6 +236,20 @@ impl State {
             if share.is_some_and(|share| !share.waiting.is_empty()) {
                 self.turns.push_back(key);
             }
+        }
+    }
+
+    /// Takes those out of the queue who gave up, as far as they are first, so that nobody makes room for them.
+    fn forget_those_who_left(&mut self, key: usize) {
+        let Some(Some(share)) = self.shares.get_mut(key) else {
+            return;
+        };
+        let left = |waiting: &Waiting| waiting.answer.is_closed();
+        while share.waiting.front().is_some_and(left) {
+            share.waiting.pop_front();
+        }
+        if share.waiting.is_empty() {
+            self.turns.retain(|turn| *turn != key);
         }
     }
 
@@ -286,7 +305,8 @@ impl Share {
             }
             self.enqueue(&mut state, weight)?
         };
-        self.capacity.evict_one();
+        // Each of them has one slot or more.
+        let _ = (0..weight).all(|_| self.capacity.evict_one());
         let granted = tokio::time::timeout(patience, waiter.wait()).await;
         granted.ok().flatten().ok_or(NoRoom::Waited(patience))
     }
@@ -294,6 +314,17 @@ impl Share {
     /// Whether anybody waits for room.
     pub(super) fn is_wanted(&self) -> bool {
         !self.capacity.state().turns.is_empty()
+    }
+
+    /// Whether a workload waits for room that holds less than this one.
+    pub(super) fn must_yield(&self) -> bool {
+        let state = self.capacity.state();
+        let held = |key: usize| {
+            let share = state.shares.get(key).and_then(Option::as_ref);
+            share.map_or(0, |share| share.held)
+        };
+        let mine = held(self.key);
+        state.turns.iter().any(|turn| held(*turn) < mine)
     }
 
     fn enqueue(self: &Arc<Self>, state: &mut State, weight: u32) -> Result<Waiter<'_>, NoRoom> {

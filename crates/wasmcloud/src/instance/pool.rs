@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio_util::task::TaskTracker;
+
 use super::callee::Warm;
 use super::capacity::Idle;
 use super::shared::Crews;
@@ -29,6 +31,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Warm>>,
     /// Instances that serve several invocations at once.
     crews: Mutex<Crews>,
+    /// Counts the tasks that run crews.
+    drivers: TaskTracker,
     hits: AtomicU64,
     misses: AtomicU64,
     failed: AtomicU64,
@@ -68,7 +72,17 @@ impl Pool {
         let all = std::mem::take(&mut *self.idle());
         drop(all);
         let crews = self.crews().clear();
-        drop(crews);
+        crews.iter().for_each(|crew| crew.disband());
+    }
+
+    pub(super) fn drivers(&self) -> &TaskTracker {
+        &self.drivers
+    }
+
+    /// Completes when no crew is left.
+    pub(super) async fn gone(&self) {
+        self.drivers.close();
+        self.drivers.wait().await;
     }
 
     pub(super) fn note(&self, event: Event) {
@@ -111,7 +125,7 @@ impl Idle for Pool {
         };
         let found = oldest.is_some() || {
             let crew = self.crews().take_idle();
-            crew.is_some()
+            crew.inspect(|crew| crew.disband()).is_some()
         };
         if found {
             self.note(Event::Evicted);

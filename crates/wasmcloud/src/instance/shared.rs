@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -15,6 +16,7 @@ use wasmtime::component::{Accessor, Instance};
 use super::StoreData;
 use super::callee::{Callee, OnInstance, Warm, explained};
 use super::invocation::{CallError, Runner};
+use super::memory::NoMemory;
 use super::pool::Event;
 
 /// What an invocation does with the instance.
@@ -50,9 +52,15 @@ pub(super) struct Crew {
     /// Counts invocations that came to an end, so that a guest which makes no progress shows.
     progress: Arc<AtomicU64>,
     driver: OnceLock<AbortHandle>,
-    failure: OnceLock<String>,
+    failure: OnceLock<Failure>,
     /// Cancelled when the driver has ended.
     over: CancellationToken,
+}
+
+/// What those on board are told: the error itself belongs to one of them, and nobody knows to whom.
+struct Failure {
+    reason: String,
+    no_memory: Option<NoMemory>,
 }
 
 #[derive(Default)]
@@ -60,6 +68,8 @@ struct Members {
     aboard: u32,
     admitted: u32,
     closed: bool,
+    /// Whatever goes on when nobody is on board is not waited for.
+    disbanded: bool,
     /// Somebody left before the end of a call, which goes on in the guest all the same.
     abandoned: bool,
 }
@@ -74,6 +84,11 @@ pub(super) struct Admission {
 impl Crews {
     pub(super) fn clear(&mut self) -> Vec<Arc<Crew>> {
         std::mem::take(&mut self.list)
+    }
+
+    /// Forgets those that nobody can board any more.
+    fn forget_closed(&mut self) {
+        self.list.retain(|crew| crew.is_open());
     }
 
     /// Takes out a crew with nobody on board.
@@ -93,7 +108,12 @@ pub(super) async fn admit(callee: &Callee, rules: Rules) -> Result<Option<Admiss
     };
     {
         let mut crews = pool.crews();
-        crews.list.retain(|crew| crew.is_open());
+        crews.forget_closed();
+        // A crew on which somebody always is would keep its room for good.
+        if callee.0.parts.share.must_yield() && pool.drivers().len() <= crews.list.len() {
+            let yields = crews.list.pop();
+            yields.inspect(|crew| crew.disband());
+        }
         let free = crews.list.iter().find(|crew| crew.board(rules));
         if let Some(crew) = free {
             pool.note(Event::Hit);
@@ -133,22 +153,38 @@ impl Crew {
             over: CancellationToken::new(),
         });
         let parts = &callee.0.parts;
+        let limits = &parts.context.limits;
         let runner = Runner::new(
-            Box::pin(drive(warm, queue)),
+            Box::pin(drive(warm, queue, limits.time)),
             parts.processors.clone(),
             Arc::clone(&parts.tenant),
-            parts.context.limits.cpu,
+            limits.cpu,
         )
         .while_progress(Arc::clone(&crew.progress));
         let (this, over) = (Arc::downgrade(&crew), crew.over.clone().drop_guard());
-        let driver = tokio::spawn(async move {
-            let ended = runner.await;
+        let (pool, stopping) = (Arc::downgrade(&callee.0.pool), parts.stopping.clone());
+        let workload = Arc::clone(&parts.context.workload);
+        let driver = tokio::spawn(callee.0.pool.drivers().track_future(async move {
+            let ended = tokio::select! {
+                ended = runner => ended,
+                () = stopping.cancelled_owned() => Err(CallError::Stopped),
+            };
+            if let Err(CallError::Trap(error)) = &ended {
+                // Its backtrace is lost on those who are told.
+                tracing::error!(%workload, "an instance that invocations share trapped: {error:?}");
+            }
             if let (Err(error), Some(crew)) = (ended, this.upgrade()) {
-                let _ = crew.failure.set(describe(&error));
+                let _ = crew.failure.set(Failure::of(&error));
+                // Those on board tell by themselves that it failed.
+                if crew.close_if_idle()
+                    && let Some(pool) = pool.upgrade()
+                {
+                    pool.note(Event::Failed);
+                }
                 crew.members().closed = true;
             }
             drop(over);
-        });
+        }));
         let _ = crew.driver.set(driver.abort_handle());
         crew
     }
@@ -161,11 +197,22 @@ impl Crew {
         !self.members().closed
     }
 
+    /// False when there is somebody on board, or nobody could board any more.
     fn close_if_idle(&self) -> bool {
         let mut members = self.members();
-        let idle = members.aboard == 0;
+        let idle = members.aboard == 0 && !members.closed;
         members.closed |= idle;
         idle
+    }
+
+    /// Takes nobody on board any more, and ends when nobody is.
+    pub(super) fn disband(&self) {
+        let mut members = self.members();
+        members.closed = true;
+        members.disbanded = true;
+        if members.aboard == 0 {
+            self.abort();
+        }
     }
 
     /// Takes one more on board, where there is a place.
@@ -187,8 +234,9 @@ impl Crew {
         let first = !members.abandoned && !finished;
         members.abandoned |= !finished;
         members.closed |= !finished;
-        let used_up = members.closed && !members.abandoned && members.aboard == 0;
-        if members.abandoned && members.aboard == 0 {
+        let used_up = members.closed && !members.disbanded && !members.abandoned;
+        let used_up = used_up && members.aboard == 0;
+        if members.aboard == 0 && (members.abandoned || members.disbanded) {
             self.abort();
         }
         drop(members);
@@ -204,27 +252,43 @@ impl Crew {
             driver.abort();
         }
     }
+}
 
-    /// Why the instance is no more.
-    async fn failure(&self) -> CallError {
-        self.over.cancelled().await;
-        match self.failure.get() {
-            Some(reason) => CallError::Trap(wasmtime::format_err!("{reason}")),
-            None => CallError::Crashed,
+impl Failure {
+    fn of(error: &CallError) -> Self {
+        let reason = match error {
+            CallError::Trap(error) => error.root_cause().to_string(),
+            error => error.to_string(),
+        };
+        Self {
+            reason,
+            no_memory: error.no_memory(),
+        }
+    }
+
+    fn to_error(&self) -> wasmtime::Error {
+        let error = wasmtime::format_err!(
+            "{} (in this invocation, or another one on the same instance)",
+            self.reason
+        );
+        match self.no_memory {
+            Some(refused) => error.context(refused),
+            None => error,
         }
     }
 }
 
-/// What those on board are told: the error itself belongs to one of them, and nobody knows to whom.
-fn describe(error: &CallError) -> String {
-    let reason = match error {
-        CallError::Trap(error) => error.root_cause().to_string(),
-        error => error.to_string(),
-    };
-    format!("{reason} (in this invocation, or another one on the same instance)")
-}
-
 impl Admission {
+    /// Why the instance is no more.
+    async fn failure(&self) -> CallError {
+        self.crew.over.cancelled().await;
+        match self.crew.failure.get() {
+            _ if self.callee.is_stopped() => CallError::Stopped,
+            Some(failure) => CallError::Trap(failure.to_error()),
+            None => CallError::Crashed,
+        }
+    }
+
     pub(super) async fn run<T: Send + 'static>(mut self, guest: Job<T>) -> Result<T, CallError> {
         let (mut tell, told) = oneshot::channel();
         let job: Dispatch = Box::new(move |accessor, instance| {
@@ -239,7 +303,7 @@ impl Admission {
             })
         });
         if self.crew.jobs.send(job).is_err() {
-            return Err(self.crew.failure().await);
+            return Err(self.failure().await);
         }
         match told.await {
             Ok(Ok(done)) => {
@@ -247,21 +311,37 @@ impl Admission {
                 Ok(done)
             }
             Ok(Err(error)) => Err(CallError::Trap(error)),
-            Err(_) => Err(self.crew.failure().await),
+            Err(_) => Err(self.failure().await),
         }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        let pool = &self.callee.0.pool;
         if let Some(event) = self.crew.leave(self.finished) {
-            self.callee.0.pool.note(event);
+            pool.note(event);
+        }
+        if !self.crew.is_open() {
+            // While it is there, it waits for others.
+            pool.crews().forget_closed();
+        }
+        // Whoever waits for room is better served by the room.
+        if self.callee.0.parts.share.is_wanted() && self.crew.close_if_idle() {
+            self.crew.disband();
+            pool.crews().forget_closed();
+            pool.note(Event::Evicted);
         }
     }
 }
 
-/// Runs an instance and everybody on board, until nobody can board any more and all have left.
-async fn drive(warm: Warm, mut queue: mpsc::UnboundedReceiver<Dispatch>) -> Result<(), CallError> {
+/// Runs an instance and everybody on board, until nobody can board any more and all have left. What they began may then go on for
+/// `time`.
+async fn drive(
+    warm: Warm,
+    mut queue: mpsc::UnboundedReceiver<Dispatch>,
+    time: Duration,
+) -> Result<(), CallError> {
     let mut warm = warm;
     let instance = warm.instance;
     let ended = warm
@@ -272,13 +352,19 @@ async fn drive(warm: Warm, mut queue: mpsc::UnboundedReceiver<Dispatch>) -> Resu
             while open || !running.is_empty() {
                 tokio::select! {
                     job = queue.recv(), if open => match job {
-                        Some(job) => running.push(job(accessor, instance)),
+                        Some(job) => {
+                            // What others were refused before explains nothing that happens now.
+                            accessor.with(|mut store| store.data_mut().memory().forgive());
+                            running.push(job(accessor, instance));
+                        }
                         None => open = false,
                     },
                     Some(()) = running.next(), if !running.is_empty() => {}
                 }
             }
-            std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            let rest = std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
+            // Nobody is told when that is not enough: all have their results.
+            let _ = tokio::time::timeout(time, rest).await;
         })
         .await;
     ended.map_err(|error| CallError::Trap(explained(error, &mut warm.store)))

@@ -13,21 +13,28 @@ mod attacks;
 mod big_body;
 mod calc;
 mod cancellation;
+mod crews;
 mod egress;
+mod fairness;
 mod files;
 mod fused;
 mod http_limits;
 mod http_p2;
 mod http_p3;
+mod isolated;
 mod leaks;
 mod lifecycle;
+mod limits;
+mod misdeeds;
 mod outbound;
 mod outbound_faults;
+mod pools;
 mod replacement;
 mod routes;
 mod stories;
 mod support;
 mod volumes;
+mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
 use egress::fetch_front;
@@ -35,6 +42,8 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use isolated::{cross_back, cross_court, cross_envoy, cross_front};
+use misdeeds::{hostile_p2, hostile_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {

@@ -2,9 +2,10 @@
 //! another.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap};
 
 use crate::workload::WorkloadId;
 
@@ -135,11 +136,14 @@ pub struct Clash<T> {
     pub holder: T,
 }
 
-/// Who answers what. `T` is whatever answers.
+/// Who answers what. `T` is whatever answers. Copies share what they have in common, so that a change costs as much with ten
+/// thousand workloads as with one.
 #[derive(Clone, Debug)]
 pub struct Routes<T> {
     hosts: HashMap<HostName, Prefixes<T>>,
     any_host: Prefixes<T>,
+    /// What each workload holds.
+    held: HashMap<WorkloadId, Arc<[Pattern]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,47 +152,56 @@ struct Held<T> {
     target: T,
 }
 
-/// Prefixes by path, and the length of the longest.
+/// Prefixes by path, and how many there are of each length.
 #[derive(Clone, Debug)]
 struct Prefixes<T> {
     held: HashMap<PathPrefix, Held<T>>,
-    longest: usize,
+    lengths: OrdMap<usize, usize>,
 }
 
 impl<T> Default for Prefixes<T> {
     fn default() -> Self {
         Self {
             held: HashMap::new(),
-            longest: 0,
+            lengths: OrdMap::new(),
         }
     }
 }
 
-impl<T> Prefixes<T> {
+impl<T: Clone> Prefixes<T> {
     fn insert(&mut self, prefix: PathPrefix, held: Held<T>) {
-        self.longest = self.longest.max(prefix.0.len());
-        self.held.insert(prefix, held);
+        let length = prefix.0.len();
+        if self.held.insert(prefix, held).is_none() {
+            *self.lengths.entry(length).or_default() += 1;
+        }
     }
 
-    fn remove(&mut self, by: &WorkloadId) {
-        self.held.retain(|_, held| held.by != *by);
-        self.longest = self
-            .held
-            .keys()
-            .map(|prefix| prefix.0.len())
-            .max()
-            .unwrap_or_default();
+    fn remove(&mut self, prefix: &PathPrefix, by: &WorkloadId) {
+        if self.held.get(prefix).is_none_or(|held| held.by != *by) {
+            return;
+        }
+        self.held.remove(prefix);
+        let length = prefix.0.len();
+        let left = self.lengths.remove(&length).unwrap_or(1) - 1;
+        if left > 0 {
+            self.lengths.insert(length, left);
+        }
+    }
+
+    fn longest(&self) -> usize {
+        self.lengths.get_max().map_or(0, |(length, _)| *length)
     }
 
     /// The longest prefix that covers a path: the path itself, then what is left of each slash from the right. A request costs one
     /// look-up for each of its segments, however many workloads there are; segments beyond any configured prefix cost nothing.
     fn find(&self, path: &str) -> Option<&T> {
         let mut rest = path;
-        if rest.len() > self.longest {
+        let longest = self.longest();
+        if rest.len() > longest {
             let end = rest
                 .as_bytes()
                 .iter()
-                .take(self.longest + 1)
+                .take(longest + 1)
                 .rposition(|byte| *byte == b'/');
             rest = rest.get(..end.unwrap_or_default()).unwrap_or_default();
         }
@@ -206,6 +219,7 @@ impl<T> Default for Routes<T> {
         Self {
             hosts: HashMap::new(),
             any_host: Prefixes::default(),
+            held: HashMap::new(),
         }
     }
 }
@@ -256,6 +270,9 @@ impl<T: Clone> Routes<T> {
                 },
             );
         }
+        let known = routes.held.get(by).into_iter().flat_map(|held| held.iter());
+        let all: Vec<Pattern> = known.chain(patterns).cloned().collect();
+        routes.held.insert(by.clone(), all.into());
         Ok(routes)
     }
 
@@ -263,11 +280,19 @@ impl<T: Clone> Routes<T> {
     #[must_use]
     pub fn without(&self, by: &WorkloadId) -> Self {
         let mut routes = self.clone();
-        routes.any_host.remove(by);
-        routes.hosts.retain(|_, prefixes| {
-            prefixes.remove(by);
-            !prefixes.held.is_empty()
-        });
+        let patterns = routes.held.remove(by);
+        for pattern in patterns.iter().flat_map(|patterns| patterns.iter()) {
+            let Some(host) = &pattern.host else {
+                routes.any_host.remove(&pattern.path, by);
+                continue;
+            };
+            if let Some(prefixes) = routes.hosts.get_mut(host) {
+                prefixes.remove(&pattern.path, by);
+                if prefixes.held.is_empty() {
+                    routes.hosts.remove(host);
+                }
+            }
+        }
         routes
     }
 }

@@ -3,6 +3,7 @@
 mod client;
 pub(crate) mod h2;
 mod host;
+mod hostile;
 mod log;
 mod manifest;
 mod outside;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub(crate) use client::{Answer, Body, Connection, Version, body_of, empty, frames, full, request};
 pub(crate) use host::{Access, TestHost, id, start_request};
+pub(crate) use hostile::{BAD, GOOD, HOSTILE, Pending, hostile};
 pub(crate) use log::Log;
 pub(crate) use manifest::{
     component, http, http_at, manifest, p2, p3, spec, with_config, with_environment,
