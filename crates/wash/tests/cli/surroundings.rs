@@ -103,6 +103,14 @@ fn a_network_in_the_configuration_and_a_folder_on_the_command_line_are_allowed()
             folder.display()
         ),
     );
+    let mut denied = sandbox.dev("p");
+    let failed = denied.expect("failed");
+    let hint = failed["errors"][0]["hint"].as_str().unwrap();
+    assert!(
+        hint.ends_with("(`wash dev` allows folders with `--allow-folder`)"),
+        "{failed}"
+    );
+    denied.stop("TERM");
     let second = dev(&sandbox, &["--allow-folder", "p/data"]);
     assert_eq!(second.get("/run?read,/d:note").1, "from the machine\n");
     second.stop("TERM");

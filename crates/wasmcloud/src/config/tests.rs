@@ -199,9 +199,20 @@ fn an_empty_file_and_json_are_fine() {
     assert_eq!(options.allocation, Allocation::OnDemand { instances: 7 });
 }
 
+/// Each text is refused, and told something.
+fn refused(cases: &[(&str, &str)]) {
+    for (text, told) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.contains(told),
+            "{text}: {told} is missing in\n{error}"
+        );
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
-    for (text, told) in [
+    refused(&[
         (
             "nam: x",
             "host.yaml:1:1: unknown field `nam`\nhint: did you mean `name`?",
@@ -244,6 +255,15 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
             "http: {limits: {streams: 0}}",
             "found 0, wanted a number from 1 to 1000000",
         ),
+        ("name: ''", "found ``, wanted a text that is not empty"),
+        ("name: [", "host.yaml:1:7: "),
+        ("- x", "wanted a mapping"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_limits_and_networks_and_folders_is_told_as_well() {
+    refused(&[
         (
             "limits: {memory: {most: 5}}",
             "host.yaml:1:25: found `5`, wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`, or `none` for no limit",
@@ -297,16 +317,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
             "http: {client: {headSize: 4KiB}}",
             "found `4KiB`, wanted a size from `8KiB` to `16MiB`",
         ),
-        ("name: ''", "found ``, wanted a text that is not empty"),
-        ("name: [", "host.yaml:1:7: "),
-        ("- x", "wanted a mapping"),
-    ] {
-        let error = parse(text).unwrap_err();
-        assert!(
-            error.contains(told),
-            "{text}: {told} is missing in\n{error}"
-        );
-    }
+    ]);
 }
 
 #[test]
