@@ -77,15 +77,7 @@ impl Allocation {
     /// Sized by what this process may use.
     #[must_use]
     pub fn for_machine() -> Self {
-        let machine = Machine::here();
-        let allocation = Self::on(machine);
-        tracing::info!(
-            memory_mib = machine.memory >> 20,
-            addresses_mib = machine.addresses.map(|bytes| bytes >> 20),
-            %allocation,
-            "sized for this machine"
-        );
-        allocation
+        Self::on(Machine::here())
     }
 
     /// Sized by memory; where addresses are limited, each of the two engines may take a quarter of them.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::config::{Allocation, Flavour, config};
+use super::machine::Machine;
 use crate::instance::{Capacity, Ticker};
 
 /// The engines. An engine reserves address space, so one that no workload needs is not made.
@@ -43,7 +44,14 @@ impl Running {
         let (engine, allocation) = make(flavour, allocation)?;
         let ticker = Ticker::start(&engine, flavour.as_str())
             .map_err(|error| format!("no thread for the epoch could be started: {error}"))?;
-        tracing::info!(engine = flavour.as_str(), %allocation, "an engine has started");
+        let machine = Machine::here();
+        tracing::info!(
+            engine = flavour.as_str(),
+            %allocation,
+            memory_mib = machine.memory >> 20,
+            addresses_mib = machine.addresses.map(|bytes| bytes >> 20),
+            "an engine has started, sized for this machine"
+        );
         Ok(Self {
             engine,
             capacity: Capacity::new(allocation.instances(), ticker),

@@ -6,8 +6,8 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use wasmcloud::config::{LogFormat, LogSection};
 
-/// Warnings, and what components say.
-const FILTER: &str = "warn,guest=info";
+/// Warnings, what components say, and how the engines were sized for the machine.
+const FILTER: &str = "warn,guest=info,wasmcloud::engine=info";
 
 /// Logs from a thread of its own. Lines are dropped when nobody reads them: guests must never wait for it.
 pub(super) fn begin(section: &LogSection) -> WorkerGuard {
