@@ -75,10 +75,12 @@ async fn time_without_a_limit_is_asked_for_by_name() {
 /// Whoever writes the manifest is shown the field, and the host goes on.
 #[tokio::test]
 async fn more_than_the_host_gives_is_refused_at_the_start() {
-    let most = |default, most| Allowance {
-        default: Some(default),
-        most: Some(most),
-    };
+    fn most<T>(default: T, most: T) -> Allowance<T> {
+        Allowance {
+            default: Some(default),
+            most: Some(most),
+        }
+    }
     let host = TestHost::with(|config| {
         config.limits.memory = most(32 * MIB, 64 * MIB);
         config.limits.cpu = most(Duration::from_secs(1), Duration::from_secs(2));
