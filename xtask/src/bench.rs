@@ -12,7 +12,7 @@ use crate::tools::{For, ensure};
 /// Installs the load generator if it will be needed, then measures in a release build.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     if wants_load(args) {
-        ensure(For::BenchHttp)?;
+        ensure(For::BenchLoad)?;
     }
     let mut command = cargo()?;
     // A path after `--wasmtime` is relative to where it was typed.
@@ -23,15 +23,13 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     shell::run(&mut command)
 }
 
-/// Whether the `http` bench is among what was asked for: by name, or because nothing was named.
+/// The benches that put a server under load; the others are `call` and `start`.
+const LOADING: [&str; 3] = ["http", "density", "neighbour"];
+
+/// Whether a bench that needs the load generator is among what was asked for: by name, or because nothing was named.
 fn wants_load(args: &[OsString]) -> bool {
-    let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
-    let others = ["call", "start"];
-    let named_http = args.iter().any(|arg| arg == "http");
-    let named_other = args
-        .iter()
-        .any(|arg| others.iter().any(|other| arg == other));
-    !asks_for_help && (named_http || !named_other)
+    let names = |known: &[&str]| args.iter().any(|arg| known.iter().any(|name| arg == name));
+    !names(&["--help", "-h"]) && (names(&LOADING) || !names(&["call", "start"]))
 }
 
 #[cfg(test)]
@@ -39,11 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn load_is_wanted_for_http_or_for_everything() {
+    fn load_is_wanted_for_servers_and_for_everything() {
         let wants =
             |args: &[&str]| wants_load(&args.iter().map(OsString::from).collect::<Vec<_>>());
         assert!(wants(&[]));
         assert!(wants(&["call", "http"]));
+        assert!(wants(&["density"]));
+        assert!(wants(&["start", "neighbour"]));
         assert!(wants(&["--wasmtime", "/bin/wasmtime"]));
         assert!(!wants(&["call"]));
         assert!(!wants(&["--help"]));

@@ -24,15 +24,15 @@ struct Tool {
 pub(crate) enum For {
     /// `cargo xtask test`. Nothing outside the toolchain so far; servers for capabilities go here.
     Test,
-    /// `cargo xtask bench http`.
-    BenchHttp,
+    /// The parts of `cargo xtask bench` that put a server under load.
+    BenchLoad,
 }
 
 const TOOLS: &[Tool] = &[Tool {
     name: "wrk",
     probe: &["sh", "-c", "command -v wrk"],
     package: "wrk",
-    wanted_by: For::BenchHttp,
+    wanted_by: For::BenchLoad,
 }];
 
 /// Installs the tools of one task that are missing.

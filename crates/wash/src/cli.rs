@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
 /// Make, build, inspect and run WebAssembly component workloads while you write them.
 #[derive(Debug, Parser)]
@@ -95,6 +96,13 @@ pub(crate) struct DevArgs {
     /// Where compiled components are kept between runs; by default below the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// A network that components may reach besides public addresses, such as 127.0.0.1/32; may be repeated. Those of
+    /// `dev.allow_egress` in the project's configuration count as well.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) allow_egress: Vec<IpNet>,
+    /// A folder of this machine that the manifest may name as `hostPath`; may be repeated.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_folder: Vec<PathBuf>,
     /// The Cargo profile to build with.
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,

@@ -24,7 +24,7 @@ use crate::policy::EgressOptions;
 #[cfg(feature = "http")]
 use crate::policy::EgressPolicy;
 use crate::policy::GuestLimits;
-use crate::workload::Workload;
+use crate::workload::{Workload, unsupported};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -179,10 +179,26 @@ fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     ]
 }
 
+/// What would keep [`assemble`] from putting a host together, so far as it shows without listening anywhere. Must be called inside
+/// a Tokio runtime.
+///
+/// # Errors
+/// When the certificates that the HTTP client should trust cannot be read.
+pub fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+    #[cfg(feature = "http")]
+    {
+        let (policy, resolver) = (EgressPolicy::default(), Arc::clone(&config.resolver));
+        Outgoing::new(config.http_client.clone(), policy, resolver)?;
+    }
+    #[cfg(not(feature = "http"))]
+    let _ = config;
+    Ok(())
+}
+
 /// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
 #[must_use]
 pub fn offers() -> Offers {
-    Offers::of(&unopened())
+    Offers::of(&unopened(Wasi::default()))
 }
 
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
@@ -190,26 +206,31 @@ pub fn offers() -> Offers {
 /// # Errors
 /// With what is wrong, see [`StartError::places`].
 pub fn check(workload: &Workload) -> Result<(), StartError> {
-    host::check(&unopened(), workload)
+    host::check(&unopened(Wasi::default()), workload)
 }
 
-/// Everything that would keep such a host from starting a workload, found without starting it: settings, components that are not
-/// there or are none, links that do not work out. What two workloads want of each other is not looked at, see [`clashes`].
+/// Everything that would keep a host of this configuration, and with an HTTP server, from starting a workload, found without
+/// starting it: settings, limits and folders that the host does not allow, components that are not there or are none, links that do
+/// not work out. What two workloads want of each other is not looked at, see [`clashes`].
 ///
 /// # Errors
 /// With all of it; never empty.
 pub async fn validate(
     request: &StartRequest,
-    fetch: &dyn Fetch,
-    limits: &GuestLimits,
+    config: &HostConfig,
 ) -> Result<LinkPlan, Vec<StartError>> {
-    let unfit = host::check_limits(limits, &request.workload);
-    let found = check(&request.workload).err().into_iter();
-    let mut errors: Vec<StartError> = found.chain(unfit.err()).collect();
+    let workload = &request.workload;
+    let wasi = Wasi::new(config.volumes.clone());
+    let plugins = [config.plugins.clone(), unopened(wasi.clone())].concat();
+    let mut errors = refusals(workload, config, &plugins);
+    errors.extend(wasi.examine(workload).await.into_iter().map(|error| {
+        let (plugin, source) = (wasi.id(), Arc::new(error));
+        StartError::Plugin { plugin, source }
+    }));
     let mut worlds = Worlds::new();
     let settings = errors.len();
-    for component in &request.workload.components {
-        match host::look_at(fetch, component, &request.base, inspect).await {
+    for component in &workload.components {
+        match host::look_at(config.fetch.as_ref(), component, &request.base, inspect).await {
             Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
             Err(error) => errors.push(error),
         }
@@ -218,12 +239,28 @@ pub async fn validate(
     if errors.len() > settings {
         return Err(errors);
     }
-    match plan(&request.workload, &worlds, &offers()) {
+    match plan(workload, &worlds, &Offers::of(&plugins)) {
         Ok(plan) if errors.is_empty() => return Ok(plan),
         Ok(_) => {}
         Err(wrong) => errors.push(StartError::Plan(Arc::new(wrong))),
     }
     Err(errors)
+}
+
+/// What a start looks at before it fetches anything.
+fn refusals(
+    workload: &Workload,
+    config: &HostConfig,
+    plugins: &[Arc<dyn Plugin>],
+) -> Vec<StartError> {
+    let unsupported = unsupported(workload);
+    let unsupported = (!unsupported.is_empty()).then(|| StartError::Unsupported(unsupported));
+    let settings = host::check(plugins, workload).err();
+    let limits = host::check_limits(&config.limits, workload).err();
+    [unsupported, settings, limits]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Which of some workloads could not run beside those before them: their places in the list, and why.
@@ -242,10 +279,10 @@ pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
         .collect()
 }
 
-fn unopened() -> Vec<Arc<dyn Plugin>> {
+fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins(Wasi::default())].concat()
+    [plugins, free_plugins(wasi)].concat()
 }

@@ -21,6 +21,14 @@ pub(crate) fn calc() -> Guests {
     }
 }
 
+/// A WASI 0.2 handler that computes for good when it is asked for [`SPIN`].
+pub(crate) fn spinner() -> PathBuf {
+    test_guests::HTTP_P2.into()
+}
+
+/// The path under which [`spinner`] computes for good.
+pub(crate) const SPIN: &str = "/spin";
+
 /// The example `http-hello`: a WASI 0.2 handler.
 pub(crate) fn http_p2() -> anyhow::Result<PathBuf> {
     example("http-hello", "http_hello.wasm")

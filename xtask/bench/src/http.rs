@@ -1,19 +1,22 @@
-//! Requests a second and how long they take: a component served by the library with a fresh
-//! instance per request, beside hyper alone and, when a program is given, `wasmtime serve`.
+//! Requests a second and how long they take: a component served by the library with a fresh instance per request or with pooled
+//! ones, beside hyper alone and, when a program is given, `wasmtime serve`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::manifest::Http;
 use crate::process::{Address, Running, Server, free_address};
 use crate::record::Record;
 use crate::stats::median;
-use crate::wrk::{self, Load};
+use crate::talk::{Question, Usage};
+use crate::wrk::{self, Load, Target};
 use crate::{guests, say};
 
 /// Rounds of each server.
@@ -22,68 +25,140 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_secs(4);
 
 /// What every server is asked for.
-const PATH: &str = "/";
+pub(crate) const PATH: &str = "/";
+
+/// What the workload is called.
+const NAME: &str = "bench";
+
+/// The least part of the requests that must find a warm instance for a case to be one of pooled instances.
+const LEAST_HITS: f64 = 0.9;
 
 /// A component under load.
 struct Case {
     name: &'static str,
     component: PathBuf,
-    /// Makes `wasmtime serve` use a fresh instance per request, where that is not what it does anyway.
+    instances: Instances,
+    /// Makes `wasmtime serve` do the same, where that is not what it does anyway.
     wasmtime_args: &'static [&'static str],
 }
 
-/// All cases of this bench.
-pub(crate) async fn run(wasmtime: Option<&Path>) -> anyhow::Result<Vec<Record>> {
-    let cases = [
-        Case {
-            name: "p2-fresh",
-            component: guests::http_p2()?,
-            wasmtime_args: &[],
-        },
-        Case {
-            name: "p3-fresh",
-            component: guests::http_p3()?,
-            wasmtime_args: &["--max-instance-reuse-count", "1"],
-        },
-    ];
-    let mut records = Vec::new();
-    for case in cases {
-        let mut servers = vec![library(&case)?, bare_hyper()?];
-        if let Some(wasmtime) = wasmtime {
-            servers.push(wasmtime_serve(wasmtime, &case)?);
+/// What becomes of an instance after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instances {
+    /// It goes.
+    Fresh,
+    /// It serves the next one.
+    Pooled,
+    /// It serves several at once.
+    Shared,
+}
+
+impl Instances {
+    /// The fields of the component that say so: room for every connection either way.
+    fn fields(self) -> Value {
+        match self {
+            Self::Fresh => json!({}),
+            Self::Pooled => json!({ "poolSize": wrk::CONNECTIONS, "maxConcurrency": 1 }),
+            Self::Shared => json!({ "poolSize": wrk::CONNECTIONS / 8, "maxConcurrency": 8 }),
         }
-        records.extend(compare(case.name, servers).await?);
     }
-    Ok(records)
+}
+
+/// All cases of this bench. One that fails does not take the figures of the others with it.
+pub(crate) async fn run(records: &mut Vec<Record>, wasmtime: Option<&Path>) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for case in cases()? {
+        match measure(&case, wasmtime).await {
+            Ok(found) => records.extend(found),
+            Err(error) => failed.push(format!("{}: {error:#}", case.name)),
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+fn cases() -> anyhow::Result<[Case; 5]> {
+    let (p2, p3) = (guests::http_p2()?, guests::http_p3()?);
+    let case = |name, component: &PathBuf, instances, wasmtime_args| Case {
+        name,
+        component: component.clone(),
+        instances,
+        wasmtime_args,
+    };
+    // `wasmtime serve` uses instances of WASI 0.3 again unless it is told not to, and none of WASI 0.2.
+    let fresh: &[&str] = &["--max-instance-reuse-count", "1"];
+    Ok([
+        case("p2-fresh", &p2, Instances::Fresh, &[]),
+        case("p2-pooled", &p2, Instances::Pooled, &[]),
+        case("p3-fresh", &p3, Instances::Fresh, fresh),
+        case("p3-pooled", &p3, Instances::Pooled, &[]),
+        case("p3-shared", &p3, Instances::Shared, &[]),
+    ])
+}
+
+async fn measure(case: &Case, wasmtime: Option<&Path>) -> anyhow::Result<Vec<Record>> {
+    let manifest = Http {
+        name: NAME,
+        image: &case.component,
+        fields: case.instances.fields(),
+        host: None,
+    };
+    let mut servers = vec![library(&[manifest.manifest()])?, bare_hyper()?];
+    if let Some(wasmtime) = wasmtime {
+        servers.push(wasmtime_serve(wasmtime, case)?);
+    }
+    compare(case, servers).await
 }
 
 /// Loads the servers in turn, round by round; the first is compared with each of the others.
-async fn compare(case: &'static str, servers: Vec<Server>) -> anyhow::Result<Vec<Record>> {
+async fn compare(case: &Case, servers: Vec<Server>) -> anyhow::Result<Vec<Record>> {
     let mut sides = Vec::new();
     for server in servers {
         sides.push((server.start().await?, Vec::new()));
     }
     for (server, _) in &sides {
-        wrk::run(&server.url, WARM_UP).await?;
+        wrk::run(Target::new(&server.url), WARM_UP).await?;
     }
     for round in 1..=ROUNDS {
         for (server, loads) in &mut sides {
             say(&format!(
-                "http: {case}, round {round} of {ROUNDS}: {} …",
-                server.name
+                "http: {}, round {round} of {ROUNDS}: {} …",
+                case.name, server.name
             ));
-            loads.push(wrk::run(&server.url, ROUND).await?);
+            loads.push(wrk::run(Target::new(&server.url), ROUND).await?);
         }
     }
-    records(case, &sides)
+    let pool_hits = match sides.first_mut() {
+        Some((ours, _)) if case.instances != Instances::Fresh => Some(hits(ours).await?),
+        _ => None,
+    };
+    records(case.name, &sides, pool_hits)
 }
 
-fn records(case: &'static str, sides: &[(Running, Vec<Load>)]) -> anyhow::Result<Vec<Record>> {
+/// The part of all requests that found a warm instance; an error where that is too few to speak of a pool.
+async fn hits(server: &mut Running) -> anyhow::Result<f64> {
+    let usage: Usage = server.ask(&Question::Usage(NAME.to_owned())).await?;
+    let rate = usage.hit_rate().context("no request reached the pool")?;
+    ensure!(
+        rate >= LEAST_HITS,
+        "the pool does not work: of {} requests, {} found a warm instance",
+        usage.hits + usage.misses,
+        usage.hits
+    );
+    Ok(rate)
+}
+
+fn records(
+    case: &'static str,
+    sides: &[(Running, Vec<Load>)],
+    pool_hits: Option<f64>,
+) -> anyhow::Result<Vec<Record>> {
     let ((_, ours), baselines) = sides.split_first().context("no server was measured")?;
     let ours = middle(ours).context("no rounds")?;
-    let mut record = Record::new("http", case, ours.requests_per_second, "requests/s");
-    record.p50_ms = Some(ours.p50_ms);
-    record.p99_ms = Some(ours.p99_ms);
+    let mut record = Record::new("http", case, ours.requests_per_second, "requests/s").with(&ours);
+    record.pool_hits = pool_hits;
     let mut records = Vec::new();
     for (server, loads) in baselines {
         let baseline = middle(loads).context("no rounds")?;
@@ -97,7 +172,7 @@ fn records(case: &'static str, sides: &[(Running, Vec<Load>)]) -> anyhow::Result
 }
 
 /// The median of every column by itself.
-fn middle(loads: &[Load]) -> Option<Load> {
+pub(crate) fn middle(loads: &[Load]) -> Option<Load> {
     let column = |get: fn(&Load) -> f64| median(&loads.iter().map(get).collect::<Vec<_>>());
     Some(Load {
         requests_per_second: column(|load| load.requests_per_second)?,
@@ -107,13 +182,16 @@ fn middle(loads: &[Load]) -> Option<Load> {
 }
 
 /// The library in a process of its own, which is this program in another role.
-fn library(case: &Case) -> anyhow::Result<Server> {
+/// A host of the library that serves some workloads, in a process of its own.
+pub(crate) fn library(manifests: &[Value]) -> anyhow::Result<Server> {
     let mut command = myself()?;
-    command.arg("library").arg(&case.component);
+    command
+        .arg("library")
+        .args(manifests.iter().map(Value::to_string));
     Ok(Server {
         name: "wasmcloud",
         command,
-        address: Address::Announced,
+        address: Address::Talking,
         path: PATH,
     })
 }
@@ -166,6 +244,17 @@ fn myself() -> anyhow::Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pools_have_room_for_every_connection() {
+        let most = |instances: Instances| {
+            let fields = instances.fields();
+            let number = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap();
+            number("poolSize") * number("maxConcurrency")
+        };
+        assert_eq!(most(Instances::Pooled), 32);
+        assert_eq!(most(Instances::Shared), 32);
+    }
 
     #[test]
     fn each_column_has_its_own_median() {

@@ -3,13 +3,18 @@
 
 mod bare_hyper;
 mod call;
+mod density;
 mod guests;
 mod http;
 mod library;
+mod manifest;
+mod neighbour;
 mod process;
 mod record;
 mod start;
 mod stats;
+mod system;
+mod talk;
 mod wrk;
 
 use std::io::Write as _;
@@ -51,6 +56,10 @@ enum Bench {
     Http,
     /// From a start request to the first response.
     Start,
+    /// What a workload costs that others run beside.
+    Density,
+    /// How a workload fares beside one that computes for good.
+    Neighbour,
 }
 
 /// What this program plays when it starts itself as another process.
@@ -59,11 +68,12 @@ enum Role {
     /// A hyper server that answers with a fixed body.
     #[command(hide = true)]
     BareHyper,
-    /// The library serving one component.
+    /// The library serving some workloads, which answers questions about them on its standard input.
     #[command(hide = true)]
     Library {
-        /// The component.
-        component: PathBuf,
+        /// Their manifests, as JSON.
+        #[arg(required = true)]
+        manifests: Vec<String>,
     },
 }
 
@@ -71,7 +81,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.role {
         Some(Role::BareHyper) => bare_hyper::run(),
-        Some(Role::Library { component }) => library::serve(component),
+        Some(Role::Library { manifests }) => library::serve(manifests),
         None => measure(&cli),
     };
     match outcome {
@@ -89,7 +99,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Runs what was asked for. One bench that fails does not take the figures of the others with it.
+/// Runs what was asked for. One bench that fails does not take the figures of the others with it, but the whole is a failure.
 fn measure(cli: &Cli) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         bail!("this is a debug build, its figures mean nothing\nhint: use `cargo xtask bench`");
@@ -97,33 +107,33 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let all = [Bench::Call, Bench::Http, Bench::Start];
+    let all = Bench::value_variants();
     let (mut records, mut failed) = (Vec::new(), Vec::new());
     for bench in all
-        .into_iter()
+        .iter()
         .filter(|bench| cli.names.is_empty() || cli.names.contains(bench))
     {
-        match runtime.block_on(run(bench, cli)) {
-            Ok(found) => records.extend(found),
-            Err(error) => {
-                say(&format!("error: {bench:?}: {error:#}"));
-                failed.push(format!("{bench:?}").to_lowercase());
-            }
+        if let Err(error) = runtime.block_on(run(*bench, cli, &mut records)) {
+            say(&format!("error: {bench:?}: {error:#}"));
+            failed.push(format!("{bench:?}").to_lowercase());
         }
     }
     std::io::stdout().write_all(record::table(&records).as_bytes())?;
     let file = record::write(&records)?;
     say(&format!("written to {}", file.display()));
     if !failed.is_empty() {
-        bail!("not measured: {}", failed.join(", "));
+        bail!("not measured to the end: {}", failed.join(", "));
     }
     Ok(())
 }
 
-async fn run(bench: Bench, cli: &Cli) -> anyhow::Result<Vec<Record>> {
+/// What was measured before a bench fails counts.
+async fn run(bench: Bench, cli: &Cli, records: &mut Vec<Record>) -> anyhow::Result<()> {
     match bench {
-        Bench::Call => call::run().await,
-        Bench::Http => http::run(cli.wasmtime.as_deref()).await,
-        Bench::Start => start::run().await,
+        Bench::Call => call::run(records).await,
+        Bench::Http => http::run(records, cli.wasmtime.as_deref()).await,
+        Bench::Start => start::run(records).await,
+        Bench::Density => density::run(records).await,
+        Bench::Neighbour => neighbour::run(records).await,
     }
 }

@@ -5,12 +5,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::talk::Question;
 
 /// How long a server may take until it accepts; compiling counts.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an answer to a question may take: some ask for ten thousand workloads.
+const ANSWER: Duration = Duration::from_secs(600);
 
 /// A server: how to start it and where to find it.
 pub(crate) struct Server {
@@ -30,46 +35,100 @@ pub(crate) enum Address {
     Chosen(SocketAddr),
     /// Picked by the server, which prints `127.0.0.1:PORT` in a line on stdout.
     Announced,
+    /// The same, by a server that answers a [`Question`] on stdin with one line on stdout.
+    Talking,
 }
 
 /// A server that accepts connections. Dropping it ends the process.
 pub(crate) struct Running {
     /// What the results call it.
     pub(crate) name: &'static str,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     /// The whole URL to put under load.
     pub(crate) url: String,
-    _child: Child,
+    child: Child,
+    talk: Option<Talk>,
+}
+
+/// Both ends of a conversation with a server.
+struct Talk {
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Server {
     /// Starts the process and waits until it accepts.
     pub(crate) async fn start(mut self) -> anyhow::Result<Running> {
         let started = async {
+            let talks = matches!(self.address, Address::Talking);
             self.command
-                .stdin(Stdio::null())
+                .stdin(if talks { Stdio::piped() } else { Stdio::null() })
                 .stdout(Stdio::piped())
                 .kill_on_drop(true);
             let mut child = self.command.spawn().context("did not start")?;
-            let stdout = child.stdout.take().context("has no stdout")?;
+            let mut stdout = BufReader::new(child.stdout.take().context("has no stdout")?);
             let address = match self.address {
-                Address::Chosen(address) => {
-                    drain(BufReader::new(stdout));
-                    address
+                Address::Chosen(address) => address,
+                Address::Announced | Address::Talking => announced(&mut stdout).await?,
+            };
+            let talk = match child.stdin.take() {
+                Some(ask) => Some(Talk {
+                    ask,
+                    answers: stdout,
+                }),
+                None => {
+                    drain(stdout);
+                    None
                 }
-                Address::Announced => announced(stdout).await?,
             };
             accepts(address, &mut child).await?;
-            anyhow::Ok((child, address))
+            anyhow::Ok((child, talk, address))
         };
         let started = tokio::time::timeout(PATIENCE, started).await;
         let started =
             started.unwrap_or_else(|_| bail!("does not accept connections after {PATIENCE:?}"));
-        let (child, address) = started.with_context(|| format!("the server {}", self.name))?;
+        let (child, talk, address) =
+            started.with_context(|| format!("the server {}", self.name))?;
         Ok(Running {
             name: self.name,
+            address,
             url: format!("http://{address}{}", self.path),
-            _child: child,
+            child,
+            talk,
         })
+    }
+}
+
+impl Running {
+    /// The process.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        let pid = self.child.id();
+        pid.with_context(|| format!("the server {} has ended", self.name))
+    }
+
+    /// Asks the server something.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &mut self,
+        question: &Question,
+    ) -> anyhow::Result<T> {
+        let talk = self.talk.as_mut().context("this server does not talk")?;
+        let answered = tokio::time::timeout(ANSWER, talk.ask(question)).await;
+        let answered = answered.unwrap_or_else(|_| bail!("no answer after {ANSWER:?}"));
+        answered.with_context(|| format!("the server {} was asked {question:?}", self.name))
+    }
+}
+
+impl Talk {
+    async fn ask<T: DeserializeOwned>(&mut self, question: &Question) -> anyhow::Result<T> {
+        let mut line = serde_json::to_string(question)?;
+        line.push('\n');
+        self.ask.write_all(line.as_bytes()).await?;
+        line.clear();
+        if self.answers.read_line(&mut line).await? == 0 {
+            bail!("it ended without an answer");
+        }
+        serde_json::from_str(&line).with_context(|| format!("it answered {}", line.trim_end()))
     }
 }
 
@@ -79,16 +138,14 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-async fn announced(stdout: ChildStdout) -> anyhow::Result<SocketAddr> {
-    let mut reader = BufReader::new(stdout);
+async fn announced(stdout: &mut BufReader<ChildStdout>) -> anyhow::Result<SocketAddr> {
     let mut line = String::new();
     loop {
         line.clear();
-        if reader.read_line(&mut line).await? == 0 {
+        if stdout.read_line(&mut line).await? == 0 {
             bail!("ended without saying where it listens");
         }
         if let Some(address) = address_in(&line) {
-            drain(reader);
             return Ok(address);
         }
     }
@@ -151,6 +208,17 @@ mod tests {
         let script = format!("echo starting; echo 'http://{address}/'; exec cat /dev/zero");
         let running = shell(&script, Address::Announced).start().await.unwrap();
         assert_eq!(running.url, format!("http://{address}/hello"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_talks_answers_and_its_end_is_an_error() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = format!("echo 'http://{address}/'; read -r line; echo \"[$line]\"");
+        let mut running = shell(&script, Address::Talking).start().await.unwrap();
+        let answer: Vec<Question> = running.ask(&Question::Copies(3)).await.unwrap();
+        assert_eq!(answer, [Question::Copies(3)]);
+        assert!(running.ask::<usize>(&Question::Copies(3)).await.is_err());
     }
 
     #[tokio::test]

@@ -6,16 +6,18 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use crate::wrk::Load;
+
 /// A case, measured and compared with one baseline.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Record {
-    /// The group: `call`, `http`, `start`.
+    /// The group: `call`, `http`, `start`, `density`, `neighbour`.
     pub(crate) bench: &'static str,
     /// The case within it.
     pub(crate) case: String,
     /// The median of all rounds, in `unit`.
     pub(crate) value: f64,
-    /// `ns`, `requests/s`, `ms`.
+    /// `ns`, `µs`, `ms`, `requests/s`, `KiB`, `% of a core`.
     pub(crate) unit: &'static str,
     /// What it is compared with, measured in alternation.
     pub(crate) baseline: Option<&'static str>,
@@ -27,6 +29,9 @@ pub(crate) struct Record {
     /// 99 of 100 requests took at most this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p99_ms: Option<f64>,
+    /// The part of the invocations that found a warm instance, where instances are pooled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pool_hits: Option<f64>,
 }
 
 impl Record {
@@ -46,7 +51,15 @@ impl Record {
             ratio: None,
             p50_ms: None,
             p99_ms: None,
+            pool_hits: None,
         }
+    }
+
+    /// The same figure with how long requests took.
+    pub(crate) fn with(mut self, load: &Load) -> Self {
+        self.p50_ms = Some(load.p50_ms);
+        self.p99_ms = Some(load.p99_ms);
+        self
     }
 
     /// The same figure beside a baseline's, which has the same unit.

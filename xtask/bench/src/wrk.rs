@@ -5,8 +5,30 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
-/// Connections that are kept busy all the time.
-const CONNECTIONS: usize = 32;
+/// Connections that are kept busy all the time, unless a case wants another number.
+pub(crate) const CONNECTIONS: usize = 32;
+
+/// What is put under load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// The whole URL.
+    pub(crate) url: &'a str,
+    /// The host name to ask for, where it is not that of the URL.
+    pub(crate) host: Option<&'a str>,
+    /// Connections that are kept busy all the time.
+    pub(crate) connections: usize,
+}
+
+impl<'a> Target<'a> {
+    /// A URL with as many connections as most cases use.
+    pub(crate) fn new(url: &'a str) -> Self {
+        Self {
+            url,
+            host: None,
+            connections: CONNECTIONS,
+        }
+    }
+}
 
 /// What one run of load found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,21 +41,20 @@ pub(crate) struct Load {
     pub(crate) p99_ms: f64,
 }
 
-/// Asks for `url` over and over. Fails when any answer was not a success.
-pub(crate) async fn run(url: &str, duration: Duration) -> anyhow::Result<Load> {
-    let output = Command::new("wrk")
-        .args([
-            "--latency",
-            "--threads",
-            "1",
-            "--connections",
-            &CONNECTIONS.to_string(),
-        ])
-        .args([
-            "--duration",
-            &format!("{}s", duration.as_secs().max(1)),
-            url,
-        ])
+/// Asks for the target over and over. Fails when any answer was not a success.
+pub(crate) async fn run(target: Target<'_>, duration: Duration) -> anyhow::Result<Load> {
+    let url = target.url;
+    let mut command = Command::new("wrk");
+    command
+        .args(["--latency", "--threads", "1", "--connections"])
+        .arg(target.connections.to_string())
+        .arg("--duration")
+        .arg(format!("{}s", duration.as_secs().max(1)));
+    if let Some(host) = target.host {
+        command.arg("--header").arg(format!("Host: {host}"));
+    }
+    let output = command
+        .arg(url)
         .kill_on_drop(true)
         .output()
         .await

@@ -19,7 +19,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
+use wasmcloud::policy::{EgressHints, EgressOptions};
 
 use crate::build::outside_sources;
 use crate::cli::DevArgs;
@@ -48,7 +50,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
     let guests = Guests::new(reporter.clone());
     let address = args.http_addr.or(project.config.address).unwrap_or(ADDRESS);
-    let Assembled { host, http, .. } = assemble(host_config(address, args.cache_dir, &guests))
+    let Assembled { host, http, .. } = assemble(host_config(address, &args, &project, &guests))
         .await
         .map_err(|error| cannot_start(&error))?;
     let http = http.unwrap_or(address);
@@ -108,7 +110,14 @@ impl Stop {
     }
 }
 
-fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests) -> HostConfig {
+fn host_config(
+    address: SocketAddr,
+    args: &DevArgs,
+    project: &Project,
+    guests: &Guests,
+) -> HostConfig {
+    let folders = project.config.volumes.iter().map(|volume| &volume.host);
+    let networks = args.allow_egress.iter().chain(&project.config.allow_egress);
     HostConfig {
         http: Some(HttpOptions {
             errors: ErrorDetail::Full,
@@ -116,8 +125,21 @@ fn host_config(address: SocketAddr, cache_dir: Option<PathBuf>, guests: &Guests)
             ..HttpOptions::new(address)
         }),
         engine: EngineOptions {
-            cache_dir: cache_dir.or_else(usual_cache),
+            cache_dir: args.cache_dir.clone().or_else(usual_cache),
             ..EngineOptions::default()
+        },
+        egress: EgressOptions {
+            allow: networks.copied().collect(),
+            hints: EgressHints {
+                host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
+                address: "if it is meant to be reached, start `wash dev` with `--allow-egress` and its network"
+                    .to_owned(),
+            },
+            ..EgressOptions::default()
+        },
+        volumes: VolumeOptions {
+            roots: folders.chain(&args.allow_folder).cloned().collect(),
+            ..VolumeOptions::default()
         },
         output: Arc::new(guests.clone()),
         grace: GRACE,

@@ -169,9 +169,16 @@ impl Session {
     fn reopen(&mut self) -> Result<(), Failure> {
         let project = Project::open(&self.project.dir)?;
         self.recipe = project.recipe(true)?;
-        if project.config.address != self.project.config.address {
-            self.reporter
-                .talk("warning: `dev.address` counts when `wash dev` is started again");
+        let (before, now) = (&self.project.config, &project.config);
+        let changed = [
+            ("dev.address", before.address != now.address),
+            ("dev.volumes", before.volumes != now.volumes),
+            ("dev.allow_egress", before.allow_egress != now.allow_egress),
+        ];
+        for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+            self.reporter.talk(format!(
+                "warning: a new `{key}` counts when `wash dev` is started again"
+            ));
         }
         self.project = project;
         Ok(())

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
 use wasmcloud::assembly::{check, offers};
 use wasmcloud::engine::inspect::{World, inspect};
-use wasmcloud::engine::plan::{LinkPlan, Offers, PlannedEntry, PlannedKind, Worlds, plan};
+use wasmcloud::engine::plan::{
+    LinkPlan, Member, Offers, PlannedCallee, PlannedEntry, PlannedKind, Worlds, plan,
+};
 use wasmcloud::workload::{Component, Diagnostic, Workload};
 
 use crate::failure::Failure;
@@ -133,6 +135,9 @@ pub(crate) fn plan_text(workload: &Workload, plan: &LinkPlan, whole: bool) -> St
     for entry in &plan.entries {
         text.push_str(&format!("\n{}", entry_text(entry)));
     }
+    for callee in &plan.callees {
+        text.push_str(&format!("\n{}", callee_text(callee)));
+    }
     for name in &plan.unreached {
         text.push_str(&format!("\nnothing calls {name}"));
     }
@@ -142,35 +147,45 @@ pub(crate) fn plan_text(workload: &Workload, plan: &LinkPlan, whole: bool) -> St
 fn kind(kind: PlannedKind) -> &'static str {
     match kind {
         PlannedKind::Fused => "fused",
+        PlannedKind::Isolated => "isolated",
         PlannedKind::Host => "host",
     }
 }
 
 fn entry_text(entry: &PlannedEntry) -> String {
     let root = entry.root().map(ToString::to_string).unwrap_or_default();
-    let others: Vec<String> = entry
-        .members
-        .iter()
-        .skip(1)
-        .map(|member| member.component.to_string())
-        .collect();
-    let with = if others.is_empty() {
+    format!(
+        "{} calls {root} ({}){}; {} engine",
+        entry.plugin,
+        entry.export,
+        fused_with(&entry.members),
+        entry.flavour.as_str()
+    )
+}
+
+fn callee_text(callee: &PlannedCallee) -> String {
+    let root = callee.root().map(ToString::to_string).unwrap_or_default();
+    format!(
+        "{root} has instances of its own{}; {} engine",
+        fused_with(&callee.members),
+        callee.flavour.as_str()
+    )
+}
+
+fn fused_with(members: &[Member]) -> String {
+    let others = members.iter().skip(1);
+    let others: Vec<&str> = others.map(|member| member.component.as_str()).collect();
+    if others.is_empty() {
         String::new()
     } else {
         format!(", fused with {}", others.join(", "))
-    };
-    format!(
-        "{} calls {root} ({}){with}; {} engine",
-        entry.plugin,
-        entry.export,
-        entry.flavour.as_str()
-    )
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use wasmcloud::engine::Flavour;
-    use wasmcloud::engine::plan::{Member, PlannedLink};
+    use wasmcloud::engine::plan::{IsolatedImport, PlannedLink};
     use wasmcloud::workload::manifest;
 
     use super::*;
@@ -194,18 +209,30 @@ mod tests {
         let member = |name: &str| Member {
             component: name.parse().unwrap(),
             fused: Vec::new(),
+            isolated: Vec::new(),
             apart: Vec::new(),
         };
+        let mut front = member("front");
+        front.isolated.push(IsolatedImport {
+            import: "a:b/d".to_owned(),
+            callee: 0,
+            export: "a:b/d".to_owned(),
+        });
         LinkPlan {
             links: vec![
                 link("a:b/c", "back", PlannedKind::Fused),
+                link("a:b/d", "guard", PlannedKind::Isolated),
                 link("wasi:io/poll@0.2.6", "wasi", PlannedKind::Host),
             ],
             entries: vec![PlannedEntry {
                 plugin: "wasi-http".to_owned(),
                 export: "wasi:http/incoming-handler@0.2.6".parse().unwrap(),
                 flavour: Flavour::Plain,
-                members: vec![member("front"), member("back")],
+                members: vec![front, member("back")],
+            }],
+            callees: vec![PlannedCallee {
+                flavour: Flavour::Plain,
+                members: vec![member("guard")],
             }],
             unreached: vec!["lonely".parse().unwrap()],
         }
@@ -215,10 +242,12 @@ mod tests {
     fn people_see_links_entries_and_what_nothing_calls() {
         let text = plan_text(&workload(), &sample(), true);
         let wanted = "workload default/shop\n\n\
-                      FROM   IMPORT              TO    KIND\n\
-                      front  a:b/c               back  fused\n\
-                      front  wasi:io/poll@0.2.6  wasi  host\n\n\
+                      FROM   IMPORT              TO     KIND\n\
+                      front  a:b/c               back   fused\n\
+                      front  a:b/d               guard  isolated\n\
+                      front  wasi:io/poll@0.2.6  wasi   host\n\n\
                       wasi-http calls front (wasi:http/incoming-handler@0.2.6), fused with back; plain engine\n\
+                      guard has instances of its own; plain engine\n\
                       nothing calls lonely";
         assert_eq!(text, wanted);
         assert!(!plan_text(&workload(), &sample(), false).contains("wasi:io/poll"));
@@ -235,6 +264,12 @@ mod tests {
             value["links"][0],
             json!({"from": "front", "import": "a:b/c", "to": "back", "kind": "fused"})
         );
-        assert_eq!(value["entries"][0]["plugin"], "wasi-http");
+        let entry = &value["entries"][0];
+        assert_eq!(entry["plugin"], "wasi-http");
+        assert_eq!(
+            entry["members"][0]["isolated"],
+            json!([{"import": "a:b/d", "callee": 0, "export": "a:b/d"}])
+        );
+        assert_eq!(value["callees"][0]["members"][0]["component"], "guard");
     }
 }

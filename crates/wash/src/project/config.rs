@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_saphyr::Spanned;
-use wasmcloud::workload::{ComponentName, Diagnostic, Diagnostics, HostInterface, decode_yaml};
+use wasmcloud::workload::{
+    AllowedHost, ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
+};
 
+use super::resources::{self, Folder};
 use super::{only_one, raw};
 use crate::failure::Failure;
 
@@ -37,6 +41,12 @@ pub(crate) struct Config {
     pub(crate) config: BTreeMap<String, String>,
     /// What is granted besides what the components show.
     pub(crate) host_interfaces: Vec<HostInterface>,
+    /// Hosts that the project's own components may send requests to.
+    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    /// Folders that they see.
+    pub(crate) volumes: Vec<Folder>,
+    /// Networks that components may reach besides public ones.
+    pub(crate) allow_egress: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,6 +63,8 @@ pub(crate) struct Sidecar {
     pub(crate) file: PathBuf,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) config: BTreeMap<String, String>,
+    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    pub(crate) reuse: Reuse,
 }
 
 impl Config {
@@ -78,7 +90,7 @@ impl Config {
             source: text.into(),
             problems: Vec::new(),
         };
-        let config = checker.config(root, manifest);
+        let config = checker.config(root, dir, manifest);
         if checker.problems.is_empty() {
             Ok(config)
         } else {
@@ -103,14 +115,14 @@ impl Config {
 }
 
 /// Gathers everything that is wrong with the file.
-struct Checker {
+pub(super) struct Checker {
     file: Arc<Path>,
     source: Arc<str>,
     problems: Vec<Diagnostic>,
 }
 
 impl Checker {
-    fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, hint: &str) {
+    pub(super) fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, hint: &str) {
         let number = |number| u32::try_from(number).unwrap_or(1);
         let (line, column) = (number(at.referenced.line()), number(at.referenced.column()));
         let problem = Diagnostic::new(message)
@@ -129,7 +141,7 @@ impl Checker {
         }
     }
 
-    fn config(&mut self, root: raw::Root, manifest: Option<&Path>) -> Config {
+    fn config(&mut self, root: raw::Root, dir: &Path, manifest: Option<&Path>) -> Config {
         self.refuse("", &root.refused());
         let raw::Root {
             build,
@@ -173,6 +185,7 @@ impl Checker {
                 .unwrap_or_default(),
         );
         let components = dev.components.map(|list| list.value).unwrap_or_default();
+        let volumes = dev.volumes.map(|list| list.value).unwrap_or_default();
         let host_interfaces = dev
             .host_interfaces
             .map(|list| list.value)
@@ -195,6 +208,9 @@ impl Checker {
             environment,
             config: workload.config,
             host_interfaces: host_interfaces.into_iter().map(|entry| entry.0).collect(),
+            allowed_hosts: resources::hosts(self, &workload.allowed_hosts),
+            volumes: resources::folders(self, dir, &volumes),
+            allow_egress: resources::networks(self, &dev.allow_egress),
         }
     }
 
@@ -227,6 +243,7 @@ impl Checker {
             "dev.host_interfaces",
             dev.host_interfaces.as_ref().map(place),
         );
+        refuse("dev.volumes", dev.volumes.as_ref().map(place));
         refuse("workload", workload.map(place));
     }
 
@@ -251,6 +268,8 @@ impl Checker {
 
     fn sidecar(&mut self, component: Spanned<raw::Component>) -> Option<Sidecar> {
         self.refuse("dev.components[].", &component.value.refused());
+        let allowed_hosts = resources::hosts(self, &component.value.allowed_hosts);
+        let reuse = resources::reuse(self, &component.value);
         let raw::Component {
             name,
             file,
@@ -279,6 +298,8 @@ impl Checker {
             file: PathBuf::from(&file.value),
             environment: environment.clone(),
             config: config.clone(),
+            allowed_hosts,
+            reuse,
         })
     }
 }
@@ -375,7 +396,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
-            "dev:\n  wasi_keyvalue_path: /tmp\n  volumes: []\nwit: {}\n",
+            "dev:\n  wasi_keyvalue_path: /tmp\n  service: true\nwit: {}\n",
             false,
         )
         .unwrap_err();
@@ -384,7 +405,7 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.contains(":3:12: `dev.volumes` is not supported yet"),
+            error.contains(":3:12: `dev.service` is not supported yet"),
             "{error}"
         );
         assert!(
@@ -392,12 +413,12 @@ mod tests {
             "{error}"
         );
         let error = load(
-            "dev:\n  components:\n  - {name: a, file: b, poolSize: 3}\n",
+            "dev:\n  components:\n  - {name: a, file: b, image: c}\n",
             false,
         )
         .unwrap_err();
         assert!(
-            error.contains("`dev.components[].poolSize` is not supported yet"),
+            error.contains("`dev.components[].image` is not supported yet"),
             "{error}"
         );
     }
@@ -409,7 +430,7 @@ mod tests {
             error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
             "{error}"
         );
-        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`";
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`";
         assert!(error.ends_with(hint), "{error}");
     }
 

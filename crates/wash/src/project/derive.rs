@@ -8,9 +8,10 @@ use wasmcloud::engine::plan::Offers;
 use wasmcloud::plugin::Grant;
 use wasmcloud::workload::{
     Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse,
-    Workload,
+    Volume, VolumeMount, VolumeSource, Workload,
 };
 
+use super::resources::Folder;
 use super::{Project, ToRun, label};
 use crate::failure::Failure;
 
@@ -41,8 +42,13 @@ pub(crate) fn derive(
         .map(|one| one.inspected.world.clone())
         .collect();
     for one in built {
-        let resources = resources(&config.environment, &config.config);
-        components.push(component(component_name(&one.name)?, &one.path, resources));
+        let resources = LocalResources {
+            allowed_hosts: config.allowed_hosts.clone(),
+            volume_mounts: config.volumes.iter().enumerate().map(mount).collect(),
+            ..resources(&config.environment, &config.config)
+        };
+        let name = component_name(&one.name)?;
+        components.push(component(name, &one.path, resources, Reuse::Fresh));
     }
     for sidecar in &config.components {
         // One that cannot be read is reported when the workload starts.
@@ -54,7 +60,11 @@ pub(crate) fn derive(
         components.push(component(
             sidecar.name.clone(),
             &sidecar.file,
-            resources(&sidecar.environment, &sidecar.config),
+            LocalResources {
+                allowed_hosts: sidecar.allowed_hosts.clone(),
+                ..resources(&sidecar.environment, &sidecar.config)
+            },
+            sidecar.reuse,
         ));
     }
     refuse_twice(&components)?;
@@ -77,7 +87,7 @@ pub(crate) fn derive(
         service: None,
         host_interfaces,
         links: Vec::new(),
-        volumes: Vec::new(),
+        volumes: config.volumes.iter().enumerate().map(volume).collect(),
     };
     Ok(ToRun {
         workload,
@@ -109,12 +119,38 @@ fn refuse_twice(components: &[Component]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn component(name: ComponentName, file: &Path, local_resources: LocalResources) -> Component {
+/// The folder that the configuration names as the n-th, as a volume.
+fn volume((number, folder): (usize, &Folder)) -> Volume {
+    Volume {
+        name: volume_name(number),
+        source: VolumeSource::HostPath(folder.host.clone()),
+    }
+}
+
+/// Where the project's own components see it.
+fn mount((number, folder): (usize, &Folder)) -> VolumeMount {
+    VolumeMount {
+        name: volume_name(number),
+        mount_path: folder.guest.clone(),
+        read_only: false,
+    }
+}
+
+fn volume_name(number: usize) -> String {
+    format!("dev-{number}")
+}
+
+fn component(
+    name: ComponentName,
+    file: &Path,
+    local_resources: LocalResources,
+    reuse: Reuse,
+) -> Component {
     Component {
         name,
         image: Image::File(file.to_owned()),
         local_resources,
-        reuse: Reuse::Fresh,
+        reuse,
     }
 }
 
@@ -188,6 +224,7 @@ mod tests {
             kind: ExternKind::Interface {
                 interface: id(text),
                 types_only: false,
+                confined: None,
             },
         }
     }

@@ -4,6 +4,7 @@ mod config;
 mod derive;
 mod interface;
 mod raw;
+mod resources;
 mod workloads;
 
 use std::io;

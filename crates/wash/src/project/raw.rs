@@ -12,6 +12,8 @@ use super::interface::Entry;
 /// A key that is refused whatever it holds.
 pub(super) type Refused = Option<Spanned<IgnoredAny>>;
 pub(super) type Texts = BTreeMap<String, String>;
+pub(super) type List = Option<Vec<Spanned<String>>>;
+pub(super) type Number = Option<Spanned<i64>>;
 
 /// Declares a table of the file: the keys that are served, and those that are not yet.
 macro_rules! table {
@@ -69,9 +71,11 @@ table! {
         components: Option<Spanned<Vec<Spanned<Component>>>>,
         environment: Option<Spanned<Texts>>,
         host_interfaces: Option<Spanned<Vec<Entry>>>,
+        volumes: Option<Spanned<Vec<Spanned<Volume>>>>,
+        allow_egress: List,
     }
     refused {
-        service, service_file, service_image, service_pull_policy, service_ports, allow_insecure_registries, host_plugins, volumes,
+        service, service_file, service_image, service_pull_policy, service_ports, allow_insecure_registries, host_plugins,
         tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
         max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
         max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,
@@ -86,12 +90,23 @@ table! {
         file: Option<Spanned<String>>,
         environment: Texts,
         config: Texts,
+        allowed_hosts = "allowedHosts": List,
+        pool_size = "poolSize": Number,
+        max_invocations = "maxInvocations": Number,
+        max_concurrency = "maxConcurrency": Number,
     }
     refused {
-        image, pull_policy = "pullPolicy", allowed_hosts = "allowedHosts", allowed_ip_name_lookups = "allowedIpNameLookups",
-        allowed_host_loopback_ports = "allowedHostLoopbackPorts", pool_size = "poolSize", max_invocations = "maxInvocations",
-        max_concurrency = "maxConcurrency",
+        image, pull_policy = "pullPolicy", allowed_ip_name_lookups = "allowedIpNameLookups",
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
     }
+}
+
+/// A folder that the project's own components see.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Volume {
+    pub(super) host_path: Option<Spanned<String>>,
+    pub(super) guest_path: Option<Spanned<String>>,
 }
 
 table! {
@@ -99,9 +114,10 @@ table! {
     Workload {
         environment: Environment,
         config: Texts,
+        allowed_hosts = "allowedHosts": List,
     }
     refused {
-        allowed_hosts = "allowedHosts", allowed_ip_name_lookups = "allowedIpNameLookups",
+        allowed_ip_name_lookups = "allowedIpNameLookups",
         allowed_host_loopback_ports = "allowedHostLoopbackPorts",
     }
 }

@@ -85,7 +85,8 @@ impl ToRun {
             return vec![Diagnostic::new(error.to_string())];
         }
         let problems = places.into_iter().map(|place| {
-            let hint = hint_for(error).or(place.hint);
+            let hint =
+                hint_for(error).or_else(|| place.hint.map(|hint| allowing(&place.path, hint)));
             self.problem(&place.path, place.message, hint)
         });
         problems.collect()
@@ -100,6 +101,15 @@ fn hint_for(error: &StartError) -> Option<String> {
             Some(MISSING.to_owned())
         }
         _ => None,
+    }
+}
+
+/// What to do about a folder, with how it is allowed here.
+fn allowing(path: &str, hint: String) -> String {
+    if path.ends_with(".hostPath.path") {
+        format!("{hint} (`wash dev` allows folders with `--allow-folder`)")
+    } else {
+        hint
     }
 }
 

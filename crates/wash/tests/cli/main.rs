@@ -16,3 +16,4 @@ mod inspect;
 mod new;
 mod reload;
 mod support;
+mod surroundings;

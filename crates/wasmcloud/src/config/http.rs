@@ -1,15 +1,18 @@
-//! The section `http`: the HTTP server.
+//! The section `http`: the HTTP server, and the client that sends what components ask for.
 
 use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::http_client::{self, HttpClientSection};
 use super::http_limits::{self, HttpLimitsSection};
 use super::reader::{Reader, Text};
 #[cfg(feature = "http")]
+use crate::assembly::HostConfig;
+#[cfg(feature = "http")]
 use crate::capability::http::{ErrorDetail, HttpOptions};
 
-/// The HTTP server.
+/// The HTTP server, and the client that sends what components ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpSection {
     /// Where to listen; port 0 takes a free one.
@@ -18,6 +21,8 @@ pub struct HttpSection {
     pub full_errors: Option<bool>,
     /// What clients may send, and how long they may wait.
     pub limits: HttpLimitsSection,
+    /// The client.
+    pub client: HttpClientSection,
 }
 
 /// The section as it is written.
@@ -27,6 +32,7 @@ pub(super) struct Raw {
     addr: Text,
     errors: Text,
     limits: Option<http_limits::Raw>,
+    client: Option<http_client::Raw>,
 }
 
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> HttpSection {
@@ -38,13 +44,19 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> HttpSection {
             .limits
             .map(|raw| http_limits::read(reader, raw))
             .unwrap_or_default(),
+        client: raw
+            .client
+            .map(|raw| http_client::read(reader, raw))
+            .unwrap_or_default(),
     }
 }
 
 #[cfg(feature = "http")]
 impl HttpSection {
     /// A host that has no HTTP server gets one where the file has an address for it.
-    pub(super) fn apply(&self, config: &mut Option<HttpOptions>) {
+    pub(super) fn apply(&self, config: &mut HostConfig) {
+        self.client.apply(&mut config.http_client);
+        let config = &mut config.http;
         if let Some(addr) = self.addr {
             config.get_or_insert_with(|| HttpOptions::new(addr)).addr = addr;
         }

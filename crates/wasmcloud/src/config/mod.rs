@@ -2,13 +2,17 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod egress;
 mod engine;
 mod http;
+mod http_client;
 mod http_limits;
+mod limits;
 mod log;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +21,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use egress::EgressSection;
 pub use engine::EngineSection;
 pub use http::HttpSection;
+pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;
+pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
 use crate::assembly::HostConfig;
@@ -42,8 +50,14 @@ pub struct HostFile {
     pub data_dir: Option<PathBuf>,
     /// Where compiled components are kept, if not there.
     pub cache_dir: Option<PathBuf>,
-    /// The HTTP server.
+    /// The HTTP server and client.
     pub http: HttpSection,
+    /// What guests may use.
+    pub limits: LimitsSection,
+    /// Which addresses workloads may reach.
+    pub egress: EgressSection,
+    /// What volumes workloads may have.
+    pub volumes: VolumesSection,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -61,6 +75,9 @@ struct Document {
     data_dir: Text,
     cache_dir: Text,
     http: Option<http::Raw>,
+    limits: Option<limits::Raw>,
+    egress: Option<egress::Raw>,
+    volumes: Option<volumes::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
 }
@@ -105,6 +122,18 @@ impl HostFile {
                 .http
                 .map(|raw| http::read(&mut reader, raw))
                 .unwrap_or_default(),
+            limits: raw
+                .limits
+                .map(|raw| limits::read(&mut reader, raw))
+                .unwrap_or_default(),
+            egress: raw
+                .egress
+                .map(|raw| egress::read(&mut reader, raw))
+                .unwrap_or_default(),
+            volumes: raw
+                .volumes
+                .map(|raw| volumes::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -127,6 +156,9 @@ impl HostFile {
         config.replaced_grace = self.replaced_grace.unwrap_or(config.replaced_grace);
         self.engine.apply(&mut config.engine);
         #[cfg(feature = "http")]
-        self.http.apply(&mut config.http);
+        self.http.apply(config);
+        self.limits.apply(&mut config.limits);
+        self.egress.apply(&mut config.egress);
+        self.volumes.apply(&mut config.volumes);
     }
 }

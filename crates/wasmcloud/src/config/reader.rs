@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use serde_saphyr::{Location, Spanned};
 
-use crate::workload::{Diagnostic, Diagnostics, nearest, position, quoted, source_of};
+use crate::workload::{Diagnostic, Diagnostics, Limit, nearest, position, quoted, source_of};
 
 pub(super) type Text = Option<Spanned<String>>;
 pub(super) type Number = Option<Spanned<i64>>;
+pub(super) type List = Option<Vec<Spanned<String>>>;
 
 /// The units of a length of time, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
@@ -50,11 +51,11 @@ impl Reader {
         Err(Diagnostics(self.errors))
     }
 
-    fn error(&mut self, at: Location, message: String, hint: Option<String>) {
+    pub(super) fn error(&mut self, at: Location, message: impl Into<String>, hint: Option<&str>) {
         let mut error = Diagnostic::new(message)
             .in_file(Arc::clone(&self.file))
             .with_source(Arc::clone(&self.source));
-        error.hint = hint;
+        error.hint = hint.map(str::to_owned);
         self.errors.push(match position(at) {
             Some((line, column)) => error.at(line, column),
             None => error,
@@ -84,7 +85,7 @@ impl Reader {
         let parsed = text.value.parse().ok();
         if parsed.is_none() {
             let message = format!("found {}, wanted {what}", quoted(&text.value));
-            self.error(text.referenced, message, Some(hint.to_owned()));
+            self.error(text.referenced, message, Some(hint));
         }
         parsed
     }
@@ -102,7 +103,7 @@ impl Reader {
                 quoted(&text.value),
                 list.join(" or ")
             );
-            self.error(text.referenced, message, near);
+            self.error(text.referenced, message, near.as_deref());
         }
         found.map(|(_, value)| *value)
     }
@@ -149,23 +150,53 @@ impl Reader {
         self.text(text, size)
     }
 
+    /// An amount, or `none` where there shall be no limit.
+    pub(super) fn limit<T>(
+        &mut self,
+        text: Text,
+        amount: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Limit<T> {
+        let read = self.text(text, |text| match text {
+            "none" => Ok(Limit::Unlimited),
+            text => match amount(text) {
+                Ok(amount) => Ok(Limit::Of(amount)),
+                Err(wanted) => Err(format!("{wanted}, or `none` for no limit")),
+            },
+        });
+        read.unwrap_or(Limit::Default)
+    }
+
+    /// A list of texts. What is wrong with one does not hide what is wrong with another.
+    pub(super) fn list<T>(
+        &mut self,
+        list: List,
+        mut item: impl FnMut(&mut Self, Spanned<String>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = list?.into_iter();
+        Some(items.filter_map(|text| item(self, text)).collect())
+    }
+
     pub(super) fn labels(
         &mut self,
         labels: BTreeMap<String, Spanned<String>>,
     ) -> BTreeMap<String, String> {
         for (key, value) in &labels {
             if key.trim().is_empty() {
-                self.error(
-                    value.referenced,
-                    "a label has an empty name".to_owned(),
-                    None,
-                );
+                self.error(value.referenced, "a label has an empty name", None);
             }
         }
         labels
             .into_iter()
             .map(|(key, value)| (key, value.value))
             .collect()
+    }
+}
+
+/// A length of time that is none of nothing: a guest that may use no time cannot run.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("wanted more than no time".to_owned()),
+        span => Ok(span),
     }
 }
 
@@ -178,7 +209,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(found)
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let found = with_unit(text, &SIZES).filter(|found| *found > 0);
     found.ok_or_else(|| "wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`".to_owned())
 }

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a failed unwrap is a failed test"
 )]
@@ -35,20 +36,128 @@ fn the_example_file_is_read_and_shows_the_defaults() {
             format!("{:?}", HttpLimits::default())
         );
     }
-    // What is commented out is understood as well.
+    assert_eq!(written(&example), written(&HostFile::default()));
+    // What is commented out is understood as well, and nothing is left out.
     let whole: Vec<&str> = text
         .lines()
         .map(|line| line.strip_prefix("#: ").unwrap_or(line))
         .collect();
     let whole = HostFile::parse(&whole.join("\n"), &path).unwrap();
-    assert!(whole.name.is_some() && whole.data_dir.is_some() && whole.cache_dir.is_some());
-    let limits = &whole.http.limits;
-    assert!(limits.connections.is_some() && limits.connections_per_client.is_some());
-    assert!(
-        whole.engine.instances.is_some()
-            && whole.engine.pooled.is_some()
-            && whole.engine.compilations.is_some()
+    let whole = format!("{whole:?}");
+    let missing = |word| whole.contains(word);
+    assert!(!missing("None") && !missing(": Default"), "{whole}");
+}
+
+/// What a host has of a file, so far as it can be compared.
+fn written(file: &HostFile) -> String {
+    let mut config = HostConfig::default();
+    file.apply(&mut config);
+    let mut text = format!(
+        "{:?} {:?} {:?} {:?} {:?}",
+        config.grace, config.replaced_grace, config.limits, config.egress, config.volumes
     );
+    #[cfg(feature = "http")]
+    text.push_str(&format!(" {:?}", config.http_client));
+    text
+}
+
+/// A default that the page shows is one: written into a file, it changes nothing.
+#[test]
+fn the_page_about_the_file_shows_the_defaults() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/host-config.md");
+    let text = std::fs::read_to_string(docs).unwrap();
+    let mut sections = 0;
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, field, default, ..] = cells[..] else {
+            panic!("{row}")
+        };
+        let code = |cell: &str| {
+            let inner = cell.strip_prefix('`')?.strip_suffix('`')?;
+            (!inner.contains('`')).then(|| inner.to_owned())
+        };
+        let Some((field, default)) = code(field).zip(code(default)) else {
+            continue;
+        };
+        let depth = field.matches('.').count();
+        let file = format!(
+            "{{{}: '{default}'{}}}",
+            field.replace('.', ": {"),
+            "}".repeat(depth)
+        );
+        let bare = ["false", "[]"].contains(&default.as_str()) || default.parse::<u32>().is_ok();
+        let file = if bare { file.replace('\'', "") } else { file };
+        let file = parse(&file).unwrap_or_else(|error| panic!("{row}\n{error}"));
+        assert_eq!(written(&file), written(&HostFile::default()), "{row}");
+        sections += usize::from(depth > 0);
+    }
+    assert!(sections > 30, "{sections}");
+}
+
+/// What stands in the file that people copy stands on the page, and the other way round.
+#[test]
+fn the_page_about_the_file_has_every_field() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (docs, example) = (read("docs/host-config.md"), read("deploy/wasmcloud.yaml"));
+    for line in example.lines().map(|line| line.trim_start_matches("#:")) {
+        let Some((key, _)) = line.trim().split_once(':') else {
+            continue;
+        };
+        if key.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            let stands = ["`", "."]
+                .iter()
+                .any(|before| docs.contains(&format!("{before}{key}")));
+            assert!(stands, "{key} is not on the page");
+        }
+    }
+}
+
+#[test]
+fn sections_go_over_the_defaults_and_leave_the_rest() {
+    use crate::policy::EgressMode;
+    use crate::workload::Mebibytes;
+
+    let file = parse(
+        "limits: { memory: { most: 64MiB }, cpu: { default: none }, workloadMemory: 10MiB, waiting: 0 }\n\
+         egress: { mode: audit, allow: [127.0.0.1/32, 'fd00::/8'] }\n\
+         volumes: { roots: [data, /srv], largestEphemeral: none, ephemeralSize: 2GiB }\n\
+         http: { client: { trust: extra-only, extraCaFiles: [ca.pem], connections: 9, headSize: 8KiB } }\n",
+    )
+    .unwrap();
+    let mut config = HostConfig::default();
+    file.apply(&mut config);
+    let limits = &config.limits;
+    assert_eq!(
+        (limits.memory.default, limits.memory.most),
+        (Some(256 << 20), Some(64 << 20))
+    );
+    assert_eq!((limits.cpu.default, limits.waiting), (None, 0));
+    assert_eq!(limits.workload_memory, Some(10 << 20));
+    assert_eq!(limits.time.default, Some(Duration::from_secs(300)));
+    assert_eq!(config.egress.mode, EgressMode::Audit);
+    assert_eq!(config.egress.allow.len(), 2);
+    assert!(!config.egress.allow_private);
+    let volumes = &config.volumes;
+    assert_eq!(
+        volumes.roots,
+        [Path::new("/etc/wasmcloud/data"), Path::new("/srv")]
+    );
+    assert_eq!(
+        (volumes.largest_ephemeral, volumes.ephemeral_size),
+        (None, Mebibytes(2048))
+    );
+    #[cfg(feature = "http")]
+    {
+        use crate::capability::http::TrustRoots;
+        let client = &config.http_client;
+        assert_eq!(client.trust, TrustRoots::ExtraOnly);
+        assert_eq!(client.extra_ca_files, [Path::new("/etc/wasmcloud/ca.pem")]);
+        assert_eq!(
+            (client.max_connections_of_host, client.max_response_head),
+            (Some(9), 8192)
+        );
+    }
 }
 
 #[test]
@@ -90,9 +199,20 @@ fn an_empty_file_and_json_are_fine() {
     assert_eq!(options.allocation, Allocation::OnDemand { instances: 7 });
 }
 
+/// Each text is refused, and told something.
+fn refused(cases: &[(&str, &str)]) {
+    for (text, told) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.contains(told),
+            "{text}: {told} is missing in\n{error}"
+        );
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
-    for (text, told) in [
+    refused(&[
         (
             "nam: x",
             "host.yaml:1:1: unknown field `nam`\nhint: did you mean `name`?",
@@ -138,13 +258,66 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_wanted() {
         ("name: ''", "found ``, wanted a text that is not empty"),
         ("name: [", "host.yaml:1:7: "),
         ("- x", "wanted a mapping"),
-    ] {
-        let error = parse(text).unwrap_err();
-        assert!(
-            error.contains(told),
-            "{text}: {told} is missing in\n{error}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_limits_and_networks_and_folders_is_told_as_well() {
+    refused(&[
+        (
+            "limits: {memory: {most: 5}}",
+            "host.yaml:1:25: found `5`, wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`, or `none` for no limit",
+        ),
+        (
+            "limits: {cpu: {default: 0s}}",
+            "host.yaml:1:25: found `0s`, wanted more than no time, or `none` for no limit",
+        ),
+        (
+            "limits: {time: {default: 2m, most: 1m}}",
+            "host.yaml:1:26: `default` is more than `most` allows\nhint: lower it",
+        ),
+        (
+            "limits: {time: {default: none, most: 1m}}",
+            "`default` is more than `most` allows",
+        ),
+        (
+            "limits: {memoryMb: 5}",
+            "unknown field `memoryMb`\nhint: did you mean `memory`?",
+        ),
+        (
+            "egress: {allow: [10.0.0.0/8, 10.1.2.3/16, localhost]}",
+            "host.yaml:1:30: found `10.1.2.3/16`, wanted the network `10.1.0.0/16` or the one address `10.1.2.3/32`",
+        ),
+        (
+            "egress: {allow: [127.0.0.1]}",
+            "host.yaml:1:18: found `127.0.0.1`, wanted a network such as `10.1.0.0/16`, or `127.0.0.1/32`",
+        ),
+        (
+            "egress: {mode: off}",
+            "found `off`, wanted `enforce` or `audit`",
+        ),
+        ("egress: {allowPrivate: perhaps}", "host.yaml:1:24: "),
+        (
+            "volumes: {ephemeralSize: 1KiB}",
+            "host.yaml:1:26: found `1KiB`, wanted whole MiB",
+        ),
+        (
+            "volumes: {ephemeralSize: 2MiB, largestEphemeral: 1MiB}",
+            "host.yaml:1:26: `ephemeralSize` is more than `largestEphemeral` allows",
+        ),
+        (
+            "volumes: {roots: [/srv, '']}",
+            "host.yaml:1:25: found ``, wanted a text that is not empty",
+        ),
+        (
+            "http: {client: {trust: natve}}",
+            "hint: did you mean `native`?",
+        ),
+        (
+            "http: {client: {headSize: 4KiB}}",
+            "found `4KiB`, wanted a size from `8KiB` to `16MiB`",
+        ),
+    ]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Makes one component out of an entry's members.
+//! Makes one component out of the members of an entry or callee.
 //!
-//! Imports that bear identity are imported once for each member, under a label that begins with the member's position and names
+//! Imports that bear identity, and those that a callee in another store answers, are imported once for each member, under a label that begins with the member's position and names
 //! its interface with `(implements …)`. Everything else that the members import is shared.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
 use super::inspect::Inspected;
-use super::plan::{Member, PlannedEntry};
+use super::plan::Member;
 use crate::artifact::Digest;
 use crate::plugin::Position;
 use crate::workload::ComponentName;
@@ -35,32 +35,32 @@ pub enum FuseError {
     /// The members do not go together for another reason.
     #[error("the components behind `{root}` cannot be fused into one: {reason}")]
     Failed {
-        /// The root of the entry.
+        /// The component at position 0.
         root: String,
         /// Why.
         reason: String,
     },
 }
 
-/// Fuses the members of an entry; `components` holds them by position. A lone member is returned as it is.
+/// Fuses the members of an entry or callee; `components` holds their bytes by position. A lone member is returned as it is.
 ///
 /// # Errors
 /// When the members' types do not fit each other.
-pub fn fuse(entry: &PlannedEntry, components: &[Inspected]) -> Result<Arc<[u8]>, FuseError> {
+pub fn fuse(members: &[Member], components: &[Inspected]) -> Result<Arc<[u8]>, FuseError> {
     if let [lone] = components {
         return Ok(Arc::clone(&lone.bytes));
     }
-    let root = entry.root().map(ToString::to_string).unwrap_or_default();
+    let root = root(members);
     let failed = |error: &dyn std::fmt::Display| FuseError::Failed {
         root: root.clone(),
         reason: error.to_string(),
     };
     let mut fusion = Fusion::new(components).map_err(|error| failed(&format!("{error:#}")))?;
-    for (position, member) in entry.members.iter().enumerate() {
+    for (position, member) in members.iter().enumerate() {
         fusion
             .keep_apart(position, member)
             .map_err(|error| failed(&format!("{error:#}")))?;
-        fusion.connect(position, member, &entry.members)?;
+        fusion.connect(position, member, members)?;
     }
     fusion
         .export_root()
@@ -75,6 +75,13 @@ pub fn fuse(entry: &PlannedEntry, components: &[Inspected]) -> Result<Arc<[u8]>,
         .encode(options)
         .map_err(|error| failed(&format!("{:#}", anyhow::Error::new(error))))?;
     Ok(bytes.into())
+}
+
+/// The name of the component at position 0, for messages.
+pub(super) fn root(members: &[Member]) -> String {
+    let root = members.first();
+    root.map(|member| member.component.to_string())
+        .unwrap_or_default()
 }
 
 struct Fusion {
@@ -109,7 +116,8 @@ impl Fusion {
     }
 
     fn keep_apart(&mut self, position: usize, member: &Member) -> anyhow::Result<()> {
-        for import in &member.apart {
+        let isolated = member.isolated.iter().map(|link| &link.import);
+        for import in member.apart.iter().chain(isolated) {
             let (package, instance) = self.member(position)?;
             let world = self.graph[package].ty();
             let kind = self.graph.types()[world].imports.get(import).copied();
@@ -178,7 +186,7 @@ impl Fusion {
 
 /// The label under which a member's own copy of an import goes, such as `c1-wasi-cli-stdout-v0p2p6`. Labels are words of letters
 /// and digits, each beginning with a letter.
-fn label(position: usize, import: &str) -> String {
+pub(super) fn label(position: usize, import: &str) -> String {
     let mut label = format!("c{position}");
     for word in import
         .replace('@', "-v")

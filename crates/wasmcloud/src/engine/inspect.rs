@@ -1,11 +1,15 @@
 //! Looks at bytes: what world a component has, and whether they are a component at all. Core modules are adapted on the way.
 
+mod confined;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wac_graph::types::{InterfaceId, ItemKind, Package, Type, Types};
 use wasmparser::{Encoding, Parser, Payload};
+
+pub use confined::{Confined, ConfinedValue};
 
 use super::adapt::adapt;
 use super::modules::ModuleShape;
@@ -65,6 +69,8 @@ pub enum ExternKind {
         interface: Interface,
         /// Whether it holds nothing but plain types, so that nobody has to answer it.
         types_only: bool,
+        /// What keeps it from being called across stores, if anything does.
+        confined: Option<Confined>,
     },
     /// A function.
     Function,
@@ -78,6 +84,15 @@ impl Extern {
     pub fn interface(&self) -> Option<&Interface> {
         match &self.kind {
             ExternKind::Interface { interface, .. } => Some(interface),
+            ExternKind::Function | ExternKind::Other => None,
+        }
+    }
+
+    /// What keeps it from being called across stores, if it is an interface and anything does.
+    #[must_use]
+    pub fn confined(&self) -> Option<&Confined> {
+        match &self.kind {
+            ExternKind::Interface { confined, .. } => confined.as_ref(),
             ExternKind::Function | ExternKind::Other => None,
         }
     }
@@ -238,6 +253,7 @@ fn instance(types: &Types, name: &str, id: InterfaceId) -> ExternKind {
         Some(Ok(interface)) => ExternKind::Interface {
             interface,
             types_only: is_types_only(types, id),
+            confined: confined::confined(types, id),
         },
         _ => ExternKind::Other,
     }

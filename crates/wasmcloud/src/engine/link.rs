@@ -1,10 +1,14 @@
-//! Links a compiled artifact: each of its imports, and nothing else, is answered by the plugin that offers it.
+//! Links a compiled artifact: each of its imports, and nothing else, is answered by the plugin that offers it, or by whom the plan
+//! keeps isolated.
 
-use wasmtime::component::types::ComponentItem;
+use std::collections::HashMap;
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::fuse;
-use super::plan::Offers;
+use super::isolated::{self, Functions, Place, slots};
+use super::plan::{Member, Offers};
 use crate::plugin::{Import, Plugins, Position, StoreData};
 use crate::workload::Interface;
 
@@ -26,7 +30,15 @@ pub enum LinkError {
     Mismatch(String),
 }
 
-/// Links an artifact. `fused` says whether it was fused from several members, so that its labels carry positions.
+/// What linking gives.
+pub(super) struct Linked {
+    /// What instances are made from.
+    pub(super) pre: InstancePre<StoreData>,
+    /// The functions of its isolated imports, by slot.
+    pub(super) isolated: Vec<Functions>,
+}
+
+/// Links an artifact that was made of the members.
 ///
 /// # Errors
 /// When an import differs from what the host offers under its name.
@@ -34,32 +46,104 @@ pub(super) fn link(
     component: &Component,
     plugins: &Plugins,
     offers: &Offers,
-    fused: bool,
-) -> Result<InstancePre<StoreData>, LinkError> {
+    members: &[Member],
+) -> Result<Linked, LinkError> {
     let engine = component.engine();
-    let mut linker = Linker::<StoreData>::new(engine);
+    let mut linker = Linker::new(engine);
     // A capability may put a function of its own in the place of one that a library brought.
     linker.allow_shadowing(true);
+    let mut linking = Linking {
+        linker,
+        plugins,
+        offers,
+        fused: members.len() > 1,
+        slots: HashMap::new(),
+        isolated: Vec::new(),
+    };
+    linking.find_slots(members);
     let ty = component.component_type();
     for (name, import) in ty.imports(engine) {
-        let ComponentItem::ComponentInstance(_) = import.ty else {
-            continue;
+        if let ComponentItem::ComponentInstance(ty) = &import.ty
+            && !linking.isolated(name, ty)?
+        {
+            linking.answered(name, import.implements)?;
+        }
+    }
+    // An import that nobody answers holds types only, or is told apart here by the engine.
+    let pre = linking
+        .linker
+        .instantiate_pre(component)
+        .map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
+    Ok(Linked {
+        pre,
+        isolated: linking.isolated,
+    })
+}
+
+struct Linking<'a> {
+    linker: Linker<StoreData>,
+    plugins: &'a Plugins,
+    offers: &'a Offers,
+    /// Whether there are several members, so that labels carry positions.
+    fused: bool,
+    /// The isolated imports as the artifact names them, with their members' positions and their slots.
+    slots: HashMap<String, (usize, usize)>,
+    isolated: Vec<Functions>,
+}
+
+impl Linking<'_> {
+    fn find_slots(&mut self, members: &[Member]) {
+        for (slot, (position, _, link)) in slots(members).enumerate() {
+            let name = if self.fused {
+                fuse::label(position, &link.import)
+            } else {
+                link.import.clone()
+            };
+            self.slots.insert(name, (position, slot));
+            self.isolated.push(Functions::new());
+        }
+    }
+
+    /// Defines an import that a callee in another store answers. False if it is none.
+    fn isolated(&mut self, name: &str, ty: &ComponentInstance) -> Result<bool, LinkError> {
+        let Some((position, slot)) = self.slots.get(name).copied() else {
+            return Ok(false);
         };
+        let place = Place {
+            position: Position(u32::try_from(position).unwrap_or(u32::MAX)),
+            slot,
+            function: 0,
+        };
+        let engine = self.linker.engine().clone();
+        let functions = self
+            .linker
+            .instance(name)
+            .and_then(|mut instance| isolated::define(&mut instance, ty, &engine, place));
+        let functions = functions.map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
+        if let Some(known) = self.isolated.get_mut(slot) {
+            *known = functions;
+        }
+        Ok(true)
+    }
+
+    /// Lets the plugin that offers an import define it, where there is one.
+    fn answered(&mut self, name: &str, implements: Option<&str>) -> Result<(), LinkError> {
         let named = if name.contains(':') {
             Some(name)
         } else {
-            import.implements
+            implements
         };
         let Some(Ok(interface)) = named.map(str::parse::<Interface>) else {
-            continue;
+            return Ok(());
         };
-        let Some(answer) = offers.answer(&interface) else {
-            continue;
+        let Some(answer) = self.offers.answer(&interface) else {
+            return Ok(());
         };
-        let Some(plugin) = plugins.iter().find(|plugin| plugin.id() == answer.plugin) else {
-            continue;
+        let mut plugins = self.plugins.iter();
+        let Some(plugin) = plugins.find(|plugin| plugin.id() == answer.plugin) else {
+            return Ok(());
         };
-        let position = if fused {
+        let position = if self.fused {
             fuse::position(name).unwrap_or_default()
         } else {
             Position(0)
@@ -68,19 +152,16 @@ pub(super) fn link(
             interface: &interface,
             position,
         };
-        let linked = linker
+        let linked = self
+            .linker
             .instance(name)
             .and_then(|mut instance| plugin.link(&import, &mut instance));
         linked.map_err(|error| LinkError::Plugin {
             import: name.to_owned(),
             plugin: plugin.id(),
             reason: format!("{error:#}"),
-        })?;
+        })
     }
-    // An import that nobody answers holds types only, or is told apart here by the engine.
-    linker
-        .instantiate_pre(component)
-        .map_err(|error| LinkError::Mismatch(format!("{error:#}")))
 }
 
 #[cfg(test)]

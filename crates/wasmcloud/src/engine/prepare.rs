@@ -1,4 +1,4 @@
-//! From a planned entry to something that can be instantiated: fused, compiled or found in the cache, and linked. Done once for
+//! From a planned entry or callee to something that can be instantiated: fused, compiled or found in the cache, and linked. Done once for
 //! the same components, however many workloads share them.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,10 +11,11 @@ use wasmtime::component::{Component, InstancePre};
 use super::cache::{DiskCache, Found};
 use super::config::{EngineOptions, Flavour};
 use super::engines::{Engines, Running};
-use super::fuse::{FuseError, fuse};
+use super::fuse::{FuseError, fuse, root};
 use super::inspect::{InspectError, Inspected};
-use super::link::{LinkError, link};
-use super::plan::{Offers, PlannedEntry};
+use super::isolated::{Functions, IsolationError};
+use super::link::{LinkError, Linked, link};
+use super::plan::{Member, Offers};
 use super::worlds::KnownWorlds;
 use crate::artifact::Digest;
 use crate::instance::Capacity;
@@ -25,7 +26,7 @@ use crate::workload::ComponentName;
 pub type Components = BTreeMap<ComponentName, Inspected>;
 
 /// Changes when the same members would be fused or compiled in another way.
-const LAYOUT: &[u8] = b"wasmcloud artifact 1";
+const LAYOUT: &[u8] = b"wasmcloud artifact 2";
 
 /// Compiles and links for one set of plugins.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ type Slot = Arc<tokio::sync::Mutex<Weak<Artifact>>>;
 pub struct Artifact {
     /// What instances are made from.
     pub pre: InstancePre<StoreData>,
+    /// The functions of its isolated imports, by slot.
+    pub(super) isolated: Vec<Functions>,
     /// The engine it runs on.
     pub flavour: Flavour,
     /// The room that the engine has for instances.
@@ -65,7 +68,7 @@ impl std::fmt::Debug for Artifact {
     }
 }
 
-/// Why an entry could not be prepared.
+/// Why an entry or callee could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// Members do not fit each other.
@@ -74,7 +77,7 @@ pub enum PrepareError {
     /// The compiler refused.
     #[error("`{root}` does not compile: {reason}")]
     Compile {
-        /// The component at the root of the entry.
+        /// The component at position 0.
         root: String,
         /// What the compiler says.
         reason: String,
@@ -82,6 +85,9 @@ pub enum PrepareError {
     /// The host does not fit the component.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The two ends of an isolated link do not fit each other.
+    #[error(transparent)]
+    Isolated(#[from] IsolationError),
     /// This machine cannot run an engine.
     #[error("this machine cannot run WebAssembly: {0}")]
     NoEngine(String),
@@ -130,23 +136,22 @@ impl Engine {
         self.0.worlds.inspect(bytes)
     }
 
-    /// Prepares an entry; `components` must hold its members. Entries with the same members, linked alike, share one artifact
-    /// for as long as any of them is held.
+    /// Prepares an entry or callee; `components` must hold its members. What has the same members, linked alike, shares one
+    /// artifact for as long as any of it is held.
     ///
     /// # Errors
     /// When the members do not fit each other or the host, or do not compile.
     pub async fn prepare(
         &self,
-        entry: &PlannedEntry,
+        flavour: Flavour,
+        members: &[Member],
         components: &Components,
     ) -> Result<Arc<Artifact>, PrepareError> {
-        let root = entry.root().map(ToString::to_string).unwrap_or_default();
         let missing = |name: &ComponentName| PrepareError::Compile {
             root: name.to_string(),
             reason: "it was not inspected".to_owned(),
         };
-        let members: Vec<Inspected> = entry
-            .members
+        let inspected: Vec<Inspected> = members
             .iter()
             .map(|member| {
                 components
@@ -155,21 +160,28 @@ impl Engine {
                     .ok_or_else(|| missing(&member.component))
             })
             .collect::<Result<_, _>>()?;
-        let key = key(entry, &members);
+        let key = key(flavour, members, &inspected);
         let slot = self.slot(key);
         let mut artifact = slot.lock().await;
         if let Some(artifact) = artifact.upgrade() {
             return Ok(artifact);
         }
         let permit = Arc::clone(&self.0.compilations).acquire_owned().await;
-        let (engine, entry) = (self.clone(), entry.clone());
+        let unit = Unit {
+            key,
+            flavour,
+            members: members.to_vec(),
+            inspected,
+        };
+        let engine = self.clone();
         // The permit goes along: a caller who leaves does not end the work, and so must not make room for more.
         let prepared = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            engine.build(key, &entry, &members)
+            engine.build(&unit)
         })
         .await;
-        let prepared = Arc::new(prepared.map_err(|_| PrepareError::Crashed(root))??);
+        let crashed = |_| PrepareError::Crashed(root(members));
+        let prepared = Arc::new(prepared.map_err(crashed)??);
         *artifact = Arc::downgrade(&prepared);
         Ok(prepared)
     }
@@ -190,30 +202,24 @@ impl Engine {
         Arc::clone(artifacts.entry(key).or_default())
     }
 
-    fn build(
-        &self,
-        key: Digest,
-        entry: &PlannedEntry,
-        members: &[Inspected],
-    ) -> Result<Artifact, PrepareError> {
-        let running = self.0.engines.get(entry.flavour);
+    fn build(&self, unit: &Unit) -> Result<Artifact, PrepareError> {
+        let running = self.0.engines.get(unit.flavour);
         let Running { engine, capacity } = running.map_err(PrepareError::NoEngine)?;
-        let cache = self.disk_cache(engine, entry.flavour);
-        let cached = cache.as_ref().and_then(|cache| load(cache, &key, engine));
+        let cache = self.disk_cache(engine, unit.flavour);
+        let cached = cache
+            .as_ref()
+            .and_then(|cache| load(cache, &unit.key, engine));
         let from_disk = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => compile(engine, cache.as_ref(), &key, entry, members)?,
+            None => compile(engine, cache.as_ref(), unit)?,
         };
-        let pre = link(
-            &component,
-            &self.0.plugins,
-            &self.0.offers,
-            members.len() > 1,
-        )?;
+        let Linked { pre, isolated } =
+            link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
         Ok(Artifact {
             pre,
-            flavour: entry.flavour,
+            isolated,
+            flavour: unit.flavour,
             capacity: Arc::clone(capacity),
             from_disk,
         })
@@ -238,27 +244,38 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose.
-fn key(entry: &PlannedEntry, members: &[Inspected]) -> Digest {
+/// What becomes one artifact.
+struct Unit {
+    key: Digest,
+    flavour: Flavour,
+    members: Vec<Member>,
+    /// The members' bytes, by position.
+    inspected: Vec<Inspected>,
+}
+
+/// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose, and
+/// not who answers over isolated links: a store knows that.
+fn key(flavour: Flavour, members: &[Member], inspected: &[Inspected]) -> Digest {
     let mut hasher = Sha256::new();
     let mut add = |part: &[u8]| {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
     add(LAYOUT);
-    add(entry.flavour.as_str().as_bytes());
-    for (member, component) in entry.members.iter().zip(members) {
+    add(flavour.as_str().as_bytes());
+    for (member, component) in members.iter().zip(inspected) {
         add(component.digest.as_bytes());
         for link in &member.fused {
             add(link.import.as_bytes());
             add(&(link.to as u64).to_le_bytes());
             add(link.export.as_bytes());
         }
+        add(b"isolated");
+        let isolated = member.isolated.iter();
+        isolated.for_each(|link| add(link.import.as_bytes()));
         add(b"apart");
-        member
-            .apart
-            .iter()
-            .for_each(|import| add(import.as_bytes()));
+        let apart = member.apart.iter();
+        apart.for_each(|import| add(import.as_bytes()));
     }
     Digest::from_bytes(hasher.finalize().into())
 }
@@ -289,20 +306,18 @@ fn load(cache: &DiskCache, key: &Digest, engine: &wasmtime::Engine) -> Option<Co
 fn compile(
     engine: &wasmtime::Engine,
     cache: Option<&DiskCache>,
-    key: &Digest,
-    entry: &PlannedEntry,
-    members: &[Inspected],
+    unit: &Unit,
 ) -> Result<Component, PrepareError> {
-    let bytes = fuse(entry, members)?;
+    let bytes = fuse(&unit.members, &unit.inspected)?;
     let component = Component::new(engine, &bytes[..]).map_err(|error| PrepareError::Compile {
-        root: entry.root().map(ToString::to_string).unwrap_or_default(),
+        root: root(&unit.members),
         reason: format!("{error:#}"),
     })?;
     if let Some(cache) = cache {
         let stored = component
             .serialize()
             .map_err(std::io::Error::other)
-            .and_then(|artifact| cache.store(key, &artifact));
+            .and_then(|artifact| cache.store(&unit.key, &artifact));
         if let Err(error) = stored {
             tracing::warn!(%error, "a compiled component could not be kept in the cache");
         }

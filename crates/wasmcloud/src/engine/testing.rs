@@ -15,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime::component::LinkerInstance;
 
-use super::plan::{LinkPlan, PlannedEntry, Worlds, plan};
-use super::{Allocation, Artifact, Components, Engine, EngineOptions, attribution, inspect};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog};
+use super::isolated::slots;
+use super::plan::{LinkPlan, Member, PlannedCallee, PlannedEntry, Worlds, plan};
+use super::{
+    Allocation, Artifact, Components, Engine, EngineOptions, PrepareError, attribution, inspect,
+};
+use crate::instance::{CalleeParts, HostRoom, IsolatedCallee, MemoryAccount, WorkloadLog};
 use crate::plugin::{
     CallError, Callee, ComponentContext, Import, InstanceContext, Offer, Plugin, StoreData,
     TracingOutput, WorkloadContext,
@@ -121,11 +124,22 @@ pub(super) const RIGHT: &str = "demo:x/right@1.0.0";
 /// A planned workload with one entry.
 pub(super) struct Planned {
     pub(super) entry: PlannedEntry,
+    pub(super) callees: Vec<PlannedCallee>,
     pub(super) components: Components,
 }
 
 /// Plans components for the engine's host; `links` are `(from, import, to)`.
 pub(super) fn planned(
+    engine: &Engine,
+    components: &[(&str, Vec<u8>)],
+    links: &[(&str, &str, &str)],
+) -> Planned {
+    planned_over(LinkKind::Fused, engine, components, links)
+}
+
+/// Like [`planned`], with links of another kind.
+pub(super) fn planned_over(
+    kind: LinkKind,
     engine: &Engine,
     components: &[(&str, Vec<u8>)],
     links: &[(&str, &str, &str)],
@@ -138,15 +152,17 @@ pub(super) fn planned(
         .iter()
         .map(|(name, inspected)| (name.clone(), Arc::clone(&inspected.world)))
         .collect();
-    let mut plan: LinkPlan = plan(&workload(&components, links), &worlds, engine.offers()).unwrap();
+    let workload = workload(kind, &components, links);
+    let mut plan: LinkPlan = plan(&workload, &worlds, engine.offers()).unwrap();
     assert_eq!(plan.entries.len(), 1);
     Planned {
         entry: plan.entries.remove(0),
+        callees: plan.callees,
         components,
     }
 }
 
-fn workload(components: &Components, links: &[(&str, &str, &str)]) -> Workload {
+fn workload(kind: LinkKind, components: &Components, links: &[(&str, &str, &str)]) -> Workload {
     let components = components.keys().map(|name| Component {
         name: name.clone(),
         image: "./x.wasm".parse().unwrap(),
@@ -157,7 +173,7 @@ fn workload(components: &Components, links: &[(&str, &str, &str)]) -> Workload {
         from: Some(from.parse().unwrap()),
         import: import.parse().unwrap(),
         to: LinkTarget::Component(to.parse().unwrap()),
-        kind: LinkKind::Fused,
+        kind,
     });
     Workload {
         namespace: Default::default(),
@@ -174,12 +190,23 @@ fn workload(components: &Components, links: &[(&str, &str, &str)]) -> Workload {
 
 impl Planned {
     pub(super) async fn prepare(&self, engine: &Engine) -> Arc<Artifact> {
-        engine.prepare(&self.entry, &self.components).await.unwrap()
+        self.try_prepare(engine).await.unwrap()
     }
 
-    /// Who the members are, as their instances see it.
+    pub(super) async fn try_prepare(&self, engine: &Engine) -> Result<Arc<Artifact>, PrepareError> {
+        let PlannedEntry {
+            flavour, members, ..
+        } = &self.entry;
+        engine.prepare(*flavour, members, &self.components).await
+    }
+
+    /// Who the members of the entry are, as their instances see it.
     pub(super) fn context(&self) -> Arc<InstanceContext> {
-        let members = || self.entry.members.iter().map(|member| &member.component);
+        self.context_of(&self.entry.members, Vec::new())
+    }
+
+    fn context_of(&self, members: &[Member], callees: Vec<IsolatedCallee>) -> Arc<InstanceContext> {
+        let members = || members.iter().map(|member| &member.component);
         let worlds = members().map(|name| Arc::clone(&self.components[name].world));
         let contexts = members().map(|name| {
             Arc::new(ComponentContext {
@@ -201,16 +228,28 @@ impl Planned {
             members: contexts.collect(),
             attribution: attribution(worlds.collect()),
             limits: GuestLimits::default().instance([&Default::default()]),
-            callees: Vec::new(),
+            callees,
         })
     }
 
-    /// Calls the entry in a fresh instance.
-    pub(super) async fn run(&self, artifact: &Artifact) -> wasmtime::Result<u32> {
+    /// A way to call what was made of the members.
+    fn callee(
+        &self,
+        artifact: &Artifact,
+        members: &[Member],
+        made: &[(Arc<Artifact>, Callee)],
+    ) -> Callee {
+        let answers = slots(members).enumerate().map(|(slot, (_, _, link))| {
+            let (callee, called) = &made[link.callee];
+            IsolatedCallee {
+                callee: called.clone(),
+                functions: artifact.connect(slot, callee, &link.export).unwrap(),
+            }
+        });
         let mut room = HostRoom::new(GuestLimits::default(), u64::MAX).workload();
-        let callee = Callee::new(CalleeParts {
+        Callee::new(CalleeParts {
             pre: artifact.pre.clone(),
-            context: self.context(),
+            context: self.context_of(members, answers.collect()),
             concurrent: artifact.flavour == super::Flavour::Concurrent,
             reuse: Default::default(),
             share: room.share(&artifact.capacity),
@@ -219,22 +258,25 @@ impl Planned {
             patience: Duration::ZERO,
             leases: TaskTracker::new(),
             stopping: CancellationToken::new(),
-        });
-        let ran = callee.invoke(|lease| {
-            Box::pin(async move {
-                let (store, instance) = lease.parts()?;
-                let entry = instance.get_export_index(&mut *store, None, ENTRY).unwrap();
-                let run = instance
-                    .get_export_index(&mut *store, Some(&entry), "run")
-                    .unwrap();
-                let run = instance.get_typed_func::<(), (u32,)>(&mut *store, run)?;
-                Ok(run.call_async(&mut *store, ()).await?.0)
-            })
-        });
-        ran.await.map_err(|error| match error {
-            CallError::Trap(error) | CallError::Instantiate(error) => error,
-            error => panic!("{error}"),
         })
+    }
+
+    /// Prepares everything and calls the entry.
+    pub(super) async fn run_all(&self, engine: &Engine) -> wasmtime::Result<u32> {
+        let mut made = Vec::new();
+        for PlannedCallee { flavour, members } in &self.callees {
+            let artifact = engine.prepare(*flavour, members, &self.components).await;
+            let artifact = artifact.unwrap();
+            let callee = self.callee(&artifact, members, &made);
+            made.push((artifact, callee));
+        }
+        let artifact = self.prepare(engine).await;
+        call(&self.callee(&artifact, &self.entry.members, &made)).await
+    }
+
+    /// Calls the entry in a fresh instance.
+    pub(super) async fn run(&self, artifact: &Artifact) -> wasmtime::Result<u32> {
+        call(&self.callee(artifact, &self.entry.members, &[])).await
     }
 
     /// Prepares and calls the entry; the error, and the component whose code failed as far as that can be told.
@@ -243,4 +285,22 @@ impl Planned {
         let culprit = self.context().culprit(&error).map(|it| it.name.to_string());
         (error, culprit)
     }
+}
+
+async fn call(callee: &Callee) -> wasmtime::Result<u32> {
+    let ran = callee.invoke(|lease| {
+        Box::pin(async move {
+            let (store, instance) = lease.parts()?;
+            let entry = instance.get_export_index(&mut *store, None, ENTRY).unwrap();
+            let run = instance
+                .get_export_index(&mut *store, Some(&entry), "run")
+                .unwrap();
+            let run = instance.get_typed_func::<(), (u32,)>(&mut *store, run)?;
+            Ok(run.call_async(&mut *store, ()).await?.0)
+        })
+    });
+    ran.await.map_err(|error| match error {
+        CallError::Trap(error) | CallError::Instantiate(error) => error,
+        error => panic!("{error}"),
+    })
 }

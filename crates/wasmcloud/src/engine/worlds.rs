@@ -9,8 +9,9 @@ use super::cache::{DiskCache, Found};
 use super::inspect::{InspectError, Inspected, World, inspect};
 use crate::artifact::Digest;
 
-/// Worlds are kept apart by version, because what is read from a component may change with it.
-const FOLDER: &str = concat!("worlds-", env!("CARGO_PKG_VERSION"));
+/// Worlds are kept apart by version, because what is read from a component may change with it. The number in front changes when it
+/// does within a version.
+const FOLDER: &str = concat!("worlds-2-", env!("CARGO_PKG_VERSION"));
 
 /// The worlds that are known.
 pub(super) struct KnownWorlds {

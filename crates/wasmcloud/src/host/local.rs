@@ -1,25 +1,28 @@
 //! The host of this process.
 
+mod reservation;
 mod shutdown;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::identity::HostIdentity;
 use super::slot::{self, Label, Slot};
-use super::start::{Held, Patience, Started, Starter};
+use super::start::{Held, Patience, Starter};
 use super::{Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
 use crate::artifact::Fetch;
 use crate::engine::Engine;
 use crate::instance::HostRoom;
 use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
-use crate::workload::{HostId, WorkloadId};
+use crate::workload::WorkloadId;
+use reservation::Reservation;
 
 /// How long a workload may finish what it is answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ struct Slots {
 impl fmt::Debug for LocalHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalHost")
-            .field("id", &self.0.identity.id)
+            .field("id", self.0.identity.id())
             .finish_non_exhaustive()
     }
 }
@@ -293,78 +296,6 @@ struct Leaving {
     hurry: CancellationToken,
 }
 
-/// A slot taken for a start. Dropped unfilled, such as when the caller goes away, it gives the slot back.
-struct Reservation {
-    host: Arc<Inner>,
-    label: Label,
-    start: u64,
-    give_up: CancellationToken,
-    over: CancellationToken,
-    filled: bool,
-}
-
-impl Reservation {
-    /// Fills the slot with a running workload, unless it was stopped meanwhile.
-    fn fill(mut self, started: Started) -> Result<WorkloadStatus, StartError> {
-        let host = Arc::clone(&self.host);
-        let mut slots = host.slots();
-        if self.give_up.is_cancelled() {
-            drop(slots);
-            return Err(StartError::Stopped);
-        }
-        self.filled = true;
-        let id = &self.label.id;
-        let slot = Slot::Running {
-            start: self.start,
-            plan: started.plan,
-            compiled: started.compiled,
-            held: started.held,
-        };
-        let status = slot.status(&self.label);
-        let before = slots.by_id.insert(id.clone(), (self.label.clone(), slot));
-        drop(slots);
-        if let Some((
-            _,
-            Slot::Starting {
-                ended: Some(ending),
-                ..
-            },
-        )) = before
-        {
-            host.end(Ended {
-                id: id.clone(),
-                start: self.start,
-                ending,
-            });
-        }
-        Ok(status)
-    }
-
-    /// Leaves the reason in the slot.
-    fn fail(mut self, error: StartError) -> StartError {
-        if !self.give_up.is_cancelled() {
-            self.filled = true;
-            let slot = Slot::Failed {
-                reason: error.to_string(),
-            };
-            self.host
-                .slots()
-                .by_id
-                .insert(self.label.id.clone(), (self.label.clone(), slot));
-        }
-        error
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.filled {
-            self.host.slots().by_id.remove(&self.label.id);
-        }
-        self.over.cancel();
-    }
-}
-
 #[async_trait]
 impl Host for LocalHost {
     async fn heartbeat(&self) -> Heartbeat {
@@ -441,75 +372,5 @@ impl Host for LocalHost {
             over.cancelled().await;
         }
         Ok(status)
-    }
-}
-
-/// Who a host is.
-pub struct HostIdentity {
-    id: HostId,
-    hostname: String,
-    friendly_name: String,
-    labels: BTreeMap<String, String>,
-    started_at: SystemTime,
-    http_port: Option<u16>,
-    system: Mutex<Option<sysinfo::System>>,
-}
-
-impl HostIdentity {
-    /// An identity with a new random id. Without a friendly name it goes by the machine's.
-    #[must_use]
-    pub fn new(
-        friendly_name: Option<String>,
-        labels: BTreeMap<String, String>,
-        http_port: Option<u16>,
-    ) -> Self {
-        let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
-        Self {
-            id: HostId::random(),
-            friendly_name: friendly_name.unwrap_or_else(|| hostname.clone()),
-            hostname,
-            labels,
-            started_at: SystemTime::now(),
-            http_port,
-            system: Mutex::new(sysinfo::System::new().ok()),
-        }
-    }
-
-    fn heartbeat(
-        &self,
-        workload_count: u64,
-        component_count: u64,
-        imports: Vec<crate::workload::Interface>,
-        exports: Vec<crate::workload::Interface>,
-    ) -> Heartbeat {
-        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cpu, total, free) = system.as_mut().map_or((0.0, 0, 0), |system| {
-            system.refresh_cpu_usage();
-            system.refresh_memory();
-            (
-                system.global_cpu_usage(),
-                system.total_memory(),
-                system.available_memory(),
-            )
-        });
-        Heartbeat {
-            id: self.id.clone(),
-            hostname: self.hostname.clone(),
-            friendly_name: self.friendly_name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            labels: self.labels.clone(),
-            started_at: self.started_at,
-            os_arch: std::env::consts::ARCH.to_owned(),
-            os_name: std::env::consts::OS.to_owned(),
-            os_kernel: sysinfo::System::kernel_version().unwrap_or_default(),
-            system_cpu_usage: cpu,
-            system_memory_total: total,
-            system_memory_free: free,
-            component_count,
-            workload_count,
-            imports,
-            exports,
-            http_port: self.http_port,
-        }
     }
 }

@@ -1,7 +1,9 @@
 //! The life of workloads: four calls, and a state machine for each workload behind them.
 
 mod error;
+mod identity;
 mod local;
+mod making;
 mod slot;
 mod start;
 
@@ -13,7 +15,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 pub use error::{Place, StartError};
-pub use local::{Graces, HostIdentity, LocalHost};
+pub use identity::HostIdentity;
+pub use local::{Graces, LocalHost};
 pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
@@ -121,8 +124,9 @@ pub struct WorkloadUsage {
 pub struct PoolStatus {
     /// The component that is called.
     pub component: ComponentName,
-    /// Through which export.
-    pub export: Interface,
+    /// Through which export; none where siblings call it over isolated links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Interface>,
     /// How often.
     #[serde(flatten)]
     pub usage: PoolUsage,

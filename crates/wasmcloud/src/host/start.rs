@@ -2,7 +2,6 @@
 //! step is dropping what there is.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +10,19 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::making::{Making, Pooled};
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
-use crate::engine::plan::{PlannedEntry, PlannedKind, Worlds};
-use crate::engine::{
-    Artifact, Engine, Flavour, InspectError, Inspected, LinkPlan, attribution, plan,
-};
-use crate::instance::{CalleeParts, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
+use crate::engine::plan::{PlannedKind, Worlds};
+use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
+use crate::instance::{HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
-    BindRequest, Binding, Callee, ComponentContext, EndingSender, Entry, GuestOutput,
-    InstanceContext, Opening, Plugin, PluginError, States, WorkloadContext,
+    BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, States,
+    WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
-    Component, ComponentName, HostInterface, Image, Interface, Reuse, Workload, unsupported,
+    Component, ComponentName, HostInterface, Image, Interface, Workload, unsupported,
 };
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
@@ -32,9 +30,6 @@ const ABORT_WARNING: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
 const FETCHES: usize = 2;
-
-/// A page of linear memory, in bytes.
-const PAGE: u64 = 64 << 10;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {
@@ -52,9 +47,9 @@ pub(super) struct Held {
     bindings: Vec<Box<dyn Binding>>,
     leases: TaskTracker,
     stop: DropGuard,
-    entries: Vec<Entry>,
+    pools: Vec<Pooled>,
     memory: Arc<MemoryAccount>,
-    _artifacts: Vec<Arc<Artifact>>,
+    _artifacts: Prepared,
     pub(super) components: usize,
 }
 
@@ -66,22 +61,22 @@ impl Held {
 
     /// What it uses now.
     pub(super) fn usage(&self) -> WorkloadUsage {
-        let pool = |entry: &Entry| PoolStatus {
-            component: entry.component.clone(),
-            export: entry.export.clone(),
-            usage: entry.callee.usage(),
+        let pool = |pooled: &Pooled| PoolStatus {
+            component: pooled.component.clone(),
+            export: pooled.export.clone(),
+            usage: pooled.callee.usage(),
         };
         WorkloadUsage {
             invocations: self.leases.len(),
             memory_bytes: self.memory.used(),
-            pools: self.entries.iter().map(pool).collect(),
+            pools: self.pools.iter().map(pool).collect(),
         }
     }
 
     /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
     pub(super) async fn release(self, patience: &Patience) -> bool {
         drop(self.bindings);
-        let clear = || self.entries.iter().for_each(|entry| entry.callee.clear());
+        let clear = || self.pools.iter().for_each(|pooled| pooled.callee.clear());
         clear();
         self.leases.close();
         let finished = patience.outlasts(self.leases.wait()).await;
@@ -97,8 +92,8 @@ impl Held {
         }
         // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
         clear();
-        for entry in &self.entries {
-            entry.callee.gone().await;
+        for pooled in &self.pools {
+            pooled.callee.gone().await;
         }
         finished
     }
@@ -135,6 +130,12 @@ impl Patience {
     }
 }
 
+/// What the entries and callees of a plan are made from, in its order.
+struct Prepared {
+    entries: Vec<Arc<Artifact>>,
+    callees: Vec<Arc<Artifact>>,
+}
+
 /// A workload that runs.
 pub(super) struct Started {
     pub(super) held: Held,
@@ -158,65 +159,73 @@ impl Starter<'_> {
             .collect();
         let plan = plan(&request.workload, &worlds, self.engine.offers())
             .map_err(|errors| StartError::Plan(Arc::new(errors)))?;
-        let mut artifacts = Vec::new();
-        for entry in &plan.entries {
-            let artifact = self.engine.prepare(entry, &components).await;
-            artifacts.push(artifact.map_err(|error| StartError::Prepare(Arc::new(error)))?);
-        }
+        let prepared = self.prepare(&plan, &components).await?;
         let mut bound = self.bind(request, &plan).await?;
         let mut room = self.room.workload();
         let context = bound.context(request, self.output, &room);
         let leases = TaskTracker::new();
         let stopping = CancellationToken::new();
         let stop = stopping.clone().drop_guard();
+        let mut making = Making {
+            room: &mut room,
+            workload: &context,
+            spec: &request.workload,
+            worlds: &worlds,
+            leases: &leases,
+            stopping: &stopping,
+            made: Vec::new(),
+        };
+        for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
+            making.isolated(&planned.members, artifact)?;
+        }
         let mut entries = Vec::new();
-        for (planned, artifact) in plan.entries.iter().zip(&artifacts) {
+        for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
             let Some(root) = planned.root() else { continue };
-            let concurrent = artifact.flavour == Flavour::Concurrent;
-            let instance = context_of(self.room, planned, &context, &request.workload, &worlds);
-            admit(root, artifact, &instance)?;
-            let parts = CalleeParts {
-                pre: artifact.pre.clone(),
-                context: instance,
-                concurrent,
-                reuse: reuse(planned, &request.workload, concurrent),
-                share: room.share(&artifact.capacity),
-                tenant: Arc::clone(&room.tenant),
-                processors: self.room.processors.clone(),
-                patience: self.room.limits.wait,
-                leases: leases.clone(),
-                stopping: stopping.clone(),
-            };
             let entry = Entry {
                 component: root.clone(),
                 export: planned.export.clone(),
-                callee: Callee::new(parts),
+                callee: making.callee(&planned.members, artifact)?,
             };
             entries.push((planned.plugin.as_str(), entry));
         }
+        let pools = making.pools(&entries);
         self.open(&mut bound, entries.clone(), request).await?;
-        let components = plan
-            .entries
-            .iter()
-            .flat_map(|entry| &entry.members)
-            .map(|member| &member.component);
-        let components = components.collect::<std::collections::BTreeSet<_>>().len();
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
-        let compiled = artifacts.iter().any(|artifact| !artifact.from_disk);
-        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
+        let compiled = artifacts.any(|artifact| !artifact.from_disk);
         Ok(Started {
             held: Held {
                 bindings,
                 leases,
                 stop,
-                entries,
+                pools,
                 memory: room.memory,
-                _artifacts: artifacts,
-                components,
+                _artifacts: prepared,
+                components: worlds.len() - plan.unreached.len(),
             },
             plan: Arc::new(plan),
             compiled,
         })
+    }
+
+    /// Compiles and links what the plan says.
+    async fn prepare(
+        &self,
+        plan: &LinkPlan,
+        components: &Components,
+    ) -> Result<Prepared, StartError> {
+        let one = async |flavour, members| {
+            let artifact = self.engine.prepare(flavour, members, components).await;
+            artifact.map_err(|error| StartError::Prepare(Arc::new(error)))
+        };
+        let (mut entries, mut callees) = (Vec::new(), Vec::new());
+        for entry in &plan.entries {
+            entries.push(one(entry.flavour, &entry.members).await?);
+        }
+        for callee in &plan.callees {
+            callees.push(one(callee.flavour, &callee.members).await?);
+        }
+        Ok(Prepared { entries, callees })
     }
 
     /// Fetches and looks at the components, a few at a time, and each image once.
@@ -435,107 +444,4 @@ fn interfaces(plugin: &dyn Plugin, workload: &Workload) -> Vec<HostInterface> {
         .filter(|entry| known().any(|interface| entry.covers(interface)))
         .cloned()
         .collect()
-}
-
-/// Refuses an entry for whose first instance there is no memory.
-fn admit(
-    root: &ComponentName,
-    artifact: &Artifact,
-    instance: &InstanceContext,
-) -> Result<(), StartError> {
-    let required = artifact.pre.component().resources_required();
-    let pages = required
-        .and_then(|required| required.max_initial_memory_size)
-        .unwrap_or_default();
-    let bytes = pages.saturating_mul(PAGE);
-    let own = MemoryAccount::of_instance(instance.limits.memory);
-    let room = own
-        .has_room(bytes)
-        .and_then(|()| instance.workload.memory.has_room(bytes));
-    room.map_err(|source| StartError::NoMemory {
-        component: root.clone(),
-        source,
-    })
-}
-
-/// Whether instances of an entry are used again: where every component in it allows that, and as far as the most careful does.
-fn reuse(entry: &PlannedEntry, workload: &Workload, concurrent: bool) -> Reuse {
-    let members = entry.members.iter();
-    let members: Vec<&Component> = members
-        .filter_map(|member| workload.component(&member.component))
-        .collect();
-    let Some(Reuse::Pooled { size, .. }) = members.first().map(|root| root.reuse) else {
-        return Reuse::Fresh;
-    };
-    let (mut invocations, mut concurrency) = (None, NonZeroU32::MAX);
-    for member in members {
-        let Reuse::Pooled {
-            max_invocations,
-            max_concurrency,
-            ..
-        } = member.reuse
-        else {
-            tracing::warn!(
-                component = %member.name,
-                "instances are not pooled although `poolSize` asks for it: this component is fused with one that has a `poolSize`, and has none"
-            );
-            return Reuse::Fresh;
-        };
-        invocations = [invocations, max_invocations].into_iter().flatten().min();
-        concurrency = concurrency.min(max_concurrency);
-    }
-    if !concurrent && concurrency > NonZeroU32::MIN {
-        tracing::warn!(
-            "instances serve one invocation at a time although `maxConcurrency` allows more: the components are of WASI 0.2"
-        );
-        concurrency = NonZeroU32::MIN;
-    }
-    Reuse::Pooled {
-        size,
-        max_invocations: invocations,
-        max_concurrency: concurrency,
-    }
-}
-
-fn context_of(
-    room: &HostRoom,
-    entry: &PlannedEntry,
-    workload: &Arc<WorkloadContext>,
-    spec: &Workload,
-    worlds: &Worlds,
-) -> Arc<InstanceContext> {
-    let member = |name: &ComponentName| {
-        let resources = spec
-            .component(name)
-            .map(|component| component.local_resources.clone())
-            .unwrap_or_default();
-        Arc::new(ComponentContext {
-            name: name.clone(),
-            environment: resources.environment.into_iter().collect(),
-            allowed_hosts: resources.allowed_hosts,
-            told: Default::default(),
-        })
-    };
-    let members = entry
-        .members
-        .iter()
-        .map(|planned| member(&planned.component))
-        .collect();
-    let components = entry.members.iter();
-    let limits = components
-        .filter_map(|planned| spec.component(&planned.component))
-        .map(|component| &component.local_resources.limits);
-    let limits = room.limits.instance(limits);
-    let worlds = entry
-        .members
-        .iter()
-        .filter_map(|planned| worlds.get(&planned.component).cloned())
-        .collect();
-    Arc::new(InstanceContext {
-        workload: Arc::clone(workload),
-        members,
-        attribution: attribution(worlds),
-        limits,
-        callees: Vec::new(),
-    })
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use wasmtime::component::ComponentExportIndex;
+
 use super::{Callee, MemoryAccount, States, Told, WorkloadLog};
 use crate::policy::InstanceLimits;
 use crate::workload::{AllowedHost, ComponentName, Namespace, WorkloadId, WorkloadName};
@@ -76,6 +78,15 @@ impl fmt::Debug for ComponentContext {
 /// Tells from the backtrace of an error which component's code failed, where it can be told.
 pub type Attribution = Arc<dyn Fn(&wasmtime::Error) -> Option<Position> + Send + Sync>;
 
+/// Who answers an isolated import.
+#[derive(Clone, Debug)]
+pub struct IsolatedCallee {
+    /// How to call it.
+    pub callee: Callee,
+    /// Where it has the import's functions, in the import's order.
+    pub functions: Arc<[ComponentExportIndex]>,
+}
+
 /// What every instance of one entry shares.
 pub struct InstanceContext {
     /// The workload.
@@ -86,8 +97,8 @@ pub struct InstanceContext {
     pub attribution: Attribution,
     /// What one instance may use.
     pub limits: InstanceLimits,
-    /// Entries behind isolated links of the members, in the order of the plan.
-    pub callees: Vec<Callee>,
+    /// Who answers the members' isolated imports, in the order of the members and their imports.
+    pub callees: Vec<IsolatedCallee>,
 }
 
 impl fmt::Debug for InstanceContext {

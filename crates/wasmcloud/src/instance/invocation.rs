@@ -1,6 +1,7 @@
 //! One invocation while it runs: metered, moved out of its neighbours' way when it computes for long, and ended when it takes more
 //! than it may.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,6 +68,12 @@ impl CallError {
     }
 }
 
+thread_local! {
+    /// The time of invocations that were polled within the one that is being polled: isolated callees of its own, which account
+    /// for themselves.
+    static WITHIN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
 pub(super) type Guest<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
 
 /// The processor time of something, and what it may have.
@@ -99,24 +106,30 @@ struct Metered<T> {
 }
 
 impl<T> Metered<T> {
+    /// How long this poll took by a clock, without invocations that were polled within it, and what came of it.
+    fn poll_by(
+        &mut self,
+        clock: impl Fn() -> Duration,
+        cx: &mut Context<'_>,
+    ) -> (Duration, Poll<Result<T, CallError>>) {
+        let outer = WITHIN.replace(Duration::ZERO);
+        let began = clock();
+        let poll = self.guest.as_mut().poll(cx);
+        let whole = clock().saturating_sub(began);
+        let time = whole.saturating_sub(WITHIN.get());
+        WITHIN.set(outer.saturating_add(whole));
+        if !self.meter.spend(time) && poll.is_pending() {
+            let error = CallError::OutOfCpu(self.meter.most);
+            return (time, Poll::Ready(Err(error)));
+        }
+        (time, poll)
+    }
+
     /// How long this poll took, and what came of it. On a serving thread the clock on the wall will do: to ask for the time on the
     /// processor costs more than most polls are worth.
     fn poll_timed(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
         let began = Instant::now();
-        let poll = self.guest.as_mut().poll(cx);
-        let time = began.elapsed();
-        (time, self.judge(time, poll))
-    }
-
-    fn judge(
-        &mut self,
-        time: Duration,
-        poll: Poll<Result<T, CallError>>,
-    ) -> Poll<Result<T, CallError>> {
-        if !self.meter.spend(time) && poll.is_pending() {
-            return Poll::Ready(Err(CallError::OutOfCpu(self.meter.most)));
-        }
-        poll
+        self.poll_by(|| began.elapsed(), cx)
     }
 }
 
@@ -125,10 +138,7 @@ impl<T> Future for Metered<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let began = processor_time();
-        let poll = self.guest.as_mut().poll(cx);
-        let time = processor_time().saturating_sub(began);
-        self.judge(time, poll)
+        self.poll_by(processor_time, cx).1
     }
 }
 

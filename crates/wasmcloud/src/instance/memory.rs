@@ -142,9 +142,9 @@ impl fmt::Display for NoMemory {
             Owner::Instance => ("an instance", "`memoryLimitMb`"),
             Owner::Workload => (
                 "all instances of a workload",
-                "the host's `limits.workloadMemoryMb`",
+                "the host's `limits.workloadMemory`",
             ),
-            Owner::Host => ("all guests of the host", "the host's `limits.hostMemoryMb`"),
+            Owner::Host => ("all guests of the host", "the host's `limits.hostMemory`"),
         };
         write!(
             f,

@@ -23,7 +23,9 @@ pub use callee::{
     Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
 };
 pub use capacity::{Capacity, NoRoom, Share};
-pub use context::{Attribution, ComponentContext, InstanceContext, Position, WorkloadContext};
+pub use context::{
+    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+};
 pub use files::FileState;
 #[cfg(feature = "http")]
 pub use http::{Answered, SendRequest};

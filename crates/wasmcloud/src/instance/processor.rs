@@ -78,7 +78,7 @@ impl Processors {
     /// As many background threads as there are processors. Must be called inside a Tokio runtime, whose timers and sockets serve
     /// the background, too.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn here() -> Self {
         Self(Arc::new(Open(Arc::new(Shared {
             threads: thread::available_parallelism().map_or(1, usize::from),
             born: Instant::now(),
@@ -424,7 +424,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_and_may_wait_for_timers() {
-        let processors = Processors::new();
+        let processors = Processors::here();
         let tenant = Arc::new(Tenant::default());
         let work = async {
             tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>())
@@ -437,7 +437,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crash_is_told_and_ends_nothing_else() {
-        let processors = Processors::new();
+        let processors = Processors::here();
         let tenant = Arc::new(Tenant::default());
         for _ in 0..8 {
             let crash =
@@ -450,7 +450,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_waits_for_is_ended() {
         struct Held(oneshot::Sender<()>);
-        let processors = Processors::new();
+        let processors = Processors::here();
         let tenant = Arc::new(Tenant::default());
         let (sender, gone) = oneshot::channel::<()>();
         let held = Held(sender);
@@ -473,7 +473,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_with_much_work_does_not_keep_out_one_with_little() {
-        let processors = Processors::new();
+        let processors = Processors::here();
         let (greedy, modest) = (Arc::new(Tenant::default()), Arc::new(Tenant::default()));
         let _busy: Vec<_> = (0..64)
             .map(|_| processors.spawn(&greedy, compute(u32::MAX)))
@@ -486,7 +486,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_share_counts_only_while_others_are_there() {
-        let processors = Processors::new();
+        let processors = Processors::here();
         let (a, b) = (Tenant::default(), Tenant::default());
         let now = Instant::now();
         assert!(!processors.is_over_share(&a, now));
@@ -500,7 +500,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_host_ends_its_guests() {
-        let processors = Processors::new();
+        let processors = Processors::here();
         let tenant = Arc::new(Tenant::default());
         let busy = processors.spawn(&tenant, compute(u32::MAX));
         drop(processors);

@@ -24,7 +24,7 @@ impl HostRoom {
         Self {
             limits,
             memory: Arc::new(MemoryAccount::of_host(most)),
-            processors: Processors::new(),
+            processors: Processors::here(),
         }
     }
 

@@ -7,7 +7,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::memory::StoreMemory;
-use super::{ComponentContext, FileState, InstanceContext, Position, WorkloadContext};
+use super::{
+    ComponentContext, FileState, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+};
 
 /// The `T` of every [`wasmtime::Store`] of this host.
 pub struct StoreData {
@@ -64,6 +66,12 @@ impl StoreData {
     /// When no component has the position, which would be a fault of the host.
     pub fn caller(&self, position: Position) -> wasmtime::Result<&Arc<ComponentContext>> {
         self.instance.member(position)
+    }
+
+    /// Who answers an isolated import, by its slot.
+    #[must_use]
+    pub fn callee(&self, slot: usize) -> Option<&IsolatedCallee> {
+        self.instance.callees.get(slot)
     }
 
     /// Cancelled when the store is dropped, before anything that its guest holds is: by it, what outlives the store can tell a

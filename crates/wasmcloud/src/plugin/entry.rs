@@ -43,7 +43,7 @@ impl Entry {
     /// When there is none of the name.
     pub fn function(&self, name: &str) -> wasmtime::Result<ComponentExportIndex> {
         let component = self.callee.pre().component();
-        let interface = component.get_export_index(None, &self.export.to_string());
+        let interface = component.get_export_index(None, self.export.to_string());
         interface
             .and_then(|interface| component.get_export_index(Some(&interface), name))
             .ok_or_else(|| {

@@ -32,6 +32,26 @@ pub struct EgressOptions {
     /// Networks that may be reached whatever they are, such as `10.1.0.0/16` or `127.0.0.1/32`; by default none. A metadata
     /// service is reached only if its one address is listed (`/32` or `/128`): no wider network takes it along.
     pub allow: Vec<IpNet>,
+    /// What the log tells people to do about a denial.
+    pub hints: EgressHints,
+}
+
+/// What the log tells people to do about a denial. Whoever runs the host knows where its settings are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressHints {
+    /// When the component's manifest does not allow the host.
+    pub host: String,
+    /// When the host's configuration does not allow the address.
+    pub address: String,
+}
+
+impl Default for EgressHints {
+    fn default() -> Self {
+        Self {
+            host: "list it in `localResources.allowedHosts` of the component".to_owned(),
+            address: "if it is meant to be reached, allow it in the host's `egress`".to_owned(),
+        }
+    }
 }
 
 /// Decides what may leave the host. Cheap to ask, and without any state.
@@ -116,6 +136,15 @@ impl EgressPolicy {
                 leads_to,
                 class,
             }),
+        }
+    }
+
+    /// What to do about a denial.
+    #[must_use]
+    pub fn hint(&self, denial: &Denial) -> &str {
+        match denial {
+            Denial::Host(_) => &self.options.hints.host,
+            Denial::Address { .. } => &self.options.hints.address,
         }
     }
 

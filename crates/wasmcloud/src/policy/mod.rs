@@ -6,4 +6,4 @@ pub use limits::{Allowance, GuestLimits, InstanceLimits, TooMuch};
 mod address;
 mod egress;
 pub use address::AddressClass;
-pub use egress::{Denial, EgressMode, EgressOptions, EgressPolicy, Verdict};
+pub use egress::{Denial, EgressHints, EgressMode, EgressOptions, EgressPolicy, Verdict};

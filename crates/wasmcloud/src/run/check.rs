@@ -1,16 +1,16 @@
 //! `wasmcloud run --check`: everything that can be wrong before anything runs.
 
-use wasmcloud::artifact::Files;
-use wasmcloud::assembly::{clashes, validate};
+use wasmcloud::assembly::{check_config, clashes, validate};
 use wasmcloud::supervisor::{FileWorkload, Sources};
 use wasmcloud::workload::{Diagnostics, WorkloadId};
 
 use super::report::Reporter;
 use super::settings::Settings;
-use super::{Ended, plain};
+use super::{Ended, cannot_assemble, plain};
 
 /// Looks at manifests, components, plans and settings, and prints all that is wrong. Whoever is here has read the configuration.
 pub(super) async fn check(settings: Settings, reporter: &Reporter) -> Result<Ended, Diagnostics> {
+    let unfit = check_config(&settings.host).map_err(cannot_assemble).err();
     let mut sources = Sources::new(settings.paths);
     let looked = tokio::task::spawn_blocking(move || {
         let look = sources.look();
@@ -26,10 +26,11 @@ pub(super) async fn check(settings: Settings, reporter: &Reporter) -> Result<End
             twins,
         )
     };
+    problems.extend(unfit.into_iter().flat_map(|Diagnostics(unfit)| unfit));
     problems.extend(twins.iter().map(|twin| look.explain(twin)));
     let mut good: Vec<WorkloadId> = Vec::new();
     for workload in &chosen {
-        match validate(&workload.request, &Files::default(), &settings.host.limits).await {
+        match validate(&workload.request, &settings.host).await {
             Ok(_) => good.push(workload.request.id.clone()),
             Err(errors) => {
                 let explained = errors.iter().flat_map(|error| workload.explain(error));

@@ -159,7 +159,9 @@ fn cannot_assemble(error: AssembleError) -> Diagnostics {
         {
             "ports below 1024 need CAP_NET_BIND_SERVICE; choose another one with `--http-addr`"
         }
-        AssembleError::Trust(_) => "check the files of certificate authorities",
+        AssembleError::Trust(_) => {
+            "see `trust` and `extraCaFiles` under `http.client` in the configuration of the host"
+        }
         AssembleError::Listen { .. } => {
             "choose an address of this machine with `--http-addr`, such as 127.0.0.1:8000"
         }

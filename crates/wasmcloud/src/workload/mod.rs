@@ -22,7 +22,9 @@ pub use model::{
     VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
-pub use resources::{Limit, Limits, LocalResources, Mebibytes, Milliseconds, Reuse, VolumeMount};
+pub use resources::{
+    Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,
+};
 pub use support::{Unsupported, unsupported};
 pub use yaml::decode_yaml;
 pub(crate) use yaml::{MAX_BYTES, position, source_of};

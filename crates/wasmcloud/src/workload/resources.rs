@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::diagnostic::quoted;
 use super::egress::AllowedHost;
 
 /// What one component (or service) gets to run with. Everything in it belongs to that component alone.
@@ -151,6 +152,44 @@ pub struct VolumeMount {
     pub mount_path: String,
     /// Whether writes are refused.
     pub read_only: bool,
+}
+
+/// The longest path that a mount may have, in bytes.
+const LONGEST_PATH: usize = 1024;
+
+/// Why a text is no path for a mount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountPathError {
+    /// It does not begin at the root.
+    #[error("found {}, wanted an absolute path", quoted(.0))]
+    Relative(String),
+    /// It cannot be handed to a guest.
+    #[error("{} is no path for a mount: it has a control character or more than {LONGEST_PATH} bytes", quoted(.0))]
+    Unfit(String),
+    /// It leads up.
+    #[error("{} goes up with `..`", quoted(.0))]
+    Up(String),
+}
+
+impl VolumeMount {
+    /// A path of a mount in the one form in which two paths to the same place are equal.
+    ///
+    /// # Errors
+    /// When it is no path for a mount.
+    pub fn path(text: &str) -> Result<String, MountPathError> {
+        if !text.starts_with('/') {
+            return Err(MountPathError::Relative(text.to_owned()));
+        }
+        if text.len() > LONGEST_PATH || text.contains(char::is_control) {
+            return Err(MountPathError::Unfit(text.to_owned()));
+        }
+        let steps = text.split('/').filter(|step| !matches!(*step, "" | "."));
+        let steps: Vec<&str> = steps.collect();
+        if steps.contains(&"..") {
+            return Err(MountPathError::Up(text.to_owned()));
+        }
+        Ok(format!("/{}", steps.join("/")))
+    }
 }
 
 #[cfg(test)]

@@ -45,14 +45,14 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
         }
     }
     for (index, link) in workload.links.iter().enumerate() {
-        if matches!(link.kind, LinkKind::Isolated | LinkKind::Remote) {
+        if link.kind == LinkKind::Remote {
             let path = format!("spec.links.{index}.kind");
             let message = format!("`{}` links are not made yet", link.kind);
             push(
                 &mut found,
                 path,
                 &message,
-                "use `kind: fused`, or leave `kind` out",
+                "use `kind: isolated` or `kind: fused`, or leave `kind` out",
             );
         }
     }

@@ -21,6 +21,7 @@ mod fused;
 mod http_limits;
 mod http_p2;
 mod http_p3;
+mod isolated;
 mod leaks;
 mod lifecycle;
 mod limits;
@@ -41,6 +42,7 @@ use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
     res_user, stream_provider, stream_user, unmet,
 };
+use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use misdeeds::{hostile_p2, hostile_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 

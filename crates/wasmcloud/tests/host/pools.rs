@@ -117,7 +117,7 @@ async fn as_many_instances_are_kept_as_the_pool_has_places() {
 async fn one_that_failed_is_never_used_again() {
     for image in HOSTILE {
         let pool = json!({ "poolSize": 1 });
-        let limits = json!({ "timeoutMs": 500, "cpuLimit": 200, "memoryLimitMb": 16 });
+        let limits = json!({ "timeoutMs": 3000, "cpuLimit": 50, "memoryLimitMb": 16 });
         let host = TestHost::start().await;
         host.run(BAD, &hostile(BAD, image, limits, &pool)).await;
         let misdeeds = [

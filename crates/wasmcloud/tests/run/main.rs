@@ -13,6 +13,7 @@ mod crash;
 mod ending;
 mod examples;
 mod following;
+mod sections;
 mod starting;
 mod support;
 mod swap;

@@ -31,7 +31,7 @@ pub enum DirectError {
         /// The id.
         id: WorkloadId,
         /// The interface.
-        interface: Interface,
+        interface: Box<Interface>,
     },
     /// The call came to no good end.
     #[error(transparent)]
@@ -74,7 +74,7 @@ impl Direct {
         let entry = self.0.entries().get(id).cloned();
         entry.ok_or_else(|| DirectError::NotOpen {
             id: id.clone(),
-            interface: self.0.interface.clone(),
+            interface: Box::new(self.0.interface.clone()),
         })
     }
 }

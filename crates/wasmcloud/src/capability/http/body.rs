@@ -34,7 +34,7 @@ pub(super) struct Tied {
 }
 
 impl Tied {
-    pub(super) fn new(inner: WasiBody, tie: oneshot::Sender<()>) -> WasiBody {
+    pub(super) fn body(inner: WasiBody, tie: oneshot::Sender<()>) -> WasiBody {
         WasiBody::new(Self { inner, _tie: tie })
     }
 }

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, p3 as wasi_p3};
 use super::body::{self, Fate, Guarded, Rest, Tied};
 use super::failure::{Failure, log_late};
 use super::received::Received as Incoming;
-use crate::plugin::{CallError, Entry, Invocation, OnInstance, StoreData};
+use crate::plugin::{CallError, Entered, Entry, Invocation, OnInstance, StoreData};
 
 /// Where a handler's function is found in an instance.
 #[derive(Clone)]
@@ -39,8 +39,13 @@ type Answer = Result<Response<WasiBody>, Failure>;
 /// A guest at work; its end is sealed by the time it ends.
 type Running = Invocation<body::Running>;
 
-/// Calls the handler and returns when the head of its answer is there.
-pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Incoming>) -> Answer {
+/// Calls the handler and returns when the head of its answer is there. Who has entered is counted by the invocation from then on.
+pub(super) async fn call(
+    entry: &Entry,
+    handler: &Handler,
+    request: Request<Incoming>,
+    entered: Option<Entered>,
+) -> Answer {
     let (answer, mut answered) = oneshot::channel();
     let fate = Fate::default();
     let ask = Ask {
@@ -52,6 +57,7 @@ pub(super) async fn call(entry: &Entry, handler: &Handler, request: Request<Inco
         Handler::P2(indices) => run_p2(entry, indices.clone(), ask),
         Handler::P3(indices) => run_p3(entry, indices.clone(), ask),
     };
+    drop(entered);
     let response = tokio::select! {
         biased;
         result = &mut running => at_its_end(entry, result, answered.try_recv().ok(), fate),
@@ -179,7 +185,7 @@ fn answer_p3<'a>(
         };
         let (tie, read) = oneshot::channel::<()>();
         let _ = answer.send(match result {
-            Ok(response) if shared => Ok(response.map(|body| Tied::new(body, tie))),
+            Ok(response) if shared => Ok(response.map(|body| Tied::body(body, tie))),
             result => result,
         });
         // On an instance that others use as well, the body is all that tells when this request is done.

@@ -122,7 +122,7 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>, exchange: &Exch
     if let Err((status, excess)) = head::of_request(&request, limits) {
         return Answered::refusal(refuse_for_good(status, &excess, version));
     }
-    let (target, _entered) = match admit(shared, &mut request) {
+    let (target, entered) = match admit(shared, &mut request) {
         Ok(admitted) => admitted,
         Err(unrouted) => return Answered::refusal(refuse(&unrouted, &request)),
     };
@@ -136,7 +136,7 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>, exchange: &Exch
     let request = Request::from_parts(head, body);
     let response = tokio::select! {
         biased;
-        response = ask_guest(shared, &target, request) => response,
+        response = ask_guest(shared, &target, request, entered) => response,
         // The guest goes with its question.
         () = too_slow(faults.as_ref()) => Response::new(body::none()),
     };
@@ -171,8 +171,9 @@ async fn ask_guest(
     shared: &Shared,
     target: &Target,
     request: Request<Received>,
+    entered: Option<Entered>,
 ) -> Response<WasiBody> {
-    let answer = call(&target.entry, &target.handler, request).await;
+    let answer = call(&target.entry, &target.handler, request, entered).await;
     let checked =
         answer.and_then(
             |response| match head::of_answer(&response, &shared.options.limits) {

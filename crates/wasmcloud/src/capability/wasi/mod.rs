@@ -18,7 +18,7 @@ pub use filesystem::VolumeOptions;
 use filesystem::{Mounts, Volumes};
 
 use crate::plugin::{BindRequest, Binding, Import, Offer, Plugin, PluginError, State, StoreData};
-use crate::workload::Interface;
+use crate::workload::{Interface, Workload};
 
 /// The plugin for WASI's basics, and for volumes.
 #[derive(Clone)]
@@ -29,6 +29,11 @@ impl Wasi {
     #[must_use]
     pub fn new(volumes: VolumeOptions) -> Self {
         Self(Arc::new(Volumes::new(volumes)))
+    }
+
+    /// Everything that would keep a workload from getting its volumes, as far as it shows without making or opening any.
+    pub async fn examine(&self, workload: &Workload) -> Vec<PluginError> {
+        self.0.examine(workload).await
     }
 
     /// Removes the ephemeral volumes that hosts of the same user left behind when they were killed. Other hosts may live.

@@ -10,7 +10,7 @@ fn fused(planned: &Planned) -> Result<Arc<[u8]>, FuseError> {
     let members: Vec<Inspected> = members
         .map(|member| planned.components[&member.component].clone())
         .collect();
-    fuse(&planned.entry, &members)
+    fuse(&planned.entry.members, &members)
 }
 
 /// An import of `demo:x/left` with other functions than the sibling has.

@@ -121,6 +121,92 @@ fn a_label_is_known_by_what_it_implements() {
     );
 }
 
+/// What keeps the only import from being called across stores, in words.
+fn confined(contents: &str) -> Option<String> {
+    let bytes = wat(&format!(
+        r#"(component (import "demo:a/b@1.0.0" (instance {contents})))"#
+    ));
+    let world = inspect(&bytes).unwrap().world;
+    world.imports[0].confined().map(|confined| match confined {
+        Confined::Function {
+            name,
+            returned,
+            value,
+        } => {
+            let verb = if *returned { "returns" } else { "takes" };
+            format!("{name} {verb} {value}")
+        }
+        Confined::Resource { name } => format!("defines {name}"),
+    })
+}
+
+#[test]
+fn plain_values_of_any_kind_may_cross_stores() {
+    let plain = r#"
+        (type $r (record (field "x" u32) (field "y" (list string))))
+        (export "r" (type $r1 (eq $r)))
+        (type $v (variant (case "a" (option $r1)) (case "b" (tuple f64 char bool)) (case "c")))
+        (export "v" (type $v1 (eq $v)))
+        (type $f (flags "one" "two"))
+        (export "f" (type $f1 (eq $f)))
+        (type $e (enum "one" "two"))
+        (export "e" (type $e1 (eq $e)))
+        (export "call" (func async (param "v" $v1) (param "f" $f1) (result (result $e1 (error string)))))"#;
+    assert_eq!(confined(plain), None);
+    assert_eq!(confined(""), None);
+}
+
+#[test]
+fn the_first_function_with_something_confined_is_named_with_what_it_is() {
+    let resource = r#"(export "handle" (type $h (sub resource)))"#;
+    let cases = [
+        (
+            format!(r#"{resource} (export "f" (func)) (export "open" (func (result (own $h))))"#),
+            "open returns a resource (`handle`)",
+        ),
+        (
+            format!(
+                r#"{resource} (export "[method]handle.read" (func (param "self" (borrow $h)) (result (own $h))))"#
+            ),
+            "[method]handle.read takes a resource (`handle`)",
+        ),
+        (
+            format!(
+                r#"{resource} (export "f" (func (result (result (tuple u8 (list (option (own $h)))) (error string)))))"#
+            ),
+            "f returns a resource (`handle`)",
+        ),
+        (
+            r#"(export "f" (func (param "s" (stream u8)) (param "t" (future u8))))"#.to_owned(),
+            "f takes a stream",
+        ),
+        (
+            r#"(export "f" (func (result (list (future string)))))"#.to_owned(),
+            "f returns a future",
+        ),
+        (
+            r#"(export "f" (func (param "e" error-context)))"#.to_owned(),
+            "f takes an error context",
+        ),
+        (resource.to_owned(), "defines handle"),
+    ];
+    for (contents, wanted) in cases {
+        assert_eq!(confined(&contents).as_deref(), Some(wanted), "{contents}");
+    }
+}
+
+#[test]
+fn types_within_types_are_looked_through() {
+    let mut types = r#"(type $t0 (list u8))"#.to_owned();
+    for n in 1..17 {
+        types += &format!("(type $t{n} (tuple $t{p} (option $t{p})))", p = n - 1);
+    }
+    let nested = format!(r#"{types} (export "f" (func (param "t" $t16)))"#);
+    assert_eq!(confined(&nested), None);
+    let streaming = nested.replace("(list u8)", "(stream u8)");
+    assert_eq!(confined(&streaming).unwrap(), "f takes a stream");
+}
+
 #[test]
 fn guests_are_told_apart_by_whether_they_need_the_async_abi() {
     for (path, concurrent) in [(test_guests::HTTP_P2, false), (test_guests::HTTP_P3, true)] {

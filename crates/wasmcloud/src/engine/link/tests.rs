@@ -18,10 +18,7 @@ fn importing(import: &str, contents: &str) -> Vec<u8> {
 async fn refused(component: Vec<u8>) -> String {
     let engine = engine(None);
     let planned = planned(&engine, &[("front", component)], &[]);
-    let error = engine
-        .prepare(&planned.entry, &planned.components)
-        .await
-        .unwrap_err();
+    let error = planned.try_prepare(&engine).await.unwrap_err();
     assert!(matches!(error, PrepareError::Link(_)), "{error}");
     error.to_string()
 }

@@ -1,18 +1,16 @@
-//! Finds what is called from outside, and lays out everything that is fused behind it.
+//! Finds what is called from outside.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use super::graph::reach;
 use super::resolve::{Resolution, Resolved};
-use super::{Calls, FusedImport, Member, Offers, PlannedEntry, Problem, Worlds};
-use crate::engine::config::Flavour;
+use super::{Calls, Offers, Problem, Worlds};
 use crate::workload::{ComponentName, Interface, LinkTarget, Workload};
 
 /// The component that a plugin calls, and through which export.
 pub(super) struct Root {
-    plugin: &'static str,
-    component: ComponentName,
-    export: Interface,
+    pub(super) plugin: &'static str,
+    pub(super) component: ComponentName,
+    pub(super) export: Interface,
 }
 
 pub(super) fn roots(
@@ -54,7 +52,7 @@ fn called(resolved: &Resolved) -> Called<'_> {
     let resolutions = resolved.values().flat_map(BTreeMap::values);
     resolutions
         .filter_map(|resolution| match resolution {
-            Resolution::Sibling { to, export } => Some((to, export.as_str())),
+            Resolution::Sibling { to, export, .. } => Some((to, export.as_str())),
             Resolution::Host { .. } => None,
         })
         .collect()
@@ -181,53 +179,4 @@ fn links<'a>(
             LinkTarget::Component(to) => Some((index, to)),
             LinkTarget::Host => None,
         })
-}
-
-/// Lays out an entry: the root first, then everything it reaches.
-pub(super) fn entry(root: Root, worlds: &Worlds, resolved: &Resolved) -> PlannedEntry {
-    let order = reach(&root.component, resolved);
-    let positions: HashMap<&ComponentName, usize> = order
-        .iter()
-        .enumerate()
-        .map(|(position, component)| (*component, position))
-        .collect();
-    let position = |component| positions.get(component).copied().unwrap_or_default();
-    let members: Vec<Member> = order
-        .iter()
-        .map(|component| {
-            let mut member = Member {
-                component: (*component).clone(),
-                fused: Vec::new(),
-                apart: Vec::new(),
-            };
-            for (import, resolution) in resolved.get(*component).into_iter().flatten() {
-                match resolution {
-                    Resolution::Sibling { to, export } => {
-                        member.fused.push(FusedImport {
-                            import: import.clone(),
-                            to: position(to),
-                            export: export.clone(),
-                        });
-                    }
-                    Resolution::Host { identity: true, .. } => member.apart.push(import.clone()),
-                    Resolution::Host { .. } => {}
-                }
-            }
-            member
-        })
-        .collect();
-    let concurrent = order
-        .iter()
-        .any(|component| worlds.get(*component).is_some_and(|world| world.concurrent));
-    let flavour = if concurrent {
-        Flavour::Concurrent
-    } else {
-        Flavour::Plain
-    };
-    PlannedEntry {
-        plugin: root.plugin.to_owned(),
-        export: root.export,
-        flavour,
-        members,
-    }
 }

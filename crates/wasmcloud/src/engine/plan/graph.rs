@@ -1,13 +1,13 @@
-//! Walks along fused links. Without recursion: a chain may be as long as a workload has components.
+//! Walks along links between components. Without recursion: a chain may be as long as a workload has components.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Problem;
-use super::resolve::{Resolution, Resolved};
+use super::resolve::{Over, Resolution, Resolved};
 use crate::workload::ComponentName;
 
-/// The component and everything it reaches, depth first in the order of import names. Names of components play no part in the
-/// order.
+/// The component and everything it reaches through fused links, depth first in the order of import names. Names of components
+/// play no part in the order.
 pub(super) fn reach<'a>(root: &'a ComponentName, resolved: &'a Resolved) -> Vec<&'a ComponentName> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
@@ -15,13 +15,15 @@ pub(super) fn reach<'a>(root: &'a ComponentName, resolved: &'a Resolved) -> Vec<
     while let Some(component) = open.pop() {
         if seen.insert(component) {
             order.push(component);
-            open.extend(callees(component, resolved).into_iter().rev());
+            let fused = callees(component, resolved, |over| over == Over::Fused);
+            open.extend(fused.into_iter().rev());
         }
     }
     order
 }
 
-/// Cycles of fused links, at least one wherever there is any and none twice, each beginning at its first component by name.
+/// Cycles of links, at least one wherever there is any and none twice, each beginning at its first component by name.
+/// An isolated link in a circle does not break it: the calls could still go round without end, an instance each time.
 pub(super) fn cycles(resolved: &Resolved) -> Vec<Problem> {
     let mut search = CycleSearch {
         resolved,
@@ -37,15 +39,19 @@ pub(super) fn cycles(resolved: &Resolved) -> Vec<Problem> {
     search.found
 }
 
-/// The siblings that answer a component's imports, each once, in the order of import names.
-fn callees<'a>(component: &ComponentName, resolved: &'a Resolved) -> Vec<&'a ComponentName> {
+/// The siblings that answer a component's imports over such links, each once, in the order of import names.
+fn callees<'a>(
+    component: &ComponentName,
+    resolved: &'a Resolved,
+    wanted: impl Fn(Over) -> bool,
+) -> Vec<&'a ComponentName> {
     let mut seen = HashSet::new();
     let answers = resolved.get(component).into_iter();
     answers
         .flat_map(BTreeMap::values)
         .filter_map(|resolution| match resolution {
-            Resolution::Sibling { to, .. } => Some(to),
-            Resolution::Host { .. } => None,
+            Resolution::Sibling { to, over, .. } if wanted(*over) => Some(to),
+            Resolution::Sibling { .. } | Resolution::Host { .. } => None,
         })
         .filter(|to| seen.insert(*to))
         .collect()
@@ -72,7 +78,7 @@ impl<'a> CycleSearch<'a> {
             return;
         }
         self.place.insert(component, self.path.len());
-        let ways = callees(component, self.resolved).into_iter();
+        let ways = callees(component, self.resolved, |_| true).into_iter();
         self.path.push((component, ways));
     }
 

@@ -3,6 +3,7 @@
 
 mod entries;
 mod graph;
+mod layout;
 mod problem;
 mod resolve;
 
@@ -88,6 +89,9 @@ pub struct LinkPlan {
     pub links: Vec<PlannedLink>,
     /// What is called from outside, by plugin and component.
     pub entries: Vec<PlannedEntry>,
+    /// What components call over isolated links; each behind those that it calls itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callees: Vec<PlannedCallee>,
     /// Components that nothing reaches: they are neither called from outside nor by a component that is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<ComponentName>,
@@ -112,6 +116,8 @@ pub struct PlannedLink {
 pub enum PlannedKind {
     /// Component to component, compiled into one.
     Fused,
+    /// Component to component, each in a store of its own.
+    Isolated,
     /// A plugin of the host answers.
     Host,
 }
@@ -137,13 +143,33 @@ impl PlannedEntry {
     }
 }
 
-/// A component inside a fused one. Its position is its place in [`PlannedEntry::members`].
+/// A component that others call over isolated links, with everything fused behind it. All of them share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedCallee {
+    /// Which engine runs it.
+    pub flavour: Flavour,
+    /// The component that is called, at position 0, and every component it reaches through fused links.
+    pub members: Vec<Member>,
+}
+
+impl PlannedCallee {
+    /// The component that is called.
+    #[must_use]
+    pub fn root(&self) -> Option<&ComponentName> {
+        self.members.first().map(|member| &member.component)
+    }
+}
+
+/// A component inside a fused one. Its position is its place in [`PlannedEntry::members`] or [`PlannedCallee::members`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// Which component.
     pub component: ComponentName,
     /// Its imports that another member answers, by name.
     pub fused: Vec<FusedImport>,
+    /// Its imports that a callee in a store of its own answers, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub isolated: Vec<IsolatedImport>,
     /// Its imports that must stay apart from other members' because the answer depends on who asks, by name.
     #[serde(skip)]
     pub apart: Vec<String>,
@@ -160,6 +186,17 @@ pub struct FusedImport {
     pub export: String,
 }
 
+/// An import that a callee in a store of its own answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IsolatedImport {
+    /// The import as the component names it.
+    pub import: String,
+    /// The callee's place in [`LinkPlan::callees`].
+    pub callee: usize,
+    /// The export as the callee's root names it.
+    pub export: String,
+}
+
 /// Plans a workload.
 ///
 /// # Errors
@@ -173,13 +210,12 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
     if !problems.is_empty() {
         return Err(PlanErrors(problems));
     }
-    let entries: Vec<PlannedEntry> = roots
-        .into_iter()
-        .map(|root| entries::entry(root, worlds, &resolved))
-        .collect();
+    let (entries, callees) = layout::lay_out(roots, worlds, &resolved);
+    let called = callees.iter().flat_map(|callee| &callee.members);
     let reached: BTreeSet<&ComponentName> = entries
         .iter()
         .flat_map(|entry| &entry.members)
+        .chain(called)
         .map(|member| &member.component)
         .collect();
     let unreached = worlds
@@ -190,6 +226,7 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
     Ok(LinkPlan {
         links: resolve::links(&resolved),
         entries,
+        callees,
         unreached,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::inspect::Confined;
 use crate::workload::{ComponentName, Interface, LinkTarget};
 
 /// One thing that is wrong with a workload's links.
@@ -63,6 +64,17 @@ pub enum Problem {
         import: Interface,
         /// The target.
         to: LinkTarget,
+    },
+    /// An isolated link is for an interface that cannot be called across stores.
+    Confined {
+        /// Which link.
+        index: usize,
+        /// The component that imports.
+        component: ComponentName,
+        /// The import.
+        import: Interface,
+        /// What cannot cross.
+        confined: Confined,
     },
     /// A link chooses whom the outside calls through something that the outside does not call.
     LinkWithoutCaller {
@@ -132,6 +144,7 @@ impl Problem {
             ),
             Self::LinkWithoutImport { index, .. }
             | Self::LinkWithoutExport { index, .. }
+            | Self::Confined { index, .. }
             | Self::LinkWithoutCaller { index, .. }
             | Self::LinksDisagree { index, .. } => format!("spec.links.{index}"),
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
@@ -178,6 +191,10 @@ impl Problem {
             Self::LinkWithoutExport { .. } => {
                 Some("name a component that exports it, or leave the link out".to_owned())
             }
+            Self::Confined { .. } => Some(
+                "use `kind: fused`, or change the interface so that only plain values cross"
+                    .to_owned(),
+            ),
             Self::LinkWithoutCaller { .. } => {
                 Some("add `from`: the component whose import the link is for".to_owned())
             }
@@ -233,11 +250,7 @@ impl fmt::Display for Problem {
                 f,
                 "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
             ),
-            Self::Cycle { components } => write!(
-                f,
-                "components call each other in a circle: {}",
-                circle(components)
-            ),
+            Self::Cycle { components } => f.write_str(&circle(components)),
             Self::LinkWithoutImport {
                 component, import, ..
             } => write!(
@@ -251,6 +264,12 @@ impl fmt::Display for Problem {
                 f,
                 "the link without `from` is for `{import}`, which this host calls in no component"
             ),
+            Self::Confined {
+                component,
+                import,
+                confined,
+                ..
+            } => f.write_str(&confinement(component, import, confined)),
             Self::LinksDisagree {
                 exports,
                 candidates: [one, other],
@@ -285,6 +304,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What of an interface cannot cross an isolated link, and whose.
+fn confinement(component: &ComponentName, import: &Interface, confined: &Confined) -> String {
+    let what = match confined {
+        Confined::Function {
+            name,
+            returned,
+            value,
+        } => {
+            let verb = if *returned { "returns" } else { "takes" };
+            format!("function `{name}` of `{import}` {verb} {value}")
+        }
+        Confined::Resource { name } => format!("`{import}` defines a resource (`{name}`)"),
+    };
+    format!("{what}, which cannot cross the isolated link of component `{component}`")
+}
+
 fn lacking(to: &LinkTarget) -> String {
     match to {
         LinkTarget::Component(to) => format!("component `{to}`, which does not export it"),
@@ -296,7 +331,10 @@ fn lacking(to: &LinkTarget) -> String {
 fn circle(components: &[ComponentName]) -> String {
     let round = components.iter().chain(components.first());
     let round: Vec<&str> = round.map(ComponentName::as_str).collect();
-    round.join(" → ")
+    format!(
+        "components call each other in a circle: {}",
+        round.join(" → ")
+    )
 }
 
 fn nothing_to_run(

@@ -6,19 +6,32 @@ use super::{Answer, Offers, PlannedKind, PlannedLink, Problem, Worlds};
 use crate::engine::inspect::{Extern, ExternKind};
 use crate::plugin::Grant;
 use crate::workload::{
-    ComponentName, HostInterface, Interface, Link, LinkTarget, Workload, nearest,
+    ComponentName, HostInterface, Interface, Link, LinkKind, LinkTarget, Workload, nearest,
 };
 
 /// Who answers one import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resolution {
     /// A sibling, through the export of this name.
-    Sibling { to: ComponentName, export: String },
+    Sibling {
+        to: ComponentName,
+        export: String,
+        over: Over,
+    },
     /// A plugin.
     Host {
         plugin: &'static str,
         identity: bool,
     },
+}
+
+/// How a sibling is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// As part of the same compiled component.
+    Fused,
+    /// In a store of its own.
+    Isolated,
 }
 
 /// The answers to the imports of every component, by component and import name.
@@ -54,10 +67,19 @@ pub(super) fn resolve(
     resolved
 }
 
+impl Over {
+    fn kind(self) -> PlannedKind {
+        match self {
+            Self::Fused => PlannedKind::Fused,
+            Self::Isolated => PlannedKind::Isolated,
+        }
+    }
+}
+
 pub(super) fn links(resolved: &Resolved) -> Vec<PlannedLink> {
     let link = |from: &ComponentName, import: &String, resolution: &Resolution| {
         let (to, kind) = match resolution {
-            Resolution::Sibling { to, .. } => (to.to_string(), PlannedKind::Fused),
+            Resolution::Sibling { to, over, .. } => (to.to_string(), over.kind()),
             Resolution::Host { plugin, .. } => ((*plugin).to_owned(), PlannedKind::Host),
         };
         PlannedLink {
@@ -113,6 +135,7 @@ impl Resolver<'_> {
         let ExternKind::Interface {
             interface,
             types_only,
+            ..
         } = &import.kind
         else {
             return Err(Box::new(Problem::NotAnInterface {
@@ -127,7 +150,7 @@ impl Resolver<'_> {
         if !types_only {
             let siblings = self.exporters(component, interface);
             match siblings.as_slice() {
-                [(to, export)] => return Ok(Some(sibling(to, export))),
+                [(to, export)] => return Ok(Some(sibling(to, export, Over::Fused))),
                 [] => {}
                 several => {
                     return Err(Box::new(Problem::Ambiguous {
@@ -172,10 +195,14 @@ impl Resolver<'_> {
         let Some(interface) = import.interface() else {
             return Ok(None);
         };
+        let over = match link.kind {
+            LinkKind::Isolated => Over::Isolated,
+            LinkKind::Fused | LinkKind::Host | LinkKind::Remote => Over::Fused,
+        };
         let resolution = match &link.to {
             LinkTarget::Component(to) => self
                 .export_of(to, interface)
-                .map(|export| sibling(to, export)),
+                .map(|export| sibling(to, export, over)),
             LinkTarget::Host => match self.offers.answer(interface) {
                 Some(answer) => Some(self.granted(component, import, answer)?),
                 None => None,
@@ -189,7 +216,17 @@ impl Resolver<'_> {
                 to: link.to.clone(),
             }));
         }
-        Ok(resolution)
+        match import.confined() {
+            Some(confined) if over == Over::Isolated && resolution.is_some() => {
+                Err(Box::new(Problem::Confined {
+                    index,
+                    component: component.clone(),
+                    import: interface.clone(),
+                    confined: confined.clone(),
+                }))
+            }
+            _ => Ok(resolution),
+        }
     }
 
     fn exporters(
@@ -228,6 +265,7 @@ impl Resolver<'_> {
             ExternKind::Interface {
                 interface,
                 types_only: false,
+                ..
             } if answer.offer.grant == Grant::Listed && !covered(interface) => {
                 Err(Box::new(Problem::NotGranted {
                     component: component.clone(),
@@ -368,10 +406,11 @@ impl Resolver<'_> {
     }
 }
 
-fn sibling(to: &ComponentName, export: &str) -> Resolution {
+fn sibling(to: &ComponentName, export: &str, over: Over) -> Resolution {
     Resolution::Sibling {
         to: to.clone(),
         export: export.to_owned(),
+        over,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod answers;
 mod entries;
+mod isolated;
 mod links;
 mod messages;
 mod random;
@@ -15,7 +16,7 @@ mod random;
 use std::sync::Arc;
 
 use super::*;
-use crate::engine::inspect::{Extern, ExternKind};
+use crate::engine::inspect::{Confined, ConfinedValue, Extern, ExternKind};
 use crate::workload::{Component, HostInterface, Link, LinkKind, LinkTarget};
 
 const HANDLER_0_2: &str = "wasi:http/incoming-handler@0.2.12";
@@ -29,7 +30,7 @@ const TIMER: &str = "demo:timer/tick@1.0.0";
 const GREETER: &str = "demo:greet/greeter@1.0.0";
 
 /// A component and its world. An import or export is an interface, `label=interface`, `types interface` for one that holds types
-/// only, or `func name`.
+/// only, `confined interface` for one that returns a stream, or `func name`.
 #[derive(Clone, Debug)]
 struct Sketch(ComponentName, World);
 
@@ -63,6 +64,8 @@ fn external(text: &str) -> Extern {
     }
     let types_only = text.starts_with("types ");
     let text = text.strip_prefix("types ").unwrap_or(text);
+    let confined = text.starts_with("confined ").then(streams);
+    let text = text.strip_prefix("confined ").unwrap_or(text);
     let (name, interface) = text.split_once('=').unwrap_or((text, text));
     let interface = interface.parse().unwrap();
     Extern {
@@ -70,7 +73,16 @@ fn external(text: &str) -> Extern {
         kind: ExternKind::Interface {
             interface,
             types_only,
+            confined,
         },
+    }
+}
+
+fn streams() -> Confined {
+    Confined::Function {
+        name: "read".to_owned(),
+        returned: true,
+        value: ConfinedValue::Stream,
     }
 }
 
@@ -173,11 +185,20 @@ impl Scene {
     }
 
     /// Adds a link; no `from` means the outside.
-    fn link(mut self, from: Option<&str>, import: &str, to: &str) -> Self {
+    fn link(self, from: Option<&str>, import: &str, to: &str) -> Self {
+        self.link_over(LinkKind::Fused, from, import, to)
+    }
+
+    /// Adds a link between components that are kept apart.
+    fn isolate(self, from: &str, import: &str, to: &str) -> Self {
+        self.link_over(LinkKind::Isolated, Some(from), import, to)
+    }
+
+    fn link_over(mut self, kind: LinkKind, from: Option<&str>, import: &str, to: &str) -> Self {
         let (to, kind) = if to == "host" {
             (LinkTarget::Host, LinkKind::Host)
         } else {
-            (LinkTarget::Component(to.parse().unwrap()), LinkKind::Fused)
+            (LinkTarget::Component(to.parse().unwrap()), kind)
         };
         self.workload.links.push(Link {
             from: from.map(|name| name.parse().unwrap()),
@@ -203,6 +224,7 @@ impl Scene {
         let links = plan.links.iter().map(|link| {
             let kind = match link.kind {
                 PlannedKind::Fused => "fused",
+                PlannedKind::Isolated => "isolated",
                 PlannedKind::Host => "host",
             };
             format!("{} {} -> {} ({kind})", link.from, link.import, link.to)

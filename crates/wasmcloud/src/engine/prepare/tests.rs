@@ -201,9 +201,10 @@ async fn a_real_guest_is_kept_and_found() {
                 .map(|import| import.name.clone())
                 .collect()
         };
-        let member = |n: usize, fused| crate::engine::plan::Member {
+        let member = |n: usize, fused| Member {
             component: names[n].clone(),
             fused,
+            isolated: Vec::new(),
             apart: apart(&inspected[n].world),
         };
         let fused = crate::engine::plan::FusedImport {
@@ -211,14 +212,10 @@ async fn a_real_guest_is_kept_and_found() {
             to: 1,
             export: math.clone(),
         };
-        let entry = PlannedEntry {
-            plugin: "test".to_owned(),
-            export: math.parse().unwrap(),
-            flavour: Flavour::Plain,
-            members: vec![member(0, vec![fused]), member(1, Vec::new())],
-        };
+        let members = [member(0, vec![fused]), member(1, Vec::new())];
         let components: Components = names.clone().into_iter().zip(inspected.clone()).collect();
-        let artifact = engine.prepare(&entry, &components).await.unwrap();
+        let prepared = engine.prepare(Flavour::Plain, &members, &components).await;
+        let artifact = prepared.unwrap();
         assert_eq!(artifact.from_disk, from_disk);
     }
 }
@@ -289,7 +286,7 @@ async fn what_another_engine_compiled_is_compiled_again() {
     ] {
         let engine = engine(Some(dir.path()));
         let pair = pair(&engine);
-        let key = key(&pair.entry, &members(&pair));
+        let key = key(Flavour::Plain, &pair.entry.members, &members(&pair));
         plain_cache(dir.path()).store(&key, &content).unwrap();
         let artifact = pair.prepare(&engine).await;
         assert!(!artifact.from_disk);
@@ -370,10 +367,7 @@ async fn a_member_that_was_not_inspected_is_an_error() {
     let mut pair = pair(&engine);
     pair.components
         .remove(&"back".parse::<ComponentName>().unwrap());
-    let error = engine
-        .prepare(&pair.entry, &pair.components)
-        .await
-        .unwrap_err();
+    let error = pair.try_prepare(&engine).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "`back` does not compile: it was not inspected"
@@ -386,10 +380,7 @@ async fn what_failed_once_fails_again_and_does_not_hang() {
     let mut pair = pair(&engine);
     pair.entry.members[0].fused[0].to = 9;
     for _ in 0..2 {
-        let error = engine
-            .prepare(&pair.entry, &pair.components)
-            .await
-            .unwrap_err();
+        let error = pair.try_prepare(&engine).await.unwrap_err();
         assert!(matches!(error, PrepareError::Fuse(_)), "{error}");
     }
 }

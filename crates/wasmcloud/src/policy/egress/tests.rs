@@ -13,6 +13,7 @@ fn policy(allow_private: bool, allow: &[&str]) -> EgressPolicy {
         mode: EgressMode::Enforce,
         allow_private,
         allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
+        ..EgressOptions::default()
     })
 }
 

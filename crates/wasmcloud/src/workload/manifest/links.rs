@@ -146,6 +146,10 @@ fn check_ends(checker: &mut Checker, at: Location, link: &Link) {
             let message = "a link without `from` chooses the component that the outside calls";
             checker.error(at, message, Some("name a component in `to`, or add `from`"));
         }
+        (None, LinkTarget::Component(_)) if link.kind == LinkKind::Isolated => {
+            let message = "a link without `from` chooses the component that the outside calls, which is always isolated from it";
+            checker.error(at, message, Some("remove `kind`, or add `from`"));
+        }
         _ => {}
     }
 }

@@ -376,6 +376,10 @@ fn a_link_makes_sense_or_is_refused() {
     workload.yaml:7:5: a link without `from` chooses the component that the outside calls
     hint: name a component in `to`, or add `from`
     ");
+    insta::assert_snapshot!(link("to: b, kind: isolated"), @"
+    workload.yaml:7:5: a link without `from` chooses the component that the outside calls, which is always isolated from it
+    hint: remove `kind`, or add `from`
+    ");
     assert!(
         link("from: a, to: b}\n  - {import: 'x:y/z', from: a, to: host")
             .contains("already there at 7:5")
@@ -530,10 +534,8 @@ fn what_this_version_does_not_run_is_refused() {
     hint: remove `service`; components run without one
     workload.yaml:29:14: named host interfaces are not routed yet
     hint: remove `name`, so that the entry serves the plain import
-    workload.yaml:31:58: `isolated` links are not made yet
-    hint: use `kind: fused`, or leave `kind` out
     workload.yaml:32:52: `remote` links are not made yet
-    hint: use `kind: fused`, or leave `kind` out
+    hint: use `kind: isolated` or `kind: fused`, or leave `kind` out
     ");
 }
 

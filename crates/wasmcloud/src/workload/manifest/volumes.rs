@@ -8,10 +8,7 @@ use super::checker::Checker;
 use super::raw;
 use crate::workload::diagnostic::quoted;
 use crate::workload::model::{Volume, VolumeSource};
-use crate::workload::resources::{Mebibytes, VolumeMount};
-
-/// The longest path that a mount may have, in bytes.
-const LONGEST_PATH: usize = 1024;
+use crate::workload::resources::{Mebibytes, MountPathError, VolumeMount};
 
 pub(super) fn mounts(
     checker: &mut Checker,
@@ -41,33 +38,14 @@ pub(super) fn mounts(
     mounts
 }
 
-/// The path in the one form in which two paths to the same place are equal.
 fn mount_path(checker: &mut Checker, path: &Spanned<String>) -> Option<String> {
-    let (at, text) = (path.referenced, path.value.as_str());
-    if !text.starts_with('/') {
-        let message = format!("found {}, wanted an absolute path", quoted(text));
-        checker.error(at, message, None);
-        return None;
-    }
-    if text.len() > LONGEST_PATH || text.contains(char::is_control) {
-        let message = format!(
-            "{} is no path for a mount: it has a control character or more than {LONGEST_PATH} bytes",
-            quoted(text)
-        );
-        checker.error(at, message, None);
-        return None;
-    }
-    let steps = text
-        .split('/')
-        .filter(|step| !matches!(*step, "" | "."))
-        .collect::<Vec<_>>();
-    if steps.contains(&"..") {
-        let message = format!("{} goes up with `..`", quoted(text));
-        let hint = "write the path where the component sees the volume";
-        checker.error(at, message, Some(hint));
-        return None;
-    }
-    Some(format!("/{}", steps.join("/")))
+    VolumeMount::path(&path.value)
+        .map_err(|error| {
+            let up = matches!(error, MountPathError::Up(_));
+            let hint = up.then_some("write the path where the component sees the volume");
+            checker.error(path.referenced, error.to_string(), hint);
+        })
+        .ok()
 }
 
 /// Every mount must name a volume of the workload.

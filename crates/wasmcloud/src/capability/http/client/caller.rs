@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::plugin::{ComponentContext, Telling, WorkloadContext};
-use crate::policy::{Denial, Verdict};
+use crate::policy::{Denial, EgressPolicy, Verdict};
 use crate::workload::Destination;
 
 /// The component that sends a request.
@@ -18,32 +18,28 @@ pub(in crate::capability::http) struct Caller {
 
 impl Caller {
     /// Whether a verdict lets pass. What it denies, or would deny, is told to the host's log.
-    pub(super) fn passes(&self, to: &Destination, verdict: Verdict) -> bool {
+    pub(super) fn passes(&self, to: &Destination, verdict: Verdict, policy: &EgressPolicy) -> bool {
         match verdict {
             Verdict::Allowed => true,
             Verdict::Audited(denial) => {
                 self.tell(
                     to,
                     &denial,
+                    policy,
                     "would be denied, and passes as the policy is only audited",
                 );
                 true
             }
             Verdict::Denied(denial) => {
-                self.tell(to, &denial, "is denied");
+                self.tell(to, &denial, policy, "is denied");
                 false
             }
         }
     }
 
     /// Once for each component and reason: guests seldom say why their requests fail, but they may send many.
-    fn tell(&self, to: &Destination, denial: &Denial, fate: &str) {
-        let hint = match denial {
-            Denial::Host(_) => "list it in `localResources.allowedHosts` of the component",
-            Denial::Address { .. } => {
-                "if it is meant to be reached, allow it in the host's `egress`"
-            }
-        };
+    fn tell(&self, to: &Destination, denial: &Denial, policy: &EgressPolicy, fate: &str) {
+        let hint = policy.hint(denial);
         let more = match self.component.told.tell(&format!("{to} {denial}")) {
             Telling::Known => return,
             Telling::New => "",

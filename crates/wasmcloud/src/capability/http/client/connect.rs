@@ -92,7 +92,7 @@ impl Client {
         let policy = &self.host.policy;
         let checked: Vec<IpAddr> = addresses
             .into_iter()
-            .filter(|address| caller.passes(to, policy.address(*address)))
+            .filter(|address| caller.passes(to, policy.address(*address), policy))
             .collect();
         if checked.is_empty() {
             self.count_denied();

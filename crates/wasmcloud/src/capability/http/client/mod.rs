@@ -170,11 +170,9 @@ impl Client {
             .requests
             .fetch_add(1, Ordering::Relaxed);
         let target = Target::of(&request)?;
-        let allowed = self
-            .host
-            .policy
-            .host(&caller.component.allowed_hosts, &target.to);
-        if !caller.passes(&target.to, allowed) {
+        let policy = &self.host.policy;
+        let allowed = policy.host(&caller.component.allowed_hosts, &target.to);
+        if !caller.passes(&target.to, allowed, policy) {
             self.count_denied();
             return Err(Error::HttpRequestDenied);
         }

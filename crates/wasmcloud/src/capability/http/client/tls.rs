@@ -30,7 +30,7 @@ pub enum TrustError {
     #[error("the operating system trusts no certificates, or they cannot be read: {0}")]
     Native(String),
     /// Nobody would be trusted.
-    #[error("no certificates are trusted: `trust` is `ExtraOnly`, and there are no extra files")]
+    #[error("no certificates are trusted: only those in extra files would be, and there are none")]
     Nobody,
     /// The library for TLS does not take the settings.
     #[error("TLS cannot be set up: {0}")]

@@ -14,7 +14,9 @@ use super::folder::Folders;
 use super::options::VolumeOptions;
 use super::volume::{Volume, directory};
 use crate::plugin::PluginError;
-use crate::workload::{ComponentName, Limit, Mebibytes, VolumeSource, Workload};
+use crate::workload::{
+    ComponentName, Limit, Mebibytes, Volume as VolumeSpec, VolumeMount, VolumeSource, Workload,
+};
 
 /// A volume where a component sees it.
 pub(super) struct Mount {
@@ -61,36 +63,24 @@ impl Volumes {
     /// When one of them cannot be had; then none is held.
     pub(in super::super) async fn mount(&self, workload: &Workload) -> Result<Mounts, PluginError> {
         let mut open: HashMap<&str, Arc<Volume>> = HashMap::new();
-        let mounts = || {
-            let components = workload.components.iter();
-            components.flat_map(|component| {
-                let mounts = &component.local_resources.volume_mounts;
-                mounts.iter().map(|mount| (&component.name, mount))
-            })
-        };
-        for (index, volume) in workload.volumes.iter().enumerate() {
-            if !mounts().any(|(_, mount)| mount.name == volume.name) {
-                continue;
-            }
-            let path = format!("spec.volumes.{index}");
+        for (index, volume) in mounted(workload) {
             let opened = match &volume.source {
                 VolumeSource::Ephemeral(limit) => {
-                    let path = format!("{path}.ephemeral");
                     let limit = self
                         .limit(&volume.name, *limit)
-                        .map_err(|error| error.at(format!("{path}.sizeLimitMb")))?;
+                        .map_err(|error| error.at(size_of(index)))?;
                     let made = self.ephemeral(limit).await;
-                    made.map_err(|error| error.at(path))
+                    made.map_err(|error| error.at(format!("spec.volumes.{index}.ephemeral")))
                 }
                 VolumeSource::HostPath(folder) => {
                     let opened = self.host_path(&volume.name, folder).await;
-                    opened.map_err(|error| error.at(format!("{path}.hostPath.path")))
+                    opened.map_err(|error| error.at(path_of(index)))
                 }
             };
             open.insert(&volume.name, Arc::new(opened?));
         }
         let mut seen: HashMap<ComponentName, Vec<Mount>> = HashMap::new();
-        for (component, mount) in mounts() {
+        for (component, mount) in mounts(workload) {
             let Some(volume) = open.get(mount.name.as_str()) else {
                 let message = format!("`{}` is no volume of the workload", mount.name);
                 return Err(PluginError::new(message));
@@ -102,6 +92,27 @@ impl Volumes {
             });
         }
         Ok(Mounts(seen))
+    }
+
+    /// Everything that would keep a workload from getting its volumes, as far as it shows without making or opening any.
+    pub(in super::super) async fn examine(&self, workload: &Workload) -> Vec<PluginError> {
+        let mut wrong = Vec::new();
+        for (index, volume) in mounted(workload) {
+            match &volume.source {
+                VolumeSource::Ephemeral(limit) => {
+                    let limit = self.limit(&volume.name, *limit).err();
+                    wrong.extend(limit.map(|error| error.at(size_of(index))));
+                }
+                VolumeSource::HostPath(folder) => {
+                    let (roots, wanted) = (self.options.roots.clone(), folder.clone());
+                    let found = blocking(move || Ok(find(&roots, &wanted).map(drop))).await;
+                    let found = found.unwrap_or_else(|error| Err(Problem::Io(error))).err();
+                    let told = found.map(|problem| problem.explain(&volume.name, folder));
+                    wrong.extend(told.map(|error| error.at(path_of(index))));
+                }
+            }
+        }
+        wrong
     }
 
     /// The limit of an ephemeral volume in bytes, or none.
@@ -152,6 +163,30 @@ impl Volumes {
         let opened = opened.map_err(|error| Problem::Io(error).explain(name, wanted))?;
         Ok(Volume::of_host(opened, self.options.most_open))
     }
+}
+
+/// Every mount of a workload, with the component that has it.
+fn mounts(workload: &Workload) -> impl Iterator<Item = (&ComponentName, &VolumeMount)> {
+    workload.components.iter().flat_map(|component| {
+        let mounts = &component.local_resources.volume_mounts;
+        mounts.iter().map(|mount| (&component.name, mount))
+    })
+}
+
+/// The volumes of a workload that somebody mounts, with their places in the manifest.
+fn mounted(workload: &Workload) -> impl Iterator<Item = (usize, &VolumeSpec)> {
+    let volumes = workload.volumes.iter().enumerate();
+    volumes.filter(|(_, volume)| mounts(workload).any(|(_, mount)| mount.name == volume.name))
+}
+
+/// Where a manifest says how large the volume may be.
+fn size_of(index: usize) -> String {
+    format!("spec.volumes.{index}.ephemeral.sizeLimitMb")
+}
+
+/// Where a manifest names the folder.
+fn path_of(index: usize) -> String {
+    format!("spec.volumes.{index}.hostPath.path")
 }
 
 async fn blocking<T: Send + 'static>(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A few interfaces, so that chance makes matches, ambiguities and circles.
-const POOL: [&str; 10] = [
+const POOL: [&str; 11] = [
     "demo:x/a@1.0.0",
     "demo:x/a@1.2.0",
     "demo:x/a@2.0.0",
@@ -15,6 +15,7 @@ const POOL: [&str; 10] = [
     "demo:x/c@0.1.0",
     "types demo:x/t@1.0.0",
     "label=demo:x/b@1.0.0",
+    "confined demo:x/s@1.0.0",
     HANDLER_0_2,
     CLOCK,
     CLIENT,
@@ -28,9 +29,9 @@ fn component() -> impl Strategy<Value = (Vec<&'static str>, Vec<&'static str>, b
     (some_of_the_pool(3), some_of_the_pool(2), any::<bool>())
 }
 
-/// Links as numbers: whose, which import, to whom.
-fn link() -> impl Strategy<Value = (usize, usize, usize)> {
-    (0..10usize, 0..POOL.len(), 0..10usize)
+/// Links as numbers: whose, which import, to whom; and whether isolated.
+fn link() -> impl Strategy<Value = (usize, usize, usize, bool)> {
+    (0..10usize, 0..POOL.len(), 0..10usize, any::<bool>())
 }
 
 fn scenes() -> impl Strategy<Value = Scene> {
@@ -53,12 +54,15 @@ fn scenes() -> impl Strategy<Value = Scene> {
         if granted {
             scene = scene.grant("wasi:http/outgoing-handler");
         }
-        for (from, import, to) in links {
+        for (from, import, to, isolated) in links {
             let pick = |n: usize| (n < count).then(|| format!("c{n}"));
             let import = external(POOL[import]).interface().unwrap().to_string();
             let import = import.split('@').next().unwrap();
             let to = pick(to).unwrap_or_else(|| "host".to_owned());
-            scene = scene.link(pick(from).as_deref(), import, &to);
+            scene = match pick(from) {
+                Some(from) if isolated => scene.isolate(&from, import, &to),
+                from => scene.link(from.as_deref(), import, &to),
+            };
         }
         scene
     })
@@ -66,7 +70,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
 
 /// Layered, so that most of them have a plan: each component may import what later ones export.
 fn sound_scenes() -> impl Strategy<Value = Scene> {
-    let wires = proptest::collection::vec((0..8usize, 1..8usize), 0..16);
+    let wires = proptest::collection::vec((0..8usize, 1..8usize, any::<bool>()), 0..16);
     (2..=8usize, wires, any::<u8>()).prop_map(|(count, wires, concurrent)| {
         let mut sketches: Vec<Sketch> = (0..count).map(|n| world(&format!("c{n}"))).collect();
         sketches[0] = sketches[0].clone().exports([HANDLER_0_2]).imports([STDOUT]);
@@ -76,28 +80,43 @@ fn sound_scenes() -> impl Strategy<Value = Scene> {
             sketch.1.exports.push(external(&export));
         }
         let mut seen = BTreeSet::new();
-        for (from, ahead) in wires {
+        let mut isolated = Vec::new();
+        for (from, ahead, apart) in wires {
             let to = from + ahead;
             if to < count && seen.insert((from, to)) {
                 let import = format!("demo:layer/l{to}@1.0.0");
                 sketches[from].1.imports.push(external(&import));
+                isolated.extend(apart.then_some((from, to, import)));
             }
         }
-        scene(sketches).served()
+        let links = isolated.into_iter();
+        links.fold(scene(sketches).served(), |scene, (from, to, import)| {
+            scene.isolate(&format!("c{from}"), &import, &format!("c{to}"))
+        })
     })
 }
 
-/// What each member imports of others and keeps apart.
-type Wiring = Vec<(Vec<FusedImport>, Vec<String>)>;
+/// What each member imports of others, fused and isolated, and keeps apart.
+type Wiring = Vec<(Vec<FusedImport>, Vec<IsolatedImport>, Vec<String>)>;
+
+fn wiring(members: &[Member]) -> Wiring {
+    let wires = members
+        .iter()
+        .map(|it| (it.fused.clone(), it.isolated.clone(), it.apart.clone()));
+    wires.collect()
+}
 
 /// What a plan says, by positions: names left out.
 fn structure(plan: &LinkPlan) -> Vec<(String, Flavour, Wiring)> {
     let entries = plan.entries.iter().map(|entry| {
-        let members = entry.members.iter();
-        let members = members.map(|it| (it.fused.clone(), it.apart.clone()));
-        (entry.export.to_string(), entry.flavour, members.collect())
+        let export = entry.export.to_string();
+        (export, entry.flavour, wiring(&entry.members))
     });
-    entries.collect()
+    let callees = plan
+        .callees
+        .iter()
+        .map(|callee| (String::new(), callee.flavour, wiring(&callee.members)));
+    entries.chain(callees).collect()
 }
 
 /// The same scene with other names, in another order.
@@ -151,25 +170,41 @@ fn check(scene: &Scene, plan: &LinkPlan) {
         }
     }
     for entry in &plan.entries {
-        let members: BTreeSet<&ComponentName> =
-            entry.members.iter().map(|it| &it.component).collect();
-        assert_eq!(
-            members.len(),
-            entry.members.len(),
-            "a member is there twice"
-        );
-        for (position, member) in entry.members.iter().enumerate() {
-            for link in &member.fused {
-                assert_ne!(link.to, position, "a member answers itself");
-                let to = &scene.worlds[&entry.members[link.to].component];
-                assert!(to.exports.iter().any(|export| export.name == link.export));
-            }
-            let siblings = plan
-                .links
-                .iter()
-                .filter(|link| link.from == member.component && link.kind == PlannedKind::Fused);
-            assert_eq!(siblings.count(), member.fused.len());
+        check_members(scene, plan, &entry.members);
+    }
+    let mut roots = BTreeSet::new();
+    for (place, callee) in plan.callees.iter().enumerate() {
+        check_members(scene, plan, &callee.members);
+        let mut calls = callee.members.iter().flat_map(|it| &it.isolated);
+        assert!(calls.all(|link| link.callee < place));
+        assert!(roots.insert(callee.root()), "a callee is there twice");
+    }
+}
+
+fn check_members(scene: &Scene, plan: &LinkPlan, members: &[Member]) {
+    let once: BTreeSet<&ComponentName> = members.iter().map(|it| &it.component).collect();
+    assert_eq!(once.len(), members.len(), "a member is there twice");
+    let exports = |component: &ComponentName, name: &String| {
+        let mut exports = scene.worlds[component].exports.iter();
+        exports.any(|export| export.name == *name)
+    };
+    for (position, member) in members.iter().enumerate() {
+        for link in &member.fused {
+            assert_ne!(link.to, position, "a member answers itself");
+            assert!(exports(&members[link.to].component, &link.export));
         }
+        for link in &member.isolated {
+            assert!(exports(
+                plan.callees[link.callee].root().unwrap(),
+                &link.export
+            ));
+        }
+        let links = |kind| {
+            let links = plan.links.iter().filter(move |link| link.kind == kind);
+            links.filter(|link| link.from == member.component).count()
+        };
+        assert_eq!(links(PlannedKind::Fused), member.fused.len());
+        assert_eq!(links(PlannedKind::Isolated), member.isolated.len());
     }
 }
 

@@ -1,0 +1,227 @@
+//! One call from a store into another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::{Accessor, ComponentExportIndex, Func, Instance, Val};
+use wasmtime::{AsContextMut, Store};
+
+use crate::instance::{
+    CallError, Callee, ComponentContext, OnInstance, Position, StoreData, WorkloadContext,
+};
+use crate::workload::ComponentName;
+
+/// A function of an isolated import as a linker knows it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Place {
+    /// Who calls.
+    pub(in crate::engine) position: Position,
+    /// Which of the caller's callees answers.
+    pub(in crate::engine) slot: usize,
+    /// Which of the import's functions it is.
+    pub(in crate::engine) function: usize,
+}
+
+impl Place {
+    /// Who answers, as the caller's store has it.
+    pub(super) fn target(self, store: &StoreData, name: Arc<str>) -> wasmtime::Result<Target> {
+        let caller = Arc::clone(store.caller(self.position)?);
+        let found = store.callee(self.slot);
+        let index = found.and_then(|found| found.functions.get(self.function));
+        let Some((found, index)) = found.zip(index) else {
+            return Err(wasmtime::format_err!(
+                "nobody answers function {} of isolated import {} of `{}`",
+                self.function,
+                self.slot,
+                caller.name
+            ));
+        };
+        Ok(Target {
+            caller,
+            callee: found.callee.clone(),
+            index: *index,
+            name,
+        })
+    }
+}
+
+/// Who answers a call.
+pub(super) struct Target {
+    caller: Arc<ComponentContext>,
+    callee: Callee,
+    index: ComponentExportIndex,
+    name: Arc<str>,
+}
+
+impl Target {
+    /// The component that calls.
+    pub(super) fn caller(&self) -> &ComponentName {
+        &self.caller.name
+    }
+
+    /// The component that is called.
+    pub(super) fn component(&self) -> String {
+        let root = self.callee.context().members.first();
+        root.map(|root| root.name.to_string()).unwrap_or_default()
+    }
+
+    /// The workload of both.
+    pub(super) fn workload(&self) -> &WorkloadContext {
+        &self.callee.context().workload
+    }
+
+    /// The function that is called.
+    pub(super) fn function(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls it. Whoever gives up ends the call.
+    pub(super) async fn call<C: Crossing>(
+        &self,
+        crossing: C,
+        params: C::Params,
+    ) -> Result<C::Results, CallError> {
+        let (callee, index) = (self.callee.clone(), self.index);
+        if callee.is_concurrent() {
+            return apart(crossing, &callee, index, params).await;
+        }
+        let called = callee.invoke(move |lease| {
+            Box::pin(async move {
+                let (store, instance) = lease.parts()?;
+                crossing.alone(store, instance, index, params).await
+            })
+        });
+        called.await
+    }
+}
+
+/// Calls a callee whose engine has an event loop. That runs on a task of its own: loops cannot be within one another, and the
+/// caller may be in its own. What the callee does after it has answered goes on there.
+async fn apart<C: Crossing>(
+    crossing: C,
+    callee: &Callee,
+    index: ComponentExportIndex,
+    params: C::Params,
+) -> Result<C::Results, CallError> {
+    let (tell, told) = oneshot::channel();
+    let called = callee.invoke_concurrent(
+        move |accessor, instance| {
+            Box::pin(async move {
+                let results = crossing.together(accessor, instance, index, params).await?;
+                // A caller who has left wants to know nothing.
+                let _ = tell.send(results);
+                Ok(())
+            })
+        },
+        |()| {},
+    );
+    let answered = Arc::new(AtomicBool::new(false));
+    let (late, context) = (Arc::clone(&answered), Arc::clone(callee.context()));
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        let outcome = called.await;
+        let workload = &context.workload;
+        if let (Err(error), true) = (&outcome, late.load(Ordering::Acquire))
+            && workload.log.admits(0)
+        {
+            tracing::warn!(%workload, error = format!("{error:#}"), "an isolated component failed after it had answered");
+        }
+        outcome
+    }));
+    if let Ok(results) = told.await {
+        answered.store(true, Ordering::Release);
+        task.detach();
+        return Ok(results);
+    }
+    match task.await {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) | Err(_) => Err(CallError::Crashed),
+    }
+}
+
+/// How values cross.
+pub(super) trait Crossing: Copy + Send + Sync + 'static {
+    /// What the function takes.
+    type Params: Send + 'static;
+    /// What it returns.
+    type Results: Send + 'static;
+
+    /// Calls the function of an instance that nobody else uses.
+    fn alone(
+        self,
+        store: &mut Store<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: Self::Params,
+    ) -> OnInstance<'_, Self::Results>;
+
+    /// Calls the function of an instance that others may use as well.
+    fn together(
+        self,
+        accessor: &Accessor<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: Self::Params,
+    ) -> OnInstance<'_, Self::Results>;
+}
+
+/// Values of any type, each told what it is.
+#[derive(Clone, Copy)]
+pub(super) struct Dynamic {
+    /// How many results there are.
+    pub(super) results: usize,
+}
+
+impl Dynamic {
+    fn room(self) -> Vec<Val> {
+        vec![Val::Bool(false); self.results]
+    }
+}
+
+fn find(
+    mut store: impl AsContextMut,
+    instance: Instance,
+    index: ComponentExportIndex,
+) -> wasmtime::Result<Func> {
+    instance
+        .get_func(&mut store, index)
+        .ok_or_else(|| wasmtime::format_err!("the callee has lost its function"))
+}
+
+impl Crossing for Dynamic {
+    type Params = Vec<Val>;
+    type Results = Vec<Val>;
+
+    fn alone(
+        self,
+        store: &mut Store<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: Vec<Val>,
+    ) -> OnInstance<'_, Vec<Val>> {
+        Box::pin(async move {
+            let function = find(&mut *store, instance, index)?;
+            let mut results = self.room();
+            function.call_async(store, &params, &mut results).await?;
+            Ok(results)
+        })
+    }
+
+    fn together(
+        self,
+        accessor: &Accessor<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: Vec<Val>,
+    ) -> OnInstance<'_, Vec<Val>> {
+        Box::pin(async move {
+            let function = accessor.with(|store| find(store, instance, index))?;
+            let mut results = self.room();
+            function
+                .call_concurrent(accessor, &params, &mut results)
+                .await?;
+            Ok(results)
+        })
+    }
+}

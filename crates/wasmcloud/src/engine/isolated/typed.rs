@@ -1,0 +1,248 @@
+//! Faster ways across for the types that interfaces use most: values of a type known here are copied whole, not one by one. What is
+//! not here crosses in the general way, to the same effect.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::types::{ComponentFunc, Type};
+use wasmtime::component::{
+    Accessor, ComponentExportIndex, ComponentNamedList, Instance, Lift, LinkerInstance, Lower,
+};
+
+use super::call::{Crossing, Place, Target};
+use super::failure::{report, trap};
+use crate::instance::{CallError, OnInstance, StoreData};
+
+/// A type that is known here.
+trait Known: Lift + Lower + Send + Sync + 'static {
+    /// Whether it is this type.
+    fn is(ty: &Type) -> bool;
+
+    /// The value that tells a caller of a failure.
+    fn failed(reason: &str) -> Option<Self> {
+        let _ = reason;
+        None
+    }
+}
+
+macro_rules! known {
+    ($($rust:ty: $wit:ident),*) => {
+        $(impl Known for $rust {
+            fn is(ty: &Type) -> bool {
+                matches!(ty, Type::$wit)
+            }
+        })*
+    };
+}
+
+known!(bool: Bool, u32: U32, u64: U64, String: String);
+
+impl Known for Vec<u8> {
+    fn is(ty: &Type) -> bool {
+        matches!(ty, Type::List(list) if matches!(list.ty(), Type::U8))
+    }
+}
+
+impl<T: Known> Known for Option<T> {
+    fn is(ty: &Type) -> bool {
+        matches!(ty, Type::Option(option) if T::is(&option.ty()))
+    }
+}
+
+impl<T: Known> Known for Result<T, String> {
+    fn is(ty: &Type) -> bool {
+        let Type::Result(result) = ty else {
+            return false;
+        };
+        result.ok().is_some_and(|ok| T::is(&ok)) && matches!(result.err(), Some(Type::String))
+    }
+
+    fn failed(reason: &str) -> Option<Self> {
+        Some(Err(reason.to_owned()))
+    }
+}
+
+impl Known for Result<(), String> {
+    fn is(ty: &Type) -> bool {
+        let Type::Result(result) = ty else {
+            return false;
+        };
+        result.ok().is_none() && matches!(result.err(), Some(Type::String))
+    }
+
+    fn failed(reason: &str) -> Option<Self> {
+        Some(Err(reason.to_owned()))
+    }
+}
+
+/// Parameters or results that are known here.
+trait KnownList: ComponentNamedList + Lift + Lower + Send + Sync + 'static {
+    fn are(types: impl ExactSizeIterator<Item = Type>) -> bool;
+
+    fn failed(reason: &str) -> Option<Self>;
+}
+
+impl KnownList for () {
+    fn are(types: impl ExactSizeIterator<Item = Type>) -> bool {
+        types.len() == 0
+    }
+
+    fn failed(_: &str) -> Option<Self> {
+        None
+    }
+}
+
+impl<A: Known> KnownList for (A,) {
+    fn are(mut types: impl ExactSizeIterator<Item = Type>) -> bool {
+        types.len() == 1 && types.next().is_some_and(|ty| A::is(&ty))
+    }
+
+    fn failed(reason: &str) -> Option<Self> {
+        A::failed(reason).map(|value| (value,))
+    }
+}
+
+impl<A: Known, B: Known> KnownList for (A, B) {
+    fn are(mut types: impl ExactSizeIterator<Item = Type>) -> bool {
+        types.len() == 2
+            && types.next().is_some_and(|ty| A::is(&ty))
+            && types.next().is_some_and(|ty| B::is(&ty))
+    }
+
+    fn failed(_: &str) -> Option<Self> {
+        None
+    }
+}
+
+/// Defines a function whose types are known here. False where they are not.
+pub(super) fn define(
+    linker: &mut LinkerInstance<'_, StoreData>,
+    name: &str,
+    ty: &ComponentFunc,
+    place: Place,
+) -> wasmtime::Result<bool> {
+    let mut defining = Defining {
+        linker,
+        name,
+        ty,
+        place,
+    };
+    Ok(defining.taking::<()>()?
+        || defining.taking::<(String,)>()?
+        || defining.taking::<(Vec<u8>,)>()?
+        || defining.taking::<(String, String)>()?
+        || defining.taking::<(String, Vec<u8>)>()?
+        || defining.taking::<(u32, u32)>()?)
+}
+
+/// A function that is being defined.
+struct Defining<'a, 'l> {
+    linker: &'a mut LinkerInstance<'l, StoreData>,
+    name: &'a str,
+    ty: &'a ComponentFunc,
+    place: Place,
+}
+
+impl Defining<'_, '_> {
+    /// Defines it if it takes `P` and returns something known.
+    fn taking<P: KnownList>(&mut self) -> wasmtime::Result<bool> {
+        if !P::are(self.ty.params().map(|(_, ty)| ty)) {
+            return Ok(false);
+        }
+        Ok(self.returning::<P, ()>()?
+            || self.returning::<P, (bool,)>()?
+            || self.returning::<P, (u32,)>()?
+            || self.returning::<P, (u64,)>()?
+            || self.returning::<P, (String,)>()?
+            || self.returning::<P, (Vec<u8>,)>()?
+            || self.returning::<P, (Option<String>,)>()?
+            || self.returning::<P, (Option<Vec<u8>>,)>()?
+            || self.returning::<P, (Result<(), String>,)>()?
+            || self.returning::<P, (Result<String, String>,)>()?
+            || self.returning::<P, (Result<Vec<u8>, String>,)>()?)
+    }
+
+    fn returning<P: KnownList, R: KnownList>(&mut self) -> wasmtime::Result<bool> {
+        if !R::are(self.ty.results()) {
+            return Ok(false);
+        }
+        let (place, name) = (self.place, Arc::<str>::from(self.name));
+        if self.ty.async_() {
+            self.linker
+                .func_wrap_concurrent(self.name, move |accessor, params: P| {
+                    let name = Arc::clone(&name);
+                    Box::pin(async move {
+                        let target =
+                            accessor.with(|mut store| place.target(store.data_mut(), name))?;
+                        deliver(target.call(Typed::<P, R>::new(), params).await, &target)
+                    })
+                })?;
+        } else {
+            self.linker
+                .func_wrap_async(self.name, move |store, params: P| {
+                    let name = Arc::clone(&name);
+                    Box::new(async move {
+                        let target = place.target(store.data(), name)?;
+                        deliver(target.call(Typed::<P, R>::new(), params).await, &target)
+                    })
+                })?;
+        }
+        Ok(true)
+    }
+}
+
+fn deliver<R: KnownList>(answer: Result<R, CallError>, target: &Target) -> wasmtime::Result<R> {
+    answer.or_else(|error| {
+        let reason = report(&error, target);
+        R::failed(&reason).ok_or_else(|| trap(&reason, target))
+    })
+}
+
+/// Values of known types.
+struct Typed<P, R>(PhantomData<fn(P) -> R>);
+
+impl<P, R> Typed<P, R> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<P, R> Clone for Typed<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for Typed<P, R> {}
+
+impl<P: KnownList, R: KnownList> Crossing for Typed<P, R> {
+    type Params = P;
+    type Results = R;
+
+    fn alone(
+        self,
+        store: &mut Store<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: P,
+    ) -> OnInstance<'_, R> {
+        Box::pin(async move {
+            let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
+            function.call_async(store, params).await
+        })
+    }
+
+    fn together(
+        self,
+        accessor: &Accessor<StoreData>,
+        instance: Instance,
+        index: ComponentExportIndex,
+        params: P,
+    ) -> OnInstance<'_, R> {
+        Box::pin(async move {
+            let function = accessor.with(|store| instance.get_typed_func::<P, R>(store, index))?;
+            function.call_concurrent(accessor, params).await
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! The manifests of the workloads that are measured, as JSON.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::guests::Guests;
+
+/// A workload of one component that answers HTTP.
+pub(crate) struct Http<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The component.
+    pub(crate) image: &'a Path,
+    /// Fields of the component beyond its name and image.
+    pub(crate) fields: Value,
+    /// The host name that it answers for; every one without it.
+    pub(crate) host: Option<&'a str>,
+}
+
+impl Http<'_> {
+    /// The manifest.
+    pub(crate) fn manifest(&self) -> Value {
+        let component = component("main", self.image, &self.fields);
+        let config = self
+            .host
+            .map_or_else(|| json!({}), |host| json!({ "host": host }));
+        let grant = json!({
+            "namespace": "wasi", "package": "http", "interfaces": ["incoming-handler"], "config": config
+        });
+        workload(self.name, &[component], &grant, &json!([]))
+    }
+}
+
+/// How one component of the `call` bench reaches the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The default: both are one component.
+    Fused,
+    /// The callee has a fresh instance for each call.
+    IsolatedFresh,
+    /// The callee has one instance for all calls.
+    IsolatedPooled,
+}
+
+/// The pair of the `call` bench.
+pub(crate) fn calc(guests: &Guests, link: Link) -> Value {
+    let fields = match link {
+        Link::Fused | Link::IsolatedFresh => json!({}),
+        Link::IsolatedPooled => json!({ "poolSize": 1 }),
+    };
+    let components = [
+        component("caller", &guests.caller, &json!({})),
+        component("callee", &guests.callee, &fields),
+    ];
+    let links = match link {
+        Link::Fused => json!([]),
+        Link::IsolatedFresh | Link::IsolatedPooled => json!([
+            { "from": "caller", "import": "bench:calc/math@0.1.0", "to": "callee", "kind": "isolated" }
+        ]),
+    };
+    let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["drive"] });
+    workload("calc", &components, &grant, &links)
+}
+
+fn component(name: &str, image: &Path, fields: &Value) -> Value {
+    let mut component = json!({ "name": name, "image": image });
+    if let (Some(component), Some(fields)) = (component.as_object_mut(), fields.as_object()) {
+        component.extend(fields.clone());
+    }
+    component
+}
+
+fn workload(name: &str, components: &[Value], grant: &Value, links: &Value) -> Value {
+    json!({
+        "apiVersion": "runtime.wasmcloud.dev/v1alpha1",
+        "kind": "Workload",
+        "metadata": { "name": name },
+        "spec": { "components": components, "hostInterfaces": [grant], "links": links },
+    })
+}
