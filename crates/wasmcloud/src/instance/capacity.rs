@@ -530,4 +530,32 @@ mod tests {
         assert!(c.acquire(1, LONG).now_or_never().is_some());
         assert_eq!(kept.1.load(Ordering::Relaxed), 1);
     }
+
+    #[tokio::test]
+    async fn one_that_takes_several_slots_gets_as_many_idle_ones() {
+        struct Kept(Mutex<Vec<Permit>>);
+        impl Idle for Kept {
+            fn evict(&self) -> bool {
+                let kept = self.0.lock().unwrap().pop();
+                kept.is_some()
+            }
+        }
+        let capacity = capacity(3);
+        let (a, b) = (capacity.share(2), capacity.share(2));
+        let holder: Arc<dyn Idle> = Arc::new(Kept(Mutex::new(take_all(&a).await)));
+        a.keeps_idle(Arc::downgrade(&holder));
+        assert!(b.acquire(3, LONG).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_makes_room_for_those_who_left() {
+        let capacity = capacity(1);
+        let (a, b) = (capacity.share(2), capacity.share(2));
+        let _held = now(&a).unwrap();
+        let mut waits = Box::pin(b.acquire(1, LONG));
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(a.must_yield() && a.is_wanted());
+        drop(waits);
+        assert!(!a.must_yield() && !a.is_wanted());
+    }
 }
