@@ -131,6 +131,7 @@ async fn one_that_failed_is_never_used_again() {
         for (nth, (path, status)) in (1..).zip(misdeeds) {
             assert_eq!(host.ask("/count").await, "1", "before {path}");
             assert_eq!(host.ask("/secret?left").await, "found \"\"");
+            host.instances(BAD, 0).await;
             let answer = host.get_from(BAD, path).await;
             assert_eq!(answer.status, status, "{path}: {}", answer.body);
             let counts = host.counts().await;
@@ -145,6 +146,7 @@ async fn one_whose_client_left_is_never_used_again() {
     for image in HOSTILE {
         let host = host(image, json!({ "poolSize": 1 })).await;
         assert_eq!(host.ask("/count").await, "1");
+        host.instances(BAD, 0).await;
         let pending = host.begin(BAD, "/sleep").await;
         host.instances(BAD, 1).await;
         pending.leave().await;
@@ -166,6 +168,7 @@ async fn one_that_coped_with_a_refusal_is_used_again() {
         assert_eq!(host.ask("/grow?100").await, "granted false");
         assert_eq!(host.ask("/count").await, "1");
         assert_eq!(host.counts().await.hits, 1);
+        host.instances(BAD, 0).await;
         let answer = host.get_from(BAD, "/trap").await;
         assert!(!answer.body.contains("memory"), "{}", answer.body);
     }
