@@ -59,7 +59,7 @@ impl Instances {
         match self {
             Self::Fresh => json!({}),
             Self::Pooled => json!({ "poolSize": wrk::CONNECTIONS, "maxConcurrency": 1 }),
-            Self::Shared => json!({ "poolSize": wrk::CONNECTIONS / 8, "maxConcurrency": 8 }),
+            Self::Shared => json!({ "poolSize": wrk::CONNECTIONS / 4, "maxConcurrency": 8 }),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct VolumesSection {
     pub largest_ephemeral: Limit<Mebibytes>,
     /// How many files and folders of one volume may be open at once.
     pub most_open: Option<u32>,
+    /// How many volumes one workload may mount.
+    pub most_volumes: Option<u32>,
 }
 
 /// The section as it is written.
@@ -33,10 +35,12 @@ pub(super) struct Raw {
     ephemeral_size: Text,
     largest_ephemeral: Text,
     most_open: Number,
+    most_volumes: Number,
 }
 
 /// Larger ones are mistakes.
 const MOST_OPEN: u32 = 1_000_000;
+const MOST_VOLUMES: u32 = 1_000;
 
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> VolumesSection {
     let at = raw.ephemeral_size.as_ref().map(|text| text.referenced);
@@ -55,6 +59,7 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> VolumesSection {
         ephemeral_size,
         largest_ephemeral,
         most_open: reader.number(raw.most_open, 1..=MOST_OPEN),
+        most_volumes: reader.number(raw.most_volumes, 1..=MOST_VOLUMES),
     }
 }
 
@@ -78,7 +83,8 @@ impl VolumesSection {
         }
         options.ephemeral_size = self.ephemeral_size.unwrap_or(options.ephemeral_size);
         options.largest_ephemeral = over(self.largest_ephemeral, options.largest_ephemeral);
-        let most_open = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
-        options.most_open = self.most_open.map_or(options.most_open, most_open);
+        let number = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+        options.most_open = self.most_open.map_or(options.most_open, number);
+        options.most_volumes = self.most_volumes.map_or(options.most_volumes, number);
     }
 }

@@ -182,7 +182,8 @@ fn pool(instances: u32, memory: u64) -> PoolingAllocationConfig {
         .total_tables(instances.saturating_mul(TABLES_PER_SLOT))
         .max_tables_per_component(256)
         .max_tables_per_module(256)
-        .total_stacks(instances)
+        // An instance of many parts that wait takes a stack for each; they cost addresses.
+        .total_stacks(instances.saturating_mul(4))
         .max_component_instance_size(8 << 20)
         .max_core_instance_size(1 << 20)
         .table_elements(64 << 10)

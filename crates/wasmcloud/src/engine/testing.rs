@@ -224,6 +224,7 @@ impl Planned {
                 states: std::iter::empty().collect(),
                 log: Arc::new(WorkloadLog::new(Arc::new(TracingOutput), 0, u64::MAX)),
                 memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
+                crossing: WorkloadContext::room_to_cross(),
             }),
             members: contexts.collect(),
             attribution: attribution(worlds.collect()),

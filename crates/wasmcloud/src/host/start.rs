@@ -413,6 +413,7 @@ impl Bound {
                 room.host.limits.log_burst,
             )),
             memory: Arc::clone(&room.memory),
+            crossing: WorkloadContext::room_to_cross(),
         })
     }
 }

@@ -18,7 +18,7 @@ use super::invocation::{CallError, Guest, Invocation, Runner};
 use super::pool::{Event, Pool, PoolUsage};
 use super::processor::{Processors, Tenant};
 use super::shared::{self, Admission};
-use super::{InstanceContext, StoreData};
+use super::{InstanceContext, Owner, StoreData};
 use crate::workload::Reuse;
 
 /// A way to call one entry. Cheap to clone.
@@ -239,15 +239,32 @@ impl Callee {
         let parts = &self.0.parts;
         let permit = parts.share.acquire(self.0.weight, parts.patience).await?;
         self.0.pool.note(Event::Miss);
-        let mut store = self.store();
-        match parts.pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok(Warm {
-                store,
-                instance,
-                served: 0,
-                _permit: permit,
-            }),
-            Err(error) => Err(CallError::Instantiate(explained(error, &mut store))),
+        loop {
+            let mut store = self.store();
+            let error = match parts.pre.instantiate_async(&mut store).await {
+                Ok(instance) => {
+                    return Ok(Warm {
+                        store,
+                        instance,
+                        served: 0,
+                        _permit: permit,
+                    });
+                }
+                Err(error) => error,
+            };
+            let refused = store.data_mut().memory().refused();
+            if !refused.is_some_and(|refused| self.makes_room(refused.owner)) {
+                return Err(CallError::Instantiate(explained(error, &mut store)));
+            }
+        }
+    }
+
+    /// Gives up an instance that is kept for nobody in particular, where that helps. False when there is none.
+    fn makes_room(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Instance => false,
+            Owner::Workload => self.0.pool.evict(),
+            Owner::Host => self.0.parts.share.evict_one(),
         }
     }
 

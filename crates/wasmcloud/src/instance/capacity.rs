@@ -13,6 +13,8 @@ use super::ticker::Ticker;
 
 /// How many slots a workload may hold for each that is free.
 const GREED: u32 = 3;
+/// How many holders of idle instances are asked at once whether they have one.
+const MOST_ASKED: usize = 256;
 
 /// The room for instances of one engine.
 pub struct Capacity {
@@ -31,7 +33,7 @@ struct State {
     /// Tenants with somebody waiting, each once, in the order in which they are served.
     turns: VecDeque<usize>,
     /// Who may hold idle instances.
-    idle: Vec<Weak<dyn Idle>>,
+    idle: VecDeque<Weak<dyn Idle>>,
 }
 
 #[derive(Default)]
@@ -67,10 +69,11 @@ impl Drop for Waiter<'_> {
         if self.granted.try_recv().is_ok() {
             drop(self.share.permit(self.weight));
         }
-        self.share
-            .capacity
-            .state()
-            .forget_those_who_left(self.share.key);
+        // One behind it may want less.
+        let mut state = self.share.capacity.state();
+        state.forget_those_who_left(self.share.key);
+        state.serve();
+        self.share.capacity.tell_ticker(&state);
     }
 }
 
@@ -168,15 +171,15 @@ impl Capacity {
     /// Asks those who hold idle instances to give one up, each in turn. False when nobody has one.
     fn evict_one(&self) -> bool {
         let count = self.state().idle.len();
-        for _ in 0..count {
+        for _ in 0..count.min(MOST_ASKED) {
             let holder = {
                 let mut state = self.state();
-                let Some(holder) = (!state.idle.is_empty()).then(|| state.idle.remove(0)) else {
+                let Some(holder) = state.idle.pop_front() else {
                     return false;
                 };
                 let strong = holder.upgrade();
                 if strong.is_some() {
-                    state.idle.push(holder);
+                    state.idle.push_back(holder);
                 }
                 strong
             };
@@ -278,7 +281,7 @@ impl State {
 impl Share {
     /// Tells who keeps idle instances of this workload.
     pub(super) fn keeps_idle(&self, holder: Weak<dyn Idle>) {
-        self.capacity.state().idle.push(holder);
+        self.capacity.state().idle.push_back(holder);
     }
 
     /// Room for one instance that takes `weight` slots; waits for it no longer than `patience`.
@@ -309,6 +312,11 @@ impl Share {
         let _ = (0..weight).all(|_| self.capacity.evict_one());
         let granted = tokio::time::timeout(patience, waiter.wait()).await;
         granted.ok().flatten().ok_or(NoRoom::Waited(patience))
+    }
+
+    /// Asks those who hold idle instances, of whatever workload, to give one up. False when nobody has one.
+    pub(super) fn evict_one(&self) -> bool {
+        self.capacity.evict_one()
     }
 
     /// Whether anybody waits for room.
@@ -375,7 +383,13 @@ impl Drop for Share {
         }
         state.turns.retain(|turn| *turn != key);
         state.vacant.push(key);
-        state.idle.retain(|holder| holder.strong_count() > 0);
+        // Not each time: ten thousand workloads may leave at once.
+        if state.idle.len() > 64 + 2 * state.tenants as usize {
+            state.idle.retain(|holder| holder.strong_count() > 0);
+        }
+        // Who is left alone may take everything.
+        state.serve();
+        self.capacity.tell_ticker(&state);
     }
 }
 

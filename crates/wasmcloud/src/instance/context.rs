@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::ComponentExportIndex;
 
 use super::{Callee, MemoryAccount, States, Told, WorkloadLog};
@@ -28,6 +29,19 @@ pub struct WorkloadContext {
     pub log: Arc<WorkloadLog>,
     /// The memory that its instances may use together.
     pub memory: Arc<MemoryAccount>,
+    /// Room for what is on its way across isolated links: a permit for each KiB.
+    pub crossing: Arc<Semaphore>,
+}
+
+impl WorkloadContext {
+    /// How many KiB of parameters and results of one workload may be on their way across isolated links at once.
+    pub const CROSSING: usize = 256 << 10;
+
+    /// The room of a workload across whose isolated links nothing is on its way yet.
+    #[must_use]
+    pub fn room_to_cross() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(Self::CROSSING))
+    }
 }
 
 /// Its namespace and name, as people know it.

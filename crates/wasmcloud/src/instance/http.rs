@@ -18,11 +18,25 @@ pub type Answered = Pin<Box<dyn Future<Output = Result<Response<WasiBody>>> + Se
 pub type SendRequest =
     Box<dyn FnOnce(Request<WasiBody>, Option<RequestOptions>) -> Answered + Send>;
 
+/// The most that one set of header fields may take, in bytes of the host's memory. A name and its value take some 70 more than their
+/// text.
+const FIELDS: usize = 64 << 10;
+
 /// The part of a store that `wasi:http` needs.
-#[derive(Default)]
 pub(super) struct HttpState {
     context: WasiHttpCtx,
     hooks: Hooks,
+}
+
+impl Default for HttpState {
+    fn default() -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS);
+        Self {
+            context,
+            hooks: Hooks::default(),
+        }
+    }
 }
 
 impl HttpState {

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
-use super::processor::{Background, Processors, Tenant, processor_time};
+use super::processor::{Background, Processors, Tenant, in_background, processor_time};
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
@@ -62,7 +62,9 @@ impl CallError {
     pub fn is_for_lack_of_room(&self) -> bool {
         match self {
             Self::NoRoom(reason) => *reason != NoRoom::TooBig,
-            Self::Instantiate(error) => error.is::<wasmtime::PoolConcurrencyLimitError>(),
+            Self::Instantiate(error) | Self::Trap(error) => {
+                error.is::<wasmtime::PoolConcurrencyLimitError>()
+            }
             _ => false,
         }
     }
@@ -145,6 +147,8 @@ impl<T> Future for Metered<T> {
 /// A guest, wherever it runs.
 pub(super) struct Runner<T> {
     place: Place<T>,
+    /// How long it has computed on the thread of its caller.
+    here: Duration,
     tenant: Arc<Tenant>,
     processors: Processors,
 }
@@ -175,6 +179,7 @@ impl<T: Send + 'static> Runner<T> {
         };
         Self {
             place: Place::New(Metered { guest, meter }),
+            here: Duration::ZERO,
             tenant,
             processors,
         }
@@ -186,6 +191,12 @@ impl<T: Send + 'static> Runner<T> {
             metered.meter.progress = Some((progress, 0));
         }
         self
+    }
+
+    /// Whether it is in its neighbours' way: it computed for long at once, or little by little while others want their share.
+    fn is_in_the_way(&self, time: Duration) -> bool {
+        let over_share = || self.processors.is_over_share(&self.tenant, Instant::now());
+        time >= LONG || (self.here >= LONG && over_share())
     }
 
     fn go_there(&mut self, metered: Metered<T>) {
@@ -200,11 +211,19 @@ impl<T: Send + 'static> Future for Runner<T> {
         loop {
             match std::mem::replace(&mut self.place, Place::Nowhere) {
                 Place::New(metered) => {
-                    if self.processors.is_over_share(&self.tenant, Instant::now()) {
+                    if !in_background()
+                        && self.processors.is_over_share(&self.tenant, Instant::now())
+                    {
                         self.go_there(metered);
                     } else {
                         self.place = Place::Here(metered);
                     }
+                }
+                // Polled within another that is in the background, it is there, too.
+                Place::Here(mut metered) if in_background() => {
+                    let poll = Pin::new(&mut metered).poll(cx);
+                    self.place = Place::Here(metered);
+                    return poll;
                 }
                 Place::Here(mut metered) => {
                     let (time, poll) = metered.poll_timed(cx);
@@ -212,7 +231,8 @@ impl<T: Send + 'static> Future for Runner<T> {
                     if poll.is_ready() {
                         return poll;
                     }
-                    if time < LONG {
+                    self.here += time;
+                    if !self.is_in_the_way(time) {
                         self.place = Place::Here(metered);
                         return Poll::Pending;
                     }

@@ -1,7 +1,7 @@
 //! What one workload may write into the log: so much at once, and so much a second in the long run. The rest is dropped and counted.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{GuestLine, GuestOutput, LogLevel, Source};
 
@@ -95,7 +95,8 @@ impl WorkloadLog {
         let refill = self.rate.saturating_mul(elapsed) / 1000;
         if refill > 0 {
             budget.left = budget.left.saturating_add(refill).min(self.burst);
-            budget.at = now;
+            // What is left of a millisecond counts next time.
+            budget.at += Duration::from_millis(elapsed);
         }
         let bytes = bytes as u64;
         // After lines were dropped, some room is waited for, so that word of it does not take all there is.
@@ -129,8 +130,6 @@ impl std::fmt::Debug for WorkloadLog {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-    use std::time::Duration;
-
     use super::*;
 
     #[derive(Default)]

@@ -5,6 +5,7 @@
 //! as the serving ones leave time, so that neighbours and timers do not notice it. There the workload that has had least comes
 //! next. A workload that takes more than its share of the serving threads begins in the background, too, while others are there.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 
 /// Over what time shares of the serving threads are reckoned.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How much lower the background threads rank: the lowest that needs no privilege, and still some time when all is busy.
+/// How much lower the background threads rank where they cannot step back altogether.
 const NICE: i32 = 19;
 
 /// The processors of a host, for its guests. Background threads start with the first work; they end with the last handle.
@@ -236,9 +237,8 @@ impl Shared {
 
     /// What a background thread does.
     fn work(&self) {
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::warn!(%error, "guests that compute for long run with the same priority as others");
-        }
+        step_back();
+        IN_BACKGROUND.set(true);
         let _runtime = self.runtime.enter();
         while let Some(task) = self.next() {
             let began = processor_time();
@@ -393,6 +393,38 @@ impl<T> Drop for Background<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Ranks this thread below all others: any other thread that wakes takes its place at once (`SCHED_IDLE` of `sched(7)`), which
+/// needs no privilege.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "guests that compute for long run with the same priority as others");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let parameters = libc::sched_param { sched_priority: 0 };
+        #[expect(
+            unsafe_code,
+            reason = "no library in the tree sets the scheduling policy"
+        )]
+        // SAFETY: the parameters are valid and outlive the call; 0 is the calling thread.
+        let result =
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+        if result != 0 {
+            let error = std::io::Error::last_os_error();
+            tracing::debug!(%error, "background threads have a low priority instead of none");
+        }
+    }
+}
+
+thread_local! {
+    static IN_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a background thread.
+pub(super) fn in_background() -> bool {
+    IN_BACKGROUND.get()
 }
 
 /// How long this thread has been on a processor.

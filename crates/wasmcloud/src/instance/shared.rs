@@ -26,6 +26,9 @@ pub(super) type Job<T> =
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 type Dispatch = Box<dyn for<'a> FnOnce(&'a Accessor<StoreData>, Instance) -> Task<'a> + Send>;
 
+/// What a trap counts for in the log of its workload, in bytes: a line and a backtrace.
+const TRAP: usize = 4 << 10;
+
 /// How instances are shared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -169,7 +172,9 @@ impl Crew {
                 ended = runner => ended,
                 () = stopping.cancelled_owned() => Err(CallError::Stopped),
             };
-            if let Err(CallError::Trap(error)) = &ended {
+            if let Err(CallError::Trap(error)) = &ended
+                && workload.log.admits(TRAP)
+            {
                 // Its backtrace is lost on those who are told.
                 tracing::error!(%workload, "an instance that invocations share trapped: {error:?}");
             }

@@ -59,21 +59,29 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// Amazon's (instances, containers, pods), Google's and most others'; Alibaba's; Azure's; Oracle's.
-const METADATA_V4: [Ipv4Addr; 6] = [
+/// Amazon's (instances, containers, pods), Google's and most others'; Scaleway's; Tencent's; Alibaba's; Azure's; Oracle's.
+const METADATA_V4: [Ipv4Addr; 9] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
     Ipv4Addr::new(169, 254, 170, 23),
+    Ipv4Addr::new(169, 254, 42, 42),
+    Ipv4Addr::new(169, 254, 0, 23),
+    Ipv4Addr::new(169, 254, 10, 10),
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// Amazon's (instances, pods) and Google's.
-const METADATA_V6: [Ipv6Addr; 3] = [
+/// Amazon's (instances, pods), Google's, Oracle's, Scaleway's, and those of others, OpenStack's last.
+const METADATA_V6: [Ipv6Addr; 8] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
 fn of_v4(address: Ipv4Addr) -> AddressClass {

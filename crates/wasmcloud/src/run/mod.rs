@@ -7,6 +7,7 @@ mod report;
 mod settings;
 mod signals;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -95,10 +96,19 @@ async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Di
             return Ok(Ended::Well);
         }
     };
-    let (host, follower) = begun;
+    // From here on somebody may be answered, also while others still start.
+    let Begun {
+        host,
+        http,
+        mut follower,
+    } = begun;
     let stop = tokio::select! {
         stop = signals.stop.wanted() => stop,
-        never = follow(follower, &mut signals.hangup, reporter) => match never {},
+        never = async {
+            follower.pass().await;
+            reporter.ready(http, &follower.summary());
+            follow(follower, &mut signals.hangup, reporter).await
+        } => match never {},
     };
     reporter.stopping(stop, grace);
     let drained = host.shutdown().await;
@@ -110,11 +120,15 @@ async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Di
     })
 }
 
-/// Listens, and has had a first try with everything.
-async fn begin(
-    settings: Settings,
-    reporter: &Arc<Reporter>,
-) -> Result<(Arc<LocalHost>, Follower), Diagnostics> {
+/// A host that listens and runs nothing yet.
+struct Begun {
+    host: Arc<LocalHost>,
+    http: Option<SocketAddr>,
+    follower: Follower,
+}
+
+/// Listens.
+async fn begin(settings: Settings, reporter: &Arc<Reporter>) -> Result<Begun, Diagnostics> {
     let mut sources = Sources::new(settings.paths);
     let looked = tokio::task::spawn_blocking(move || (sources.look(), sources));
     let (look, sources) = looked.await.map_err(plain)?;
@@ -123,10 +137,12 @@ async fn begin(
     }
     let Assembled { host, http, .. } = assemble(settings.host).await.map_err(cannot_assemble)?;
     let tell = Arc::clone(reporter);
-    let mut follower = Follower::new(host.clone(), sources, move |news| tell.news(&news));
-    follower.pass().await;
-    reporter.ready(http, &follower.summary());
-    Ok((host, follower))
+    let follower = Follower::new(host.clone(), sources, move |news| tell.news(&news));
+    Ok(Begun {
+        host,
+        http,
+        follower,
+    })
 }
 
 /// Never, when it is meant that way.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, OwnedSemaphorePermit};
 use wasmcloud::capability::direct::{Direct, DirectError};
 use wasmcloud::plugin::{CallError, Import, Offer, Plugin, StoreData};
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
@@ -147,6 +147,46 @@ async fn megabytes_cross() {
     let (_host, direct) = host_with_pair(json!({})).await;
     let (right,): (u32,) = call(&direct, "big", (8_u32 << 20,)).await.unwrap();
     assert_eq!(right, 8 << 20);
+}
+
+/// Takes the workload's room for what is on its way, but for so many KiB.
+fn all_but(direct: &Direct, left: u32) -> OwnedSemaphorePermit {
+    let entry = direct.entry(&id("pair")).unwrap();
+    let crossing = Arc::clone(&entry.callee.context().workload.crossing);
+    let all = u32::try_from(crossing.available_permits()).unwrap();
+    assert_eq!(all, 256 << 10, "nothing is on its way yet");
+    crossing.try_acquire_many_owned(all - left).unwrap()
+}
+
+#[tokio::test]
+async fn more_than_there_is_room_for_does_not_cross() {
+    let (_host, direct) = host_with_pair(json!({})).await;
+    let taken = all_but(&direct, 1 << 10);
+    assert_eq!(wrong(&direct).await, "");
+    match call::<_, (u32,)>(&direct, "big", (8_u32 << 20,)).await {
+        Err(DirectError::Call(CallError::Trap(error))) => assert_eq!(
+            error.root_cause().to_string(),
+            "component `front` called `reverse` of component `back`, which failed: there is no room for the 8193 KiB of its \
+             parameters: at most 262144 KiB of a workload may be on their way across isolated links at once"
+        ),
+        other => panic!("{other:?}"),
+    }
+    drop(taken);
+    let (right,): (u32,) = call(&direct, "big", (8_u32 << 20,)).await.unwrap();
+    assert_eq!(right, 8 << 20);
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_room_is_an_error_value_where_there_is_one() {
+    let (_host, direct) = host_with_pair(json!({})).await;
+    let taken = all_but(&direct, 0);
+    let reason = "there is no room for the 1 KiB of its parameters: at most 262144 KiB of a workload may be on their way across \
+                  isolated links at once";
+    assert_eq!(told(&direct, "trap-text").await, format!("Err({reason:?})"));
+    assert_eq!(told(&direct, "trap-case").await, format!("other {reason}"));
+    drop(taken);
+    assert_eq!(wrong(&direct).await, "");
+    drop(all_but(&direct, 0));
 }
 
 #[tokio::test]

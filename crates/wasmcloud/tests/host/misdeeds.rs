@@ -104,8 +104,22 @@ async fn one_that_keeps_everything_has_so_many_handles() {
 #[tokio::test]
 async fn one_that_fills_its_header_fields_has_so_much_room() {
     let host = host(HOSTILE[0], json!({})).await;
-    ends(&host, "/field-names?1000", 200, "appended 1000").await;
+    ends(&host, "/field-names?500", 200, "appended 500").await;
     ends(&host, "/field-names?30000", 500, "`bad` trapped").await;
+}
+
+/// The host keeps what a request is made of, and a guest may make thousands.
+#[tokio::test]
+async fn one_that_makes_long_heads_is_refused() {
+    for image in HOSTILE {
+        let host = host(image, json!({})).await;
+        for (path, most) in [("/method", 64), ("/path", 60_000), ("/authority", 60_000)] {
+            ends(&host, &format!("{path}?{most}"), 200, "set true").await;
+        }
+        for (path, beyond) in [("/method", 65), ("/path", 65_538), ("/authority", 65_538)] {
+            ends(&host, &format!("{path}?{beyond}"), 200, "set false").await;
+        }
+    }
 }
 
 /// The host copies no more of one call than this, whatever the guest has of its own.

@@ -80,13 +80,16 @@ pub(super) async fn dispatch(
         }
     };
     let Answered {
-        response, faults, ..
+        response,
+        faults,
+        target,
     } = tokio::select! {
         biased;
         answered = logged(shared, request, &exchange) => answered,
         () = departed => return Err(Departed),
     };
-    Ok(response.map(|body| Sent::new(body, peer, faults, limits, exchange)))
+    let workload = target.map(|target| Arc::clone(&target.entry.callee.context().workload));
+    Ok(response.map(|body| Sent::new(body, peer, faults, limits, exchange).of(workload)))
 }
 
 /// Answers one request and keeps the access log.

@@ -1,5 +1,7 @@
 //! Links `wasi:http` of both versions: its types, and the client, which is told whose requests it sends.
 
+mod bounds;
+
 use std::sync::Arc;
 
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance, Resource};
@@ -53,10 +55,14 @@ pub(super) fn link(
         .as_ref()
         .map(|version| version.minor);
     match (import.interface.name.as_str(), minor) {
-        ("types", Some(3)) => p3::types::add_to_linker_instance::<S, WasiHttp>(linker, S::http),
+        ("types", Some(3)) => {
+            p3::types::add_to_linker_instance::<S, WasiHttp>(linker, S::http)?;
+            bounds::bound_p3(linker)
+        }
         ("types", _) => {
             let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
             p2::types::add_to_linker_instance::<S, WasiHttp>(linker, &(&options).into(), S::http)?;
+            bounds::bound_p2(linker)?;
             linker.func_wrap("http-error-code", |mut store, (error,)| {
                 Ok((http_error_code(store.data_mut(), &error)?,))
             })

@@ -2,7 +2,9 @@
 //! keeps them waiting.
 
 use std::cell::Cell;
+use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,10 +19,14 @@ use super::head;
 use super::limits::HttpLimits;
 use super::patience::Exchange;
 use super::received::{Fault, Faults};
+use crate::plugin::WorkloadContext;
 
 /// The most that is given to one stream of HTTP/2 at once. It asks for more when the client has taken nearly all of it, so this is
 /// also how finely its progress shows.
 const PIECE: usize = 16 * 1024;
+
+/// What a word about an answer counts for in the log of its workload, in bytes.
+const WORD: usize = 128;
 
 tokio::task_local! {
     /// On the task of a stream of HTTP/2: since when the stream has had something to send.
@@ -38,6 +44,8 @@ pub(super) struct Sent {
     client: Client,
     faults: Option<Faults>,
     limits: (usize, usize),
+    /// Whose answer it is, where it is not the server's own.
+    workload: Option<Arc<WorkloadContext>>,
     /// Cut off from what the guest wrote, to be sent next.
     rest: Bytes,
     _exchange: Exchange,
@@ -79,9 +87,16 @@ impl Sent {
             client: peer.map_or(Client::Stream, Client::Connection),
             faults,
             limits: (limits.header_fields, limits.head_size()),
+            workload: None,
             rest: Bytes::new(),
             _exchange: exchange,
         }
+    }
+
+    /// Says whose answer it is: what is wrong with it is logged under that name, as far as the workload may write.
+    pub(super) fn of(mut self, workload: Option<Arc<WorkloadContext>>) -> Self {
+        self.workload = workload;
+        self
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -93,10 +108,21 @@ impl Sent {
             && let Some(trailers) = frame.trailers_ref()
             && let Err(excess) = head::check(trailers, self.limits)
         {
-            tracing::error!("the trailers of an answer are not sent: {excess}");
+            self.log_unsent(&excess);
             return Poll::Ready(Some(Err(Error::HttpResponseTrailerSectionSize(None))));
         }
         frame
+    }
+
+    /// Nobody whose answer this is may fill the log with it.
+    fn log_unsent(&self, excess: &impl fmt::Display) {
+        match &self.workload {
+            Some(workload) if workload.log.admits(WORD) => {
+                tracing::error!(%workload, "the trailers of an answer are not sent: {excess}");
+            }
+            Some(_) => {}
+            None => tracing::debug!("the trailers of an answer are not sent: {excess}"),
+        }
     }
 
     /// Keeps back what is too much at once.

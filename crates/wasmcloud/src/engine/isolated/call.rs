@@ -8,8 +8,11 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Accessor, ComponentExportIndex, Func, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 
+use super::budget::{self, Carried, Full, Held};
+use super::failure::Failed;
 use crate::instance::{
-    CallError, Callee, ComponentContext, OnInstance, Position, StoreData, WorkloadContext,
+    CallError, Callee, ComponentContext, InstanceContext, OnInstance, Position, StoreData,
+    WorkloadContext,
 };
 use crate::workload::ComponentName;
 
@@ -77,24 +80,42 @@ impl Target {
         &self.name
     }
 
-    /// Calls it. Whoever gives up ends the call.
+    /// Calls it. Whoever gives up ends the call. One that carries more than there is room for fails at once.
     pub(super) async fn call<C: Crossing>(
         &self,
         crossing: C,
         params: C::Params,
-    ) -> Result<C::Results, CallError> {
+    ) -> Result<Counted<C::Results>, Failed> {
+        let bytes = C::size_of_params(&params);
+        let held = budget::hold(self.workload(), Carried::Parameters, bytes)?;
         let (callee, index) = (self.callee.clone(), self.index);
         if callee.is_concurrent() {
-            return apart(crossing, &callee, index, params).await;
+            return apart(crossing, &callee, index, (params, held)).await;
         }
+        let context = Arc::clone(callee.context());
         let called = callee.invoke(move |lease| {
             Box::pin(async move {
                 let (store, instance) = lease.parts()?;
-                crossing.alone(store, instance, index, params).await
+                let results = crossing.alone(store, instance, index, params).await?;
+                drop(held);
+                Ok(count::<C>(&context, results))
             })
         });
-        called.await
+        Ok(called.await??)
     }
+}
+
+/// Values, and the room that they take until they are with whoever wants them.
+pub(super) type Counted<T> = (T, Held);
+
+/// Takes room for results.
+fn count<C: Crossing>(
+    callee: &InstanceContext,
+    results: C::Results,
+) -> Result<Counted<C::Results>, Full> {
+    let bytes = C::size_of_results(&results);
+    let held = budget::hold(&callee.workload, Carried::Results, bytes)?;
+    Ok((results, held))
 }
 
 /// Calls a callee whose engine has an event loop. That runs on a task of its own: loops cannot be within one another, and the
@@ -103,41 +124,50 @@ async fn apart<C: Crossing>(
     crossing: C,
     callee: &Callee,
     index: ComponentExportIndex,
-    params: C::Params,
-) -> Result<C::Results, CallError> {
+    (params, held): Counted<C::Params>,
+) -> Result<Counted<C::Results>, Failed> {
     let (tell, told) = oneshot::channel();
+    let context = Arc::clone(callee.context());
     let called = callee.invoke_concurrent(
         move |accessor, instance| {
             Box::pin(async move {
                 let results = crossing.together(accessor, instance, index, params).await?;
+                drop(held);
                 // A caller who has left wants to know nothing.
-                let _ = tell.send(results);
+                let _ = tell.send(count::<C>(&context, results));
                 Ok(())
             })
         },
         |()| {},
     );
     let answered = Arc::new(AtomicBool::new(false));
-    let (late, context) = (Arc::clone(&answered), Arc::clone(callee.context()));
-    let task = AbortOnDropHandle::new(tokio::spawn(async move {
-        let outcome = called.await;
-        let workload = &context.workload;
-        if let (Err(error), true) = (&outcome, late.load(Ordering::Acquire))
-            && workload.log.admits(0)
-        {
-            tracing::warn!(%workload, error = format!("{error:#}"), "an isolated component failed after it had answered");
-        }
-        outcome
-    }));
+    let watched = watch(called, Arc::clone(callee.context()), Arc::clone(&answered));
+    let task = AbortOnDropHandle::new(tokio::spawn(watched));
     if let Ok(results) = told.await {
         answered.store(true, Ordering::Release);
         task.detach();
-        return Ok(results);
+        return Ok(results?);
     }
     match task.await {
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(())) | Err(_) => Err(CallError::Crashed),
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(())) | Err(_) => Err(CallError::Crashed.into()),
     }
+}
+
+/// Says so when a callee fails after it has answered: no caller is told.
+async fn watch(
+    called: impl Future<Output = Result<(), CallError>> + Send,
+    context: Arc<InstanceContext>,
+    answered: Arc<AtomicBool>,
+) -> Result<(), CallError> {
+    let outcome = called.await;
+    let workload = &context.workload;
+    if let (Err(error), true) = (&outcome, answered.load(Ordering::Acquire))
+        && workload.log.admits(0)
+    {
+        tracing::warn!(%workload, error = format!("{error:#}"), "an isolated component failed after it had answered");
+    }
+    outcome
 }
 
 /// How values cross.
@@ -146,6 +176,12 @@ pub(super) trait Crossing: Copy + Send + Sync + 'static {
     type Params: Send + 'static;
     /// What it returns.
     type Results: Send + 'static;
+
+    /// What parameters take of the host's memory, in bytes.
+    fn size_of_params(params: &Self::Params) -> usize;
+
+    /// What results take of the host's memory, in bytes.
+    fn size_of_results(results: &Self::Results) -> usize;
 
     /// Calls the function of an instance that nobody else uses.
     fn alone(
@@ -192,6 +228,15 @@ fn find(
 impl Crossing for Dynamic {
     type Params = Vec<Val>;
     type Results = Vec<Val>;
+
+    /// The engine keeps a copy of its own until the call is over.
+    fn size_of_params(params: &Vec<Val>) -> usize {
+        budget::size(params).saturating_mul(2)
+    }
+
+    fn size_of_results(results: &Vec<Val>) -> usize {
+        budget::size(results)
+    }
 
     fn alone(
         self,

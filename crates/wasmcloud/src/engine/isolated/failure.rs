@@ -3,8 +3,20 @@
 use wasmtime::component::Val;
 use wasmtime::component::types::{ComponentFunc, Type};
 
-use super::call::Target;
+use super::budget::Full;
+use super::call::{Counted, Target};
 use crate::instance::CallError;
+
+/// Why a call came to no good end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// The callee failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// What the call carries found no room.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
 
 /// Cases of an error variant that say no more than that something failed, the best first.
 const GENERAL_CASES: [&str; 5] = [
@@ -63,12 +75,12 @@ impl Failure {
     /// Hands the answer over, or what there is instead of one.
     pub(super) fn deliver(
         &self,
-        answer: Result<Vec<Val>, CallError>,
+        answer: Result<Counted<Vec<Val>>, Failed>,
         target: &Target,
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
         match answer {
-            Ok(values) => {
+            Ok((values, _held)) => {
                 results
                     .iter_mut()
                     .zip(values)
@@ -104,9 +116,9 @@ impl Failure {
 }
 
 /// Logs a failed call. What is returned is for the caller: why, without the callee's insides.
-pub(super) fn report(error: &CallError, target: &Target) -> String {
+pub(super) fn report(error: &Failed, target: &Target) -> String {
     let reason = match error {
-        CallError::Trap(cause) | CallError::Instantiate(cause) => {
+        Failed::Call(CallError::Trap(cause) | CallError::Instantiate(cause)) => {
             format!("{error}: {}", cause.root_cause())
         }
         error => error.to_string(),

@@ -1,6 +1,7 @@
 //! Links imports that a callee in a store of its own answers: each function calls whom the caller's store names, and copies plain
 //! values there and back.
 
+mod budget;
 mod call;
 mod failure;
 mod typed;

@@ -1,6 +1,7 @@
 //! Who is called over isolated links, what is shared nevertheless, and ends that do not fit.
 
 use insta::assert_snapshot;
+use wasmtime::component::Val;
 
 use crate::engine::testing::{
     ENTRY, LEFT, PLACE, Planned, RIGHT, SEVEN, adder, component, engine, planned, planned_over,
@@ -125,4 +126,24 @@ async fn ends_that_do_not_fit_are_told_apart() {
     assert_snapshot!(differing(r#"(export "f" (func (result string)))"#).await, @"function `f` returns something else there");
     assert_snapshot!(differing(r#"(export "f" (func))"#).await, @"function `f` returns something else there");
     assert_snapshot!(differing(r#"(export "f" (func async (result u32)))"#).await, @"function `f` is async here but not async there");
+}
+
+#[test]
+fn values_count_with_everything_in_them() {
+    let one = size_of::<Val>();
+    let text = || Val::String("four".to_owned());
+    let boxed = || Some(Box::new(text()));
+    assert_eq!(budget::size(&[]), 0);
+    assert_eq!(budget::size(&[text(), Val::U8(1)]), 2 * one + 4);
+    assert_eq!(
+        budget::size(&[Val::List(vec![text(), text()])]),
+        3 * one + 8
+    );
+    assert_eq!(budget::size(&[Val::Option(boxed())]), 2 * one + 4);
+    assert_eq!(budget::size(&[Val::Result(Err(boxed()))]), 2 * one + 4);
+    let case = Val::Variant("other".to_owned(), boxed());
+    assert_eq!(budget::size(&[case]), 2 * one + 9);
+    let field = size_of::<(String, Val)>();
+    let record = Val::Record(vec![("name".to_owned(), text())]);
+    assert_eq!(budget::size(&[record]), one + field + 8);
 }

@@ -10,9 +10,9 @@ use wasmtime::component::{
     Accessor, ComponentExportIndex, ComponentNamedList, Instance, Lift, LinkerInstance, Lower,
 };
 
-use super::call::{Crossing, Place, Target};
-use super::failure::{report, trap};
-use crate::instance::{CallError, OnInstance, StoreData};
+use super::call::{Counted, Crossing, Place, Target};
+use super::failure::{Failed, report, trap};
+use crate::instance::{OnInstance, StoreData};
 
 /// A type that is known here.
 trait Known: Lift + Lower + Send + Sync + 'static {
@@ -23,6 +23,11 @@ trait Known: Lift + Lower + Send + Sync + 'static {
     fn failed(reason: &str) -> Option<Self> {
         let _ = reason;
         None
+    }
+
+    /// What it has elsewhere, in bytes.
+    fn elsewhere(&self) -> usize {
+        0
     }
 }
 
@@ -36,17 +41,35 @@ macro_rules! known {
     };
 }
 
-known!(bool: Bool, u32: U32, u64: U64, String: String);
+known!(bool: Bool, u32: U32, u64: U64);
+
+impl Known for String {
+    fn is(ty: &Type) -> bool {
+        matches!(ty, Type::String)
+    }
+
+    fn elsewhere(&self) -> usize {
+        self.len()
+    }
+}
 
 impl Known for Vec<u8> {
     fn is(ty: &Type) -> bool {
         matches!(ty, Type::List(list) if matches!(list.ty(), Type::U8))
+    }
+
+    fn elsewhere(&self) -> usize {
+        self.len()
     }
 }
 
 impl<T: Known> Known for Option<T> {
     fn is(ty: &Type) -> bool {
         matches!(ty, Type::Option(option) if T::is(&option.ty()))
+    }
+
+    fn elsewhere(&self) -> usize {
+        self.as_ref().map_or(0, T::elsewhere)
     }
 }
 
@@ -61,6 +84,10 @@ impl<T: Known> Known for Result<T, String> {
     fn failed(reason: &str) -> Option<Self> {
         Some(Err(reason.to_owned()))
     }
+
+    fn elsewhere(&self) -> usize {
+        self.as_ref().map_or_else(String::len, T::elsewhere)
+    }
 }
 
 impl Known for Result<(), String> {
@@ -74,6 +101,10 @@ impl Known for Result<(), String> {
     fn failed(reason: &str) -> Option<Self> {
         Some(Err(reason.to_owned()))
     }
+
+    fn elsewhere(&self) -> usize {
+        self.as_ref().map_or_else(String::len, |()| 0)
+    }
 }
 
 /// Parameters or results that are known here.
@@ -81,6 +112,9 @@ trait KnownList: ComponentNamedList + Lift + Lower + Send + Sync + 'static {
     fn are(types: impl ExactSizeIterator<Item = Type>) -> bool;
 
     fn failed(reason: &str) -> Option<Self>;
+
+    /// What they take of the host's memory, in bytes.
+    fn size(&self) -> usize;
 }
 
 impl KnownList for () {
@@ -91,6 +125,10 @@ impl KnownList for () {
     fn failed(_: &str) -> Option<Self> {
         None
     }
+
+    fn size(&self) -> usize {
+        0
+    }
 }
 
 impl<A: Known> KnownList for (A,) {
@@ -100,6 +138,10 @@ impl<A: Known> KnownList for (A,) {
 
     fn failed(reason: &str) -> Option<Self> {
         A::failed(reason).map(|value| (value,))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self).saturating_add(self.0.elsewhere())
     }
 }
 
@@ -112,6 +154,11 @@ impl<A: Known, B: Known> KnownList for (A, B) {
 
     fn failed(_: &str) -> Option<Self> {
         None
+    }
+
+    fn size(&self) -> usize {
+        let elsewhere = self.0.elsewhere().saturating_add(self.1.elsewhere());
+        size_of_val(self).saturating_add(elsewhere)
     }
 }
 
@@ -192,11 +239,17 @@ impl Defining<'_, '_> {
     }
 }
 
-fn deliver<R: KnownList>(answer: Result<R, CallError>, target: &Target) -> wasmtime::Result<R> {
-    answer.or_else(|error| {
-        let reason = report(&error, target);
-        R::failed(&reason).ok_or_else(|| trap(&reason, target))
-    })
+fn deliver<R: KnownList>(
+    answer: Result<Counted<R>, Failed>,
+    target: &Target,
+) -> wasmtime::Result<R> {
+    match answer {
+        Ok((results, _held)) => Ok(results),
+        Err(error) => {
+            let reason = report(&error, target);
+            R::failed(&reason).ok_or_else(|| trap(&reason, target))
+        }
+    }
 }
 
 /// Values of known types.
@@ -219,6 +272,14 @@ impl<P, R> Copy for Typed<P, R> {}
 impl<P: KnownList, R: KnownList> Crossing for Typed<P, R> {
     type Params = P;
     type Results = R;
+
+    fn size_of_params(params: &P) -> usize {
+        params.size()
+    }
+
+    fn size_of_results(results: &R) -> usize {
+        results.size()
+    }
 
     fn alone(
         self,

@@ -9,15 +9,16 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime_wasi_http::{Error, Result};
 
 use super::places::{Place, Socket};
-use super::pool::{Connection, Driver, Http1, Http2};
+use super::pool::{Connection, Driver, Http1, Http2, Tasks};
 use super::{Caller, Client, error};
 use crate::workload::{Destination, RemoteHost, Scheme};
 
@@ -25,7 +26,7 @@ use crate::workload::{Destination, RemoteHost, Scheme};
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// How many headers a response may have.
-const MAX_HEADERS: usize = 128;
+pub(super) const MAX_HEADERS: usize = 128;
 
 /// How much of responses is taken in ahead of the guest over HTTP/2: of one, and of all on a connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -131,7 +132,7 @@ impl Client {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(error::of_exchange)?;
-        let driver = self.drive(connection);
+        let driver = self.drive(connection, None);
         let mut connection = Http1 {
             sender,
             _driver: driver,
@@ -148,16 +149,19 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let tasks = CancellationToken::new();
+        let guard = tasks.clone().drop_guard();
+        let head = u32::try_from(self.max_head()).unwrap_or(u32::MAX);
+        let (sender, connection) = http2::Builder::new(Tasks(tasks))
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(self.host.options.max_response_head)
+            .max_header_list_size(head)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(error::of_exchange)?;
-        let driver = Arc::new(self.drive(connection));
+        let driver = Arc::new(self.drive(connection, Some(guard)));
         Ok(Connection::Http2(Http2 { sender, driver }))
     }
 
@@ -165,12 +169,13 @@ impl Client {
     fn drive(
         &self,
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+        tasks: Option<DropGuard>,
     ) -> Driver {
         let task = self
             .host
             .runtime
             .spawn(async move { drop(connection.await) });
-        Driver(task.abort_handle())
+        Driver::new(task.abort_handle(), tasks)
     }
 
     /// Hyper has no use for less than 8 KiB.

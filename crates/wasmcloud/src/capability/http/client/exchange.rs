@@ -12,9 +12,10 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime_wasi_http::{Error, Result, WasiBody};
 
+use super::connect::MAX_HEADERS;
 use super::pool::Connection;
 use super::target::Target;
 use super::{Client, error};
@@ -25,8 +26,26 @@ pub(super) struct InUse {
     client: Arc<Client>,
     to: Destination,
     connection: Option<Connection>,
+    /// The body that it sends, once it does.
+    upload: Option<Uploading>,
     /// Whether it carried an exchange before.
     pub(super) reused: bool,
+}
+
+/// How the body of a request fares.
+#[derive(Clone)]
+pub(super) struct Uploading {
+    /// Cancelled when the body was sent, or given up.
+    over: CancellationToken,
+    /// Cancelled when the guest is gone.
+    gone: CancellationToken,
+}
+
+impl Uploading {
+    /// Whether the guest has left before its end.
+    fn is_left(&self) -> bool {
+        self.gone.is_cancelled() && !self.over.is_cancelled()
+    }
 }
 
 /// What became of a request.
@@ -48,6 +67,7 @@ impl InUse {
             client: Arc::clone(client),
             to: to.clone(),
             connection: Some(connection),
+            upload: None,
             reused,
         }
     }
@@ -57,8 +77,10 @@ impl InUse {
         &mut self,
         target: &Target,
         mut request: Request<WasiBody>,
+        upload: &Uploading,
         patience: Duration,
     ) -> Result<Sent> {
+        self.upload = Some(upload.clone());
         let outcome = match &mut self.connection {
             None => return Err(Error::ConnectionTerminated),
             Some(Connection::Http1(connection)) => {
@@ -75,6 +97,10 @@ impl InUse {
             Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Error::HttpUpgradeFailed)
             }
+            // Over HTTP/2, nobody else counts them.
+            Ok(Ok(response)) if response.headers().len() > MAX_HEADERS => {
+                Err(Error::HttpResponseHeaderSectionSize(None))
+            }
             Ok(Ok(response)) => Ok(Sent::Answered(response)),
             Ok(Err(mut failed)) => match failed.take_message() {
                 Some(request) if self.reused => {
@@ -89,6 +115,10 @@ impl InUse {
     /// The response was read to its end. The connection is ready for the next request when the request is sent to its end, too; a
     /// guest that is gone before takes it along.
     fn over(mut self, gone: CancellationToken) {
+        if matches!(self.connection, Some(Connection::Http2(_))) {
+            self.uploaded();
+            return;
+        }
         let Some(Connection::Http1(mut connection)) = self.connection.take() else {
             return;
         };
@@ -114,11 +144,36 @@ impl InUse {
     }
 }
 
+impl InUse {
+    /// Lets go of a shared connection when the request is sent to its end, or its guest is gone.
+    fn uploaded(self) {
+        let Some(upload) = self
+            .upload
+            .clone()
+            .filter(|upload| !upload.over.is_cancelled())
+        else {
+            return;
+        };
+        let runtime = self.client.host.runtime.clone();
+        runtime.spawn(async move {
+            tokio::select! {
+                () = upload.over.cancelled() => {}
+                () = upload.gone.cancelled() => {}
+            }
+            drop(self);
+        });
+    }
+}
+
 impl Drop for InUse {
     fn drop(&mut self) {
         let shared = matches!(self.connection, Some(Connection::Http2(_)));
         self.connection = None;
         if shared {
+            if self.upload.as_ref().is_some_and(Uploading::is_left) {
+                // What is left of the body may never be taken. The connection ends with the last who uses it.
+                self.client.pool().forget(&self.to);
+            }
             self.client.used(&self.to);
         }
     }
@@ -129,11 +184,19 @@ impl Drop for InUse {
 pub(super) struct Upload {
     body: WasiBody,
     gone: CancellationToken,
+    _over: DropGuard,
 }
 
 impl Upload {
-    pub(super) fn wrap(body: WasiBody, gone: CancellationToken) -> WasiBody {
-        WasiBody::new(Self { body, gone })
+    pub(super) fn wrap(body: WasiBody, gone: &CancellationToken) -> (WasiBody, Uploading) {
+        let over = CancellationToken::new();
+        let upload = Self {
+            body,
+            gone: gone.clone(),
+            _over: over.clone().drop_guard(),
+        };
+        let gone = gone.clone();
+        (WasiBody::new(upload), Uploading { over, gone })
     }
 }
 

@@ -53,7 +53,7 @@ struct Inner {
     resolver: Arc<dyn Resolve>,
     trust: tls::Trust,
     places: Arc<Semaphore>,
-    /// Told when a connection becomes idle: who waits for a place can take it, or have it closed.
+    /// Told when a connection becomes idle and there are no places left: who waits for one, of any workload, has it closed.
     idle: Notify,
     runtime: Handle,
     clients: Mutex<HashMap<WorkloadId, Weak<Client>>>,
@@ -112,6 +112,7 @@ impl Outgoing {
             id: id.clone(),
             places: Places::new(self.0.options.max_connections, Arc::clone(&self.0.places)),
             pool: Mutex::default(),
+            idle: Notify::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             tls: OnceLock::new(),
         });
@@ -139,6 +140,8 @@ pub(super) struct Client {
     id: WorkloadId,
     places: Places,
     pool: Mutex<Pool>,
+    /// Told when a connection becomes idle: who waits can take it, or have it closed to make room.
+    idle: Notify,
     /// How many names it may have looked up at once.
     lookups: Arc<Semaphore>,
     tls: OnceLock<TlsConnector>,
@@ -182,10 +185,12 @@ impl Client {
         let between = asked.between_bytes_timeout;
         let between = between.unwrap_or(ours.between_bytes_timeout);
         let deadline = far(connect);
-        let mut request = request.map(|body| Upload::wrap(body, caller.gone.clone()));
+        let (head, body) = request.into_parts();
+        let (body, upload) = Upload::wrap(body, &caller.gone);
+        let mut request = Request::from_parts(head, body);
         loop {
             let mut in_use = self.connection(&caller, &target.to, deadline).await?;
-            match in_use.send(&target, request, first_byte).await? {
+            match in_use.send(&target, request, &upload, first_byte).await? {
                 Sent::Answered(response) => {
                     return Ok(Download::wrap(response, in_use, caller.gone, between));
                 }
@@ -218,6 +223,7 @@ impl Client {
         let connection = self.connect(caller, to, place, deadline).await?;
         if let Connection::Http2(shared) = &connection {
             self.pool().share(to.clone(), shared);
+            self.idle.notify_one();
             self.sweep_later();
         }
         Ok(InUse::new(self, to, connection, false))
@@ -225,17 +231,24 @@ impl Client {
 
     /// Waits until there is a connection to the destination, or a place for one. Idle connections to elsewhere make room.
     async fn wait(&self, caller: &Caller, to: &Destination, deadline: Instant) -> Result<Waited> {
-        let _waiting = Waiting::new(&self.places.counters);
+        let Some(_waiting) = Waiting::new(&self.places.counters) else {
+            caller.tell_limit(self.host.options.max_connections);
+            return Err(Error::ConnectionLimitReached);
+        };
         let patience = far(self.host.options.connection_wait);
-        let place = self.places.take();
+        let place = self.places.take(|| self.host.evict());
         let late = sleep_until(patience.min(deadline));
         tokio::pin!(place, late);
         loop {
-            let idle = self.host.idle.notified();
-            tokio::pin!(idle);
+            let (idle, of_host) = (self.idle.notified(), self.host.idle.notified());
+            tokio::pin!(idle, of_host);
             // From here on nothing is missed.
             idle.as_mut().enable();
-            if let Some(connection) = self.pool().take(to) {
+            of_host.as_mut().enable();
+            let taken = self.pool().take(to);
+            if let Some(connection) = taken {
+                // It may be one that others can share.
+                self.idle.notify_one();
                 return Ok(Waited::Connection(connection));
             }
             let made_room = self.pool().evict();
@@ -248,6 +261,7 @@ impl Client {
                     return place.map(Waited::Place).ok_or(Error::ConnectionLimitReached);
                 }
                 () = idle => {}
+                () = of_host => {}
                 () = &mut late => {
                     caller.tell_limit(self.host.options.max_connections);
                     return Err(if deadline < patience {
@@ -262,13 +276,21 @@ impl Client {
 
     fn keep(self: &Arc<Self>, to: Destination, connection: Http1) {
         self.pool().keep(to, connection);
-        self.host.idle.notify_waiters();
+        self.wake();
         self.sweep_later();
     }
 
     fn used(&self, to: &Destination) {
         self.pool().used(to);
-        self.host.idle.notify_waiters();
+        self.wake();
+    }
+
+    /// Wakes one who waits, as there is a connection to take or to close; where the host is full, also one of any workload.
+    fn wake(&self) {
+        self.idle.notify_one();
+        if self.places.host_is_full() {
+            self.host.idle.notify_one();
+        }
     }
 
     /// Sees to it that idle connections are closed in time.

@@ -71,8 +71,12 @@ impl Places {
     }
 
     /// A place, in the order in which they were asked for. `None`: there are none any more.
-    pub(super) async fn take(&self) -> Option<Place> {
+    /// When it is the workload's turn and the host has none left, `make_room` is called once.
+    pub(super) async fn take(&self, make_room: impl FnOnce()) -> Option<Place> {
         let own = Arc::clone(&self.own).acquire_owned().await.ok()?;
+        if self.host_is_full() {
+            make_room();
+        }
         let host = Arc::clone(&self.host).acquire_owned().await.ok()?;
         Some(self.place(own, host))
     }
@@ -110,10 +114,15 @@ impl Drop for Place {
 /// Counts one who waits, as long as it lives.
 pub(super) struct Waiting<'a>(&'a Counters);
 
+/// How many requests of a workload wait for a connection at most.
+const MOST_WAITING: usize = 1000;
+
 impl<'a> Waiting<'a> {
-    pub(super) fn new(counters: &'a Counters) -> Self {
-        counters.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(counters)
+    /// One more. `None`: as many wait as may.
+    pub(super) fn new(counters: &'a Counters) -> Option<Self> {
+        let before = counters.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(counters);
+        (before < MOST_WAITING).then_some(waiting)
     }
 }
 
@@ -226,5 +235,16 @@ mod tests {
         drop((held, other));
         assert!(b.take_now().is_some());
         assert_eq!(a.counters.open.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn only_so_many_wait() {
+        let counters = Counters::default();
+        let waiting: Vec<_> = (0..MOST_WAITING)
+            .map(|_| Waiting::new(&counters).unwrap())
+            .collect();
+        assert!(Waiting::new(&counters).is_none());
+        drop(waiting);
+        assert!(Waiting::new(&counters).is_some());
     }
 }

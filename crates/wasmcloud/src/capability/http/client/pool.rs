@@ -10,17 +10,48 @@ use std::time::Duration;
 use hyper::client::conn::{http1, http2};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::workload::Destination;
 
 /// The task that drives a connection. When the last who needs it is gone, the task ends, and with it the connection.
 #[derive(Debug)]
-pub(super) struct Driver(pub(super) AbortHandle);
+pub(super) struct Driver {
+    task: AbortHandle,
+    /// Ends what the connection runs beside itself, such as the sending of bodies over HTTP/2.
+    _tasks: Option<DropGuard>,
+}
+
+impl Driver {
+    pub(super) fn new(task: AbortHandle, tasks: Option<DropGuard>) -> Self {
+        Self {
+            task,
+            _tasks: tasks,
+        }
+    }
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+    }
+}
+
+/// Runs what an HTTP/2 connection needs beside its own task, until that connection's driver is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Tasks(pub(super) CancellationToken);
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let ended = self.0.clone();
+        tokio::spawn(async move {
+            // What was cut short has nobody left to tell.
+            let _ = ended.run_until_cancelled_owned(task).await;
+        });
     }
 }
 
@@ -127,13 +158,14 @@ impl Pool {
     pub(super) fn evict(&mut self) -> bool {
         let idle = self.idle.iter().filter_map(|(to, idle)| {
             let first = idle.first()?;
-            Some((first.since, to.clone(), true))
+            Some((first.since, to, true))
         });
         let shared = self.shared.iter().filter(|(_, shared)| shared.is_idle());
-        let shared = shared.map(|(to, shared)| (shared.used, to.clone(), false));
-        match idle.chain(shared).min_by_key(|(since, ..)| *since) {
+        let shared = shared.map(|(to, shared)| (shared.used, to, false));
+        let oldest = idle.chain(shared).min_by_key(|(since, ..)| *since);
+        match oldest.map(|(_, to, idle)| (to.clone(), idle)) {
             None => false,
-            Some((_, to, true)) => {
+            Some((to, true)) => {
                 if let Some(idle) = self.idle.get_mut(&to) {
                     idle.remove(0);
                     if idle.is_empty() {
@@ -142,7 +174,7 @@ impl Pool {
                 }
                 true
             }
-            Some((_, to, false)) => self.shared.remove(&to).is_some(),
+            Some((to, false)) => self.shared.remove(&to).is_some(),
         }
     }
 

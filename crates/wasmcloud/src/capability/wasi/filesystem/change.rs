@@ -8,17 +8,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DirectoryEntry, ErrorCode, HostDescriptor as _, HostDirectoryEntryStream as _,
     OpenFlags, PathFlags,
 };
-use wasmtime_wasi::p2::{FsError, FsResult};
+use wasmtime_wasi::p2::{DynOutputStream, FsError, FsResult, StreamError};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::quota::Held;
-use super::volume::{Room, Volume};
+use super::volume::{At, Room, Volume};
 
 /// A descriptor of a guest, and the volume it belongs to.
 #[derive(Clone)]
@@ -52,16 +53,30 @@ fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
     Resource::new_borrow(descriptor.rep())
 }
 
+/// Has it done when it is the workload's turn. It may go on when nobody waits for it any more, and counts until it is done.
 async fn to_its_end<T: Send + 'static>(
+    volume: Arc<Volume>,
     change: impl Future<Output = FsResult<T>> + Send + 'static,
 ) -> FsResult<T> {
-    let ended = tokio::spawn(change).await;
+    let work = volume.work().await;
+    let ended = tokio::spawn(async move {
+        let _work = work;
+        change.await
+    });
+    let ended = ended.await;
     ended.unwrap_or_else(|error| Err(FsError::trap(error)))
 }
 
 fn shrunk(held: &mut Option<Held>) {
     if let Some(held) = held {
         held.shrunk();
+    }
+}
+
+/// What failed has left everything where it was.
+fn shrunk_if<T>(done: &FsResult<T>, held: &mut Option<Held>) {
+    if done.is_ok() {
+        shrunk(held);
     }
 }
 
@@ -98,7 +113,7 @@ impl Place {
     }
 
     pub(super) async fn create_directory(self, path: String) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             self.may_grow()?;
             let mut room = self.volume.entry(self.volume.hold().await).await?;
             let mut apart = Apart::default();
@@ -109,7 +124,7 @@ impl Place {
     }
 
     pub(super) async fn symlink(self, target: String, path: String) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             self.may_grow()?;
             let mut room = self.volume.entry(self.volume.hold().await).await?;
             let mut apart = Apart::default();
@@ -126,7 +141,7 @@ impl Place {
         to: Self,
         new_path: String,
     ) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             self.same_volume(&to)?;
             to.may_grow()?;
             let mut room = self.volume.entry(self.volume.hold().await).await?;
@@ -138,40 +153,68 @@ impl Place {
     }
 
     pub(super) async fn rename(self, path: String, to: Self, new_path: String) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             self.same_volume(&to)?;
             let mut held = self.volume.hold().await;
             let mut apart = Apart::default();
             let (dir, to) = (apart.add(self.descriptor)?, apart.add(to.descriptor)?);
             let renamed = apart.view().rename_at(dir, path, to, new_path).await;
-            shrunk(&mut held);
+            shrunk_if(&renamed, &mut held);
             renamed
         })
         .await
     }
 
     pub(super) async fn unlink(self, path: String) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             let mut held = self.volume.hold().await;
             let mut apart = Apart::default();
             let dir = apart.add(self.descriptor)?;
             let removed = apart.view().unlink_file_at(dir, path).await;
-            shrunk(&mut held);
+            shrunk_if(&removed, &mut held);
             removed
         })
         .await
     }
 
     pub(super) async fn remove_directory(self, path: String) -> FsResult<()> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             let mut held = self.volume.hold().await;
             let mut apart = Apart::default();
             let dir = apart.add(self.descriptor)?;
             let removed = apart.view().remove_directory_at(dir, path).await;
-            shrunk(&mut held);
+            shrunk_if(&removed, &mut held);
             removed
         })
         .await
+    }
+
+    /// Writes a file or a folder to the disk; of a file, its content only where that is all that is wanted.
+    pub(super) async fn sync(self, content_only: bool) -> FsResult<()> {
+        to_its_end(Arc::clone(&self.volume), async move {
+            let mut apart = Apart::default();
+            let descriptor = apart.add(self.descriptor)?;
+            if content_only {
+                apart.view().sync_data(descriptor).await
+            } else {
+                apart.view().sync(descriptor).await
+            }
+        })
+        .await
+    }
+
+    /// Writes all of `bytes` to a file that may be written, and gives the place behind them.
+    ///
+    /// # Errors
+    /// When there is no room, or the disk fails.
+    pub(super) async fn write(self, file: Arc<File>, at: At, bytes: Bytes) -> io::Result<At> {
+        if at == At::End && !self.volume.is_limited() {
+            // Programs of the machine may append to the same file, so its end is the operating system's to find.
+            let _work = self.volume.work().await;
+            append(self.descriptor, bytes).await?;
+            return Ok(At::End);
+        }
+        self.volume.write(file, at, bytes).await
     }
 
     /// Opens a path. What is opened is known to the volume before anybody else may remove it.
@@ -182,7 +225,7 @@ impl Place {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Descriptor> {
-        to_its_end(async move {
+        to_its_end(Arc::clone(&self.volume), async move {
             let mut held = self.volume.hold().await;
             let mut apart = Apart::default();
             let dir = apart.add(self.descriptor.clone())?;
@@ -212,6 +255,7 @@ impl Place {
 
     /// All entries of a folder. They are read at once: a listing that a guest leaves half read would otherwise keep a thread.
     pub(super) async fn list(self) -> FsResult<Vec<DirectoryEntry>> {
+        let _work = self.volume.work().await;
         let mut apart = Apart::default();
         let dir = apart.add(self.descriptor)?;
         let stream = apart.view().read_directory(dir).await?;
@@ -224,6 +268,25 @@ impl Place {
             }
         }
     }
+}
+
+fn appender(file: Descriptor) -> FsResult<DynOutputStream> {
+    let mut apart = Apart::default();
+    let file = apart.add(file)?;
+    let stream = apart.view().append_via_stream(file)?;
+    Ok(apart.table.delete(stream)?)
+}
+
+async fn append(file: Descriptor, bytes: Bytes) -> io::Result<()> {
+    let mut stream = appender(file).map_err(|error| io::Error::other(error.to_string()))?;
+    let written = stream.blocking_write_and_flush(bytes).await;
+    written.map_err(|error| match error {
+        StreamError::LastOperationFailed(error) => match error.downcast::<io::Error>() {
+            Ok(error) => error,
+            Err(error) => io::Error::other(error.to_string()),
+        },
+        error => io::Error::other(error.to_string()),
+    })
 }
 
 /// Opens a folder below another one. However its path is swapped meanwhile, it cannot lead out of that.

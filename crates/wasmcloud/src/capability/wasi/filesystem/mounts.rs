@@ -12,7 +12,7 @@ use wasmtime_wasi::filesystem::Dir;
 use super::change::open_below;
 use super::folder::Folders;
 use super::options::VolumeOptions;
-use super::volume::{Volume, directory};
+use super::volume::{Common, OpenFiles, Volume, directory};
 use crate::plugin::PluginError;
 use crate::workload::{
     ComponentName, Limit, Mebibytes, Volume as VolumeSpec, VolumeMount, VolumeSource, Workload,
@@ -38,6 +38,8 @@ impl Mounts {
 pub(in super::super) struct Volumes {
     options: VolumeOptions,
     folders: Arc<Folders>,
+    /// What guests hold of all of them.
+    open: Arc<OpenFiles>,
 }
 
 impl Volumes {
@@ -47,6 +49,7 @@ impl Volumes {
         Self {
             options,
             folders: Arc::new(Folders::new(base)),
+            open: Arc::new(OpenFiles::of_host()),
         }
     }
 
@@ -62,6 +65,8 @@ impl Volumes {
     /// # Errors
     /// When one of them cannot be had; then none is held.
     pub(in super::super) async fn mount(&self, workload: &Workload) -> Result<Mounts, PluginError> {
+        self.count(workload)?;
+        let common = Common::new(self.options.most_open, Arc::clone(&self.open));
         let mut open: HashMap<&str, Arc<Volume>> = HashMap::new();
         for (index, volume) in mounted(workload) {
             let opened = match &volume.source {
@@ -69,11 +74,11 @@ impl Volumes {
                     let limit = self
                         .limit(&volume.name, *limit)
                         .map_err(|error| error.at(size_of(index)))?;
-                    let made = self.ephemeral(limit).await;
+                    let made = self.ephemeral(limit, common.clone()).await;
                     made.map_err(|error| error.at(format!("spec.volumes.{index}.ephemeral")))
                 }
                 VolumeSource::HostPath(folder) => {
-                    let opened = self.host_path(&volume.name, folder).await;
+                    let opened = self.host_path(&volume.name, folder, &common).await;
                     opened.map_err(|error| error.at(path_of(index)))
                 }
             };
@@ -96,6 +101,10 @@ impl Volumes {
 
     /// Everything that would keep a workload from getting its volumes, as far as it shows without making or opening any.
     pub(in super::super) async fn examine(&self, workload: &Workload) -> Vec<PluginError> {
+        if let Err(error) = self.count(workload) {
+            // A look at each of them is what the limit is to prevent.
+            return vec![error];
+        }
         let mut wrong = Vec::new();
         for (index, volume) in mounted(workload) {
             match &volume.source {
@@ -113,6 +122,20 @@ impl Volumes {
             }
         }
         wrong
+    }
+
+    /// Whether a workload has no more volumes than it may.
+    fn count(&self, workload: &Workload) -> Result<(), PluginError> {
+        let (found, most) = (mounted(workload).count(), self.options.most_volumes);
+        if found <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "the components mount {found} volumes, and this host gives a workload at most {most}"
+        );
+        let hint =
+            "mount one volume at several paths, or let the configuration of the host give more";
+        Err(PluginError::new(message).hint(hint).at("spec.volumes"))
     }
 
     /// The limit of an ephemeral volume in bytes, or none.
@@ -137,12 +160,12 @@ impl Volumes {
         }
     }
 
-    async fn ephemeral(&self, limit: Option<u64>) -> Result<Volume, PluginError> {
-        let (folders, most_open) = (Arc::clone(&self.folders), self.options.most_open);
+    async fn ephemeral(&self, limit: Option<u64>, common: Common) -> Result<Volume, PluginError> {
+        let folders = Arc::clone(&self.folders);
         let made = blocking(move || {
             let folder = folders.make()?;
             let root = directory(File::open(folder.path())?);
-            Ok(Volume::ephemeral(root, folder, limit, most_open))
+            Ok(Volume::ephemeral(root, folder, limit, &common))
         });
         made.await.map_err(|error| {
             let base = self.folders.base().display();
@@ -152,7 +175,12 @@ impl Volumes {
         })
     }
 
-    async fn host_path(&self, name: &str, wanted: &Path) -> Result<Volume, PluginError> {
+    async fn host_path(
+        &self,
+        name: &str,
+        wanted: &Path,
+        common: &Common,
+    ) -> Result<Volume, PluginError> {
         let (roots, path) = (self.options.roots.clone(), wanted.to_owned());
         let found = blocking(move || Ok(find(&roots, &path)));
         let opened = match found.await {
@@ -161,7 +189,7 @@ impl Volumes {
             Err(error) => Err(error),
         };
         let opened = opened.map_err(|error| Problem::Io(error).explain(name, wanted))?;
-        Ok(Volume::of_host(opened, self.options.most_open))
+        Ok(Volume::of_host(opened, common))
     }
 }
 

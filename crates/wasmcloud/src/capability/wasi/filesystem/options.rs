@@ -16,8 +16,11 @@ pub struct VolumeOptions {
     pub ephemeral_size: Mebibytes,
     /// The largest limit that a workload may say. `None`: any, and `none` as well.
     pub largest_ephemeral: Option<Mebibytes>,
-    /// How many files and folders of one volume guests may hold open at once. Each takes a descriptor of the process.
+    /// How many files and folders of one volume guests may hold open at once. Each takes a descriptor of the process, and all
+    /// volumes of a host together have at most a quarter of those that the process may have, whatever this says.
     pub most_open: usize,
+    /// How many volumes one workload may mount.
+    pub most_volumes: usize,
 }
 
 impl Default for VolumeOptions {
@@ -28,6 +31,7 @@ impl Default for VolumeOptions {
             ephemeral_size: Mebibytes(64),
             largest_ephemeral: Some(Mebibytes(1024)),
             most_open: 256,
+            most_volumes: 16,
         }
     }
 }

@@ -22,9 +22,9 @@ impl FilesystemView<'_> {
         self.place(fd).map_err(FsError::trap)
     }
 
-    fn stream(&mut self, place: &Place, at: At) -> FsResult<Resource<DynOutputStream>> {
+    fn stream(&mut self, place: Place, at: At) -> FsResult<Resource<DynOutputStream>> {
         let file = place.writable()?;
-        let writer = Writer::new(place.volume.clone(), file, at);
+        let writer = Writer::new(place, file, at);
         let stream: DynOutputStream = Box::new(Output::new(writer));
         Ok(self.table.push(stream)?)
     }
@@ -68,20 +68,12 @@ impl types::HostDescriptor for FilesystemView<'_> {
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
         let place = self.found(&fd)?;
-        if place.volume.is_limited() {
-            self.stream(&place, At::Offset(offset))
-        } else {
-            self.wasmtime().write_via_stream(fd, offset)
-        }
+        self.stream(place, At::Offset(offset))
     }
 
     fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
         let place = self.found(&fd)?;
-        if place.volume.is_limited() {
-            self.stream(&place, At::End)
-        } else {
-            self.wasmtime().append_via_stream(fd)
-        }
+        self.stream(place, At::End)
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -145,6 +137,7 @@ impl types::HostDescriptor for FilesystemView<'_> {
         if self.files.listings.len() >= MOST_LISTINGS {
             return Err(ErrorCode::Quota.into());
         }
+        let _work = self.found(&fd)?.volume.work().await;
         let stream = self.wasmtime().read_directory(fd).await?;
         self.files.listings.insert(stream.rep());
         Ok(stream)
@@ -177,11 +170,11 @@ impl types::HostDescriptor for FilesystemView<'_> {
     }
 
     async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        self.wasmtime().sync_data(fd).await
+        self.found(&fd)?.sync(true).await
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        self.wasmtime().sync(fd).await
+        self.found(&fd)?.sync(false).await
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {

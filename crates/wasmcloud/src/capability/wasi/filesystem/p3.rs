@@ -3,7 +3,7 @@
 mod convert;
 mod listing;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, FutureReader, Resource, StreamReader};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem};
@@ -41,7 +41,13 @@ fn place(store: &Own, fd: &Fd) -> FilesystemResult<Place> {
     place.map_err(FilesystemError::trap)
 }
 
-/// Writes what a stream brings to a file of a volume with a limit.
+/// Waits until the workload may have one more thread blocked.
+async fn work(store: &Own, fd: &Fd) -> FilesystemResult<Option<OwnedSemaphorePermit>> {
+    let volume = place(store, fd)?.volume;
+    Ok(volume.work().await)
+}
+
+/// Writes what a stream brings to a file.
 fn write(
     mut store: Borrowed<'_>,
     place: Place,
@@ -51,7 +57,7 @@ fn write(
     let (result, told) = oneshot::channel();
     match place.writable() {
         Ok(file) => {
-            let writer = Writer::new(place.volume, file, at);
+            let writer = Writer::new(place, file, at);
             data.pipe(&mut store, Input::new(writer, result))?;
         }
         Err(code) => {
@@ -90,11 +96,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         offset: Filesize,
     ) -> wasmtime::Result<Done> {
         let place = store.get().place(&fd)?;
-        if place.volume.is_limited() {
-            return write(store, place, data, At::Offset(offset));
-        }
-        let store = wasmtime_now(&mut store);
-        WasiFilesystem::write_via_stream(store, fd, data, offset)
+        write(store, place, data, At::Offset(offset))
     }
 
     fn append_via_stream(
@@ -103,10 +105,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         data: StreamReader<u8>,
     ) -> wasmtime::Result<Done> {
         let place = store.get().place(&fd)?;
-        if place.volume.is_limited() {
-            return write(store, place, data, At::End);
-        }
-        WasiFilesystem::append_via_stream(wasmtime_now(&mut store), fd, data)
+        write(store, place, data, At::End)
     }
 
     async fn create_directory_at(store: &Own, fd: Fd, path: String) -> FilesystemResult<()> {
@@ -189,6 +188,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         read: NewTimestamp,
         made: NewTimestamp,
     ) -> FilesystemResult<()> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::set_times(&wasmtime(store), fd, read, made).await
     }
 
@@ -200,6 +200,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         read: NewTimestamp,
         made: NewTimestamp,
     ) -> FilesystemResult<()> {
+        let _work = work(store, &fd).await?;
         let store = wasmtime(store);
         WasiFilesystem::set_times_at(&store, fd, flags, path, read, made).await
     }
@@ -211,26 +212,30 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         length: Filesize,
         advice: Advice,
     ) -> FilesystemResult<()> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::advise(&wasmtime(store), fd, offset, length, advice).await
     }
 
     async fn sync_data(store: &Own, fd: Fd) -> FilesystemResult<()> {
-        WasiFilesystem::sync_data(&wasmtime(store), fd).await
+        place(store, &fd)?.sync(true).await.map_err(error)
     }
 
     async fn sync(store: &Own, fd: Fd) -> FilesystemResult<()> {
-        WasiFilesystem::sync(&wasmtime(store), fd).await
+        place(store, &fd)?.sync(false).await.map_err(error)
     }
 
     async fn get_flags(store: &Own, fd: Fd) -> FilesystemResult<DescriptorFlags> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::get_flags(&wasmtime(store), fd).await
     }
 
     async fn get_type(store: &Own, fd: Fd) -> FilesystemResult<DescriptorType> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::get_type(&wasmtime(store), fd).await
     }
 
     async fn stat(store: &Own, fd: Fd) -> FilesystemResult<DescriptorStat> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::stat(&wasmtime(store), fd).await
     }
 
@@ -240,10 +245,12 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         flags: PathFlags,
         path: String,
     ) -> FilesystemResult<DescriptorStat> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::stat_at(&wasmtime(store), fd, flags, path).await
     }
 
     async fn readlink_at(store: &Own, fd: Fd, path: String) -> FilesystemResult<String> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::readlink_at(&wasmtime(store), fd, path).await
     }
 
@@ -253,6 +260,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
     }
 
     async fn metadata_hash(store: &Own, fd: Fd) -> FilesystemResult<MetadataHashValue> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::metadata_hash(&wasmtime(store), fd).await
     }
 
@@ -262,6 +270,7 @@ impl HostDescriptorWithStore<StoreData> for Filesystem {
         flags: PathFlags,
         path: String,
     ) -> FilesystemResult<MetadataHashValue> {
+        let _work = work(store, &fd).await?;
         WasiFilesystem::metadata_hash_at(&wasmtime(store), fd, flags, path).await
     }
 }

@@ -8,7 +8,8 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -17,6 +18,9 @@ pub(super) const ENTRY: u64 = 4096;
 
 /// "No space left on device", the same on every Unix. A guest is told by its number.
 const ENOSPC: i32 = 28;
+
+/// How long a folder that could not be counted is left alone.
+const RECOUNT: Duration = Duration::from_secs(1);
 
 /// The limit of one volume.
 pub(super) struct Quota {
@@ -30,8 +34,12 @@ pub(super) struct Quota {
 pub(super) struct Ledger {
     /// Never less than there is.
     used: u64,
-    /// Set when there may be less than `used`.
+    /// Set when something shrank since the last count.
     stale: bool,
+    /// The files that were open without a name when it was last counted. What they hold is free when they are closed.
+    nameless: Vec<Weak<File>>,
+    /// When counting failed last, if it did.
+    failed: Option<Instant>,
 }
 
 /// The right to change a volume: nobody else does meanwhile.
@@ -53,7 +61,7 @@ impl Quota {
 
     /// Whether it takes a look at the disk to know if there is room.
     pub(super) fn must_count(&self, ledger: &Ledger, bytes: u64) -> bool {
-        !self.fits(ledger, bytes) && ledger.stale
+        !self.fits(ledger, bytes) && ledger.may_hold_less()
     }
 
     fn fits(&self, ledger: &Ledger, bytes: u64) -> bool {
@@ -78,6 +86,8 @@ impl Quota {
                 Ok(counted) => *ledger = counted,
                 // Nothing is given back on a guess. Paths too long to follow are the likely reason.
                 Err(error) => {
+                    (ledger.stale, ledger.failed) = (false, Some(Instant::now()));
+                    ledger.nameless.clear();
                     tracing::debug!(folder = %self.folder.display(), %error, "a volume cannot be counted");
                 }
             }
@@ -97,18 +107,30 @@ impl Quota {
         while let Some(folder) = folders.pop() {
             count.folder(&folder, &mut folders)?;
         }
-        let named = count.used;
+        let mut nameless = Vec::new();
         for file in open {
+            let before = count.used;
             count.add(&file.metadata()?, 0);
+            if count.used > before {
+                nameless.push(Arc::downgrade(file));
+            }
         }
         Ok(Ledger {
             used: count.used,
-            stale: count.used > named,
+            nameless,
+            ..Ledger::default()
         })
     }
 }
 
 impl Ledger {
+    /// Whether another count may find less. One that did not help is not repeated until there is a reason.
+    fn may_hold_less(&self) -> bool {
+        self.stale
+            || self.nameless.iter().any(|file| file.strong_count() == 0)
+            || self.failed.is_some_and(|at| at.elapsed() >= RECOUNT)
+    }
+
     /// Takes note that something may have shrunk.
     pub(super) fn shrunk(&mut self) {
         self.stale = true;
@@ -197,12 +219,16 @@ mod tests {
 
         let open = Arc::new(File::open(path.join("again")).unwrap());
         let counted = quota.count(std::slice::from_ref(&open)).unwrap();
-        assert_eq!((counted.used, counted.stale), (4 * ENTRY + 100, false));
+        assert_eq!(counted.used, 4 * ENTRY + 100);
+        assert!(counted.nameless.is_empty());
 
         fs::remove_file(path.join("again")).unwrap();
         fs::remove_file(path.join("sub/file")).unwrap();
-        let counted = quota.count(&[open]).unwrap();
-        assert_eq!((counted.used, counted.stale), (3 * ENTRY + 100, true));
+        let counted = quota.count(std::slice::from_ref(&open)).unwrap();
+        assert_eq!(counted.used, 3 * ENTRY + 100);
+        assert!(!counted.may_hold_less());
+        drop(open);
+        assert!(counted.may_hold_less());
         assert_eq!(quota.count(&[]).unwrap().used, 2 * ENTRY);
     }
 

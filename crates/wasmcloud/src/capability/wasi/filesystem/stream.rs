@@ -1,4 +1,5 @@
-//! Streams into files of volumes that have a limit, for both versions of WASI: the next write begins when the last has ended.
+//! Streams into files, for both versions of WASI: the next write begins when the last has ended, and few of one
+//! volume are under way at once.
 
 use std::fs::File;
 use std::io;
@@ -7,39 +8,83 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Source, StreamConsumer, StreamResult as Consumed};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::p3::bindings::filesystem::types::ErrorCode;
 
-use super::volume::{At, Volume};
+use super::change::Place;
+use super::volume::At;
 
 /// How much is written at once.
 const CHUNK: usize = 64 << 10;
 
 /// A file that is written from one place on.
 pub(super) struct Writer {
-    volume: Arc<Volume>,
+    place: Place,
     file: Arc<File>,
     at: At,
+    turn: Option<Turn>,
     writing: Option<JoinHandle<io::Result<At>>>,
 }
 
+type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
 impl Writer {
-    pub(super) fn new(volume: Arc<Volume>, file: Arc<File>, at: At) -> Self {
+    pub(super) fn new(place: Place, file: Arc<File>, at: At) -> Self {
         Self {
-            volume,
+            place,
             file,
             at,
+            turn: None,
             writing: None,
         }
     }
 
-    fn begin(&mut self, bytes: Bytes) {
-        let write = Arc::clone(&self.volume).write(Arc::clone(&self.file), self.at, bytes);
-        self.writing = Some(tokio::spawn(write));
+    /// Waits for the right to write.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
+        let writes = &self.place.volume;
+        let turn = self.turn.get_or_insert_with(|| -> Turn {
+            let writes = writes.writes();
+            Box::pin(async move { writes.acquire_owned().await.ok() })
+        });
+        let right = ready!(turn.as_mut().poll(context));
+        self.turn = None;
+        Poll::Ready(right)
+    }
+
+    fn begin(&mut self, bytes: Bytes, right: Option<OwnedSemaphorePermit>) {
+        let write = self
+            .place
+            .clone()
+            .write(Arc::clone(&self.file), self.at, bytes);
+        self.writing = Some(tokio::spawn(async move {
+            let _right = right;
+            write.await
+        }));
+    }
+
+    /// Begins at once if it may; else, the bytes wait for the right to be written, unless too many do.
+    fn begin_or_wait(&mut self, bytes: Bytes) -> io::Result<()> {
+        let writes = self.place.volume.writes();
+        if let Ok(right) = Arc::clone(&writes).try_acquire_owned() {
+            self.begin(bytes, Some(right));
+            return Ok(());
+        }
+        let waits = self.place.volume.waiting_write();
+        let waits = waits.ok_or(io::ErrorKind::QuotaExceeded)?;
+        let write = self
+            .place
+            .clone()
+            .write(Arc::clone(&self.file), self.at, bytes);
+        self.writing = Some(tokio::spawn(async move {
+            let _waits = waits;
+            let _right = writes.acquire_owned().await.ok();
+            write.await
+        }));
+        Ok(())
     }
 
     /// Waits for the write that was begun last.
@@ -58,6 +103,8 @@ impl Writer {
 pub(super) struct Output {
     writer: Writer,
     state: State,
+    /// Whether it was its turn since it wrote last. Many may have had theirs without writing, so it is no more than leave to try.
+    had_turn: bool,
 }
 
 enum State {
@@ -71,6 +118,7 @@ impl Output {
         Self {
             writer,
             state: State::Open,
+            had_turn: false,
         }
     }
 
@@ -93,6 +141,10 @@ impl Pollable for Output {
         let ended = std::future::poll_fn(|context| self.writer.poll_end(context)).await;
         if let Err(error) = ended {
             self.state = State::Failed(error);
+        } else if matches!(self.state, State::Open) && !self.had_turn {
+            // Who stops waiting leaves the queue: a turn that nobody takes would keep others from theirs.
+            drop(self.writer.place.volume.writes().acquire_owned().await);
+            self.had_turn = true;
         }
     }
 }
@@ -104,10 +156,20 @@ impl OutputStream for Output {
         if self.writer.writing.is_some() {
             return Err(StreamError::trap("written to without leave"));
         }
-        if !bytes.is_empty() {
-            self.writer.begin(bytes);
+        if bytes.len() > CHUNK {
+            return Err(StreamError::Trap(wasmtime::format_err!(
+                "{} bytes were written to a stream at once, and it gives leave for {CHUNK} at most",
+                bytes.len()
+            )));
         }
-        Ok(())
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.had_turn = false;
+        self.writer.begin_or_wait(bytes).map_err(|error| {
+            self.state = State::Closed;
+            StreamError::LastOperationFailed(error.into())
+        })
     }
 
     /// Nothing is kept back, so there is nothing to do but wait.
@@ -117,15 +179,17 @@ impl OutputStream for Output {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         self.check()?;
-        Ok(if self.writer.writing.is_some() {
-            0
-        } else {
+        let free = self.had_turn || self.writer.place.volume.writes().available_permits() > 0;
+        Ok(if free && self.writer.writing.is_none() {
             CHUNK
+        } else {
+            0
         })
     }
 
     async fn cancel(&mut self) {
-        self.ready().await;
+        // Whether it failed, nobody asks any more.
+        let _ = std::future::poll_fn(|context| self.writer.poll_end(context)).await;
         self.state = State::Closed;
     }
 }
@@ -162,18 +226,27 @@ impl<D> StreamConsumer<D> for Input {
         context: &mut Context<'_>,
         store: StoreContextMut<'_, D>,
         source: Source<'_, u8>,
-        _finish: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<Consumed>> {
         let this = &mut *self;
         let mut source = source.as_direct(store);
         if this.writer.writing.is_none() {
-            let bytes = source.remaining();
-            let bytes = bytes.get(..CHUNK).unwrap_or(bytes);
-            if bytes.is_empty() {
+            if source.remaining().is_empty() {
                 return Poll::Ready(Ok(Consumed::Completed));
             }
+            // Its bytes stay with the guest until it is their turn.
+            let right = match this.writer.poll_turn(context) {
+                Poll::Pending if finish => {
+                    this.writer.turn = None;
+                    return Poll::Ready(Ok(Consumed::Cancelled));
+                }
+                right => ready!(right),
+            };
+            let bytes = source.remaining();
+            let bytes = bytes.get(..CHUNK).unwrap_or(bytes);
             this.pending = bytes.len();
-            this.writer.begin(Bytes::copy_from_slice(bytes));
+            let bytes = Bytes::copy_from_slice(bytes);
+            this.writer.begin(bytes, right);
         }
         // A write that was begun cannot be taken back, so a guest that gives up waits for its end as well.
         match ready!(this.writer.poll_end(context)) {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use wasmtime_wasi::filesystem::{Descriptor, Dir};
 use wasmtime_wasi::p2::FsResult;
@@ -14,10 +15,43 @@ use wasmtime_wasi::{FsPerms, OpenMode};
 use super::folder::Folder;
 use super::quota::{ENTRY, Held, Quota};
 
+/// How many writes of streams into one volume are under way at once …
+const WRITES: usize = 64;
+/// … and how many more of one workload may wait, of guests that were given leave for many streams before they wrote to any.
+const WAITING_WRITES: usize = 1024;
+/// How much blocking work of one workload goes on at once.
+const WORK: usize = 16;
+
+/// What the volumes of a workload have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    most_open: usize,
+    /// What guests hold of all volumes of the host.
+    all_open: Arc<OpenFiles>,
+    work: Arc<Semaphore>,
+    waiting_writes: Arc<Semaphore>,
+}
+
+impl Common {
+    /// For one workload: how much of a volume may be open at once, and what is open of all volumes of the host.
+    pub(super) fn new(most_open: usize, all_open: Arc<OpenFiles>) -> Self {
+        Self {
+            most_open,
+            all_open,
+            work: Arc::new(Semaphore::new(WORK)),
+            waiting_writes: Arc::new(Semaphore::new(WAITING_WRITES)),
+        }
+    }
+}
+
 /// A folder that components of one workload share. What it is made of goes when the last mount and the last instance are gone.
 pub(super) struct Volume {
     root: Dir,
     open: OpenFiles,
+    all_open: Arc<OpenFiles>,
+    work: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    waiting_writes: Arc<Semaphore>,
     quota: Option<Quota>,
     /// After the handle, so that it is removed last.
     _folder: Option<Folder>,
@@ -25,13 +59,8 @@ pub(super) struct Volume {
 
 impl Volume {
     /// A folder of the machine.
-    pub(super) fn of_host(root: Dir, most_open: usize) -> Self {
-        Self {
-            root,
-            open: OpenFiles::new(most_open),
-            quota: None,
-            _folder: None,
-        }
+    pub(super) fn of_host(root: Dir, common: &Common) -> Self {
+        Self::new(root, common, None, None)
     }
 
     /// A folder that is removed with this value, with its limit in bytes.
@@ -39,14 +68,22 @@ impl Volume {
         root: Dir,
         folder: Folder,
         limit: Option<u64>,
-        most_open: usize,
+        common: &Common,
     ) -> Self {
         let quota = limit.map(|limit| Quota::new(limit, folder.path().to_owned()));
+        Self::new(root, common, quota, Some(folder))
+    }
+
+    fn new(root: Dir, common: &Common, quota: Option<Quota>, folder: Option<Folder>) -> Self {
         Self {
             root,
-            open: OpenFiles::new(most_open),
+            open: OpenFiles::new(common.most_open),
+            all_open: Arc::clone(&common.all_open),
+            work: Arc::clone(&common.work),
+            writes: Arc::new(Semaphore::new(WRITES)),
+            waiting_writes: Arc::clone(&common.waiting_writes),
             quota,
-            _folder: Some(folder),
+            _folder: folder,
         }
     }
 
@@ -67,12 +104,30 @@ impl Volume {
     /// Takes note of what a guest opened.
     ///
     /// # Errors
-    /// When guests hold as much of it as they may.
+    /// When guests hold as much of it as they may, or as much of all volumes of the host.
     pub(super) fn opened(&self, descriptor: &Descriptor) -> io::Result<()> {
-        self.open.add(match descriptor {
+        let file = match descriptor {
             Descriptor::File(file) => &file.file,
             Descriptor::Dir(dir) => &dir.dir,
-        })
+        };
+        self.open.add(file)?;
+        self.all_open.add(file)
+    }
+
+    /// The right to block a thread, in turn. Whoever has it takes it along to what blocks, which may outlive who waits for it.
+    pub(super) async fn work(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        Arc::clone(&self.work).acquire_owned().await.ok()
+    }
+
+    /// The right to one write of a stream.
+    pub(super) fn writes(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.writes)
+    }
+
+    /// The right to wait for that with bytes in hand. `None`: too many do.
+    pub(super) fn waiting_write(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.waiting_writes).try_acquire_owned().ok()
     }
 
     /// Waits until nobody else changes it, if it has a limit.
@@ -123,8 +178,10 @@ impl Volume {
         at: At,
         bytes: Bytes,
     ) -> io::Result<At> {
+        let work = self.work().await;
         let mut held = self.hold().await;
         let written = spawn_blocking(move || {
+            let _work = work;
             let length = file.metadata()?.len();
             let offset = match at {
                 At::Offset(offset) => offset,
@@ -154,8 +211,10 @@ impl Volume {
     /// # Errors
     /// When there is no room, or the file does not take it.
     pub(super) async fn set_size(self: Arc<Self>, file: Arc<File>, size: u64) -> io::Result<()> {
+        let work = self.work().await;
         let mut held = self.hold().await;
         let set = spawn_blocking(move || {
+            let _work = work;
             let length = file.metadata()?.len();
             let growth = size.saturating_sub(length);
             if let Some(held) = &mut held {
@@ -219,8 +278,8 @@ impl Room {
     }
 }
 
-/// The files and folders of a volume that guests hold. They keep what they hold on the disk when its name is gone.
-struct OpenFiles {
+/// The files and folders of a volume, or of all, that guests hold. They keep what they hold on the disk when its name is gone.
+pub(super) struct OpenFiles {
     most: usize,
     files: Mutex<Vec<Weak<File>>>,
 }
@@ -231,6 +290,12 @@ impl OpenFiles {
             most,
             files: Mutex::default(),
         }
+    }
+
+    /// Those of all volumes of a host: a quarter of the files that the process may have open, within reason.
+    pub(super) fn of_host() -> Self {
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        Self::new(limit_of_files(&limits).map_or(256, |files| (files / 4).clamp(64, 65_536)))
     }
 
     fn add(&self, file: &Arc<File>) -> io::Result<()> {
@@ -248,5 +313,42 @@ impl OpenFiles {
     fn held(&self) -> Vec<Arc<File>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The soft limit of open files, as Linux tells it. Asking the operating system itself would take unsafe code.
+fn limit_of_files(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let line =
+            "Max open files            1024                 1048576              files     \n";
+        assert_eq!(limit_of_files(line), Some(1024));
+        assert_eq!(limit_of_files(""), None);
+    }
+
+    #[test]
+    fn a_file_that_is_closed_makes_room_for_another() {
+        let files = OpenFiles::new(2);
+        let open = || Arc::new(tempfile::tempfile().unwrap());
+        let (first, second) = (open(), open());
+        files.add(&first).unwrap();
+        files.add(&second).unwrap();
+        files.add(&open()).unwrap_err();
+        drop(first);
+        files.add(&open()).unwrap();
     }
 }

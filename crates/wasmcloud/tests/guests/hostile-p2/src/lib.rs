@@ -4,7 +4,7 @@ use std::mem::forget;
 
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingRequest, ResponseOutparam};
+use wasip2::http::types::{Fields, IncomingRequest, Method, OutgoingRequest, ResponseOutparam};
 
 use crate::wasi::logging::logging::{Level, log as log_line};
 
@@ -35,6 +35,9 @@ impl Guest for Handler {
             "/requests" => keep(n, || OutgoingRequest::new(Fields::new())),
             "/pollables" => keep(n, || subscribe_duration(SECOND)),
             "/field-names" => field_names(n),
+            "/method" => set(|head| head.set_method(&Method::Other("A".repeat(n)))),
+            "/path" => set(|head| head.set_path_with_query(Some(&"/a".repeat(n / 2)))),
+            "/authority" => set(|head| head.set_authority(Some(&"a".repeat(n)))),
             "/string" => {
                 log_line(Level::Info, "long", misdeeds::long_text(n));
                 "logged\n".to_owned()
@@ -78,6 +81,12 @@ fn field_names(count: usize) -> String {
         }
     }
     format!("appended {count}\n")
+}
+
+/// Puts something into the head of a request.
+fn set(change: impl Fn(&OutgoingRequest) -> Result<(), ()>) -> String {
+    let request = OutgoingRequest::new(Fields::new());
+    format!("set {}\n", change(&request).is_ok())
 }
 
 /// Writes so many lines each way there is.

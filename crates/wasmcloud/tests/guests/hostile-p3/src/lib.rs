@@ -6,7 +6,7 @@ use std::mem::forget;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasip3::clocks::monotonic_clock::wait_for;
-use wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response};
 use wasip3::wit_bindgen::spawn_local;
 use wasip3::{wit_future, wit_stream};
 
@@ -42,6 +42,9 @@ impl wasip3::exports::http::handler::Guest for Handler {
             "/hoard" => misdeeds::hoard(),
             "/fields" => keep(n, Fields::new),
             "/streams" => keep(n, wit_stream::new::<u8>),
+            "/method" => said_of(request.set_method(&Method::Other("A".repeat(n)))),
+            "/path" => said_of(request.set_path_with_query(Some(&"/a".repeat(n / 2)))),
+            "/authority" => said_of(request.set_authority(Some(&"a".repeat(n)))),
             "/drop-streams" => drop_all(n, || drop(wit_stream::new::<u8>())),
             "/drop-futures" => drop_all(n, drop_future),
             "/drop-sleeps" => drop_sleeps(n).await,
@@ -107,6 +110,11 @@ async fn meet(wanted: usize) -> String {
         wait_for(MILLISECOND).await;
     }
     format!("met {wanted}\n")
+}
+
+/// Whether something could be put into the head of the request.
+fn said_of(set: Result<(), ()>) -> String {
+    format!("set {}\n", set.is_ok())
 }
 
 /// Makes so many things and drops none.

@@ -36,19 +36,24 @@ pub(super) fn read_directory(
         StreamReader::new(&mut store, Vec::new())?
     } else {
         let listing = Listing {
-            reading: Some(tokio::spawn(place.list())),
+            // It goes on when nobody wants it any more, and counts until it is done.
+            reading: Some(tokio::spawn(async move { (place.list().await, held) })),
             result: Some(result),
-            _held: held,
+            held: None,
         };
         StreamReader::new(&mut store, listing)?
     };
     Ok((stream, FutureReader::new(&mut store, told)?))
 }
 
+/// The names of a folder, and the permit under which they were read.
+type Read = (FsResult<Vec<p2::DirectoryEntry>>, Arc<()>);
+
 struct Listing {
-    reading: Option<JoinHandle<FsResult<Vec<p2::DirectoryEntry>>>>,
+    reading: Option<JoinHandle<Read>>,
     result: Option<oneshot::Sender<Done>>,
-    _held: Arc<()>,
+    /// What the reading held, and the entries still do.
+    held: Option<Arc<()>>,
 }
 
 impl Listing {
@@ -83,6 +88,10 @@ impl<D> StreamProducer<D> for Listing {
             read => ready!(read),
         };
         self.reading = None;
+        let read = read.map(|(read, held)| {
+            self.held = Some(held);
+            read
+        });
         match read {
             Ok(Ok(entries)) => {
                 let entries: Vec<_> = entries.into_iter().map(convert::entry).collect();
@@ -106,5 +115,6 @@ impl<D> StreamProducer<D> for Listing {
 impl Drop for Listing {
     fn drop(&mut self) {
         self.tell(Ok(()));
+        drop(self.held.take());
     }
 }
