@@ -62,6 +62,8 @@ impl Group {
             let path = PathBuf::from(root).join(&name);
             fs::create_dir(&path).ok()?;
             let group = Self(path);
+            // Where it is no control group but a folder, there is no such file.
+            fs::metadata(group.0.join("cgroup.procs")).ok()?;
             fs::write(group.0.join(limit), bytes).ok()?;
             Some(group)
         })
