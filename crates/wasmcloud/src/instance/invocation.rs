@@ -19,6 +19,9 @@ use super::processor::{Background, Processors, Tenant, in_background, processor_
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
 
+/// One that computed for less at once has paused.
+const SHORT: Duration = Duration::from_micros(100);
+
 /// Why an invocation came to no good end.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -149,6 +152,8 @@ pub(super) struct Runner<T> {
     place: Place<T>,
     /// How long it has computed on the thread of its caller.
     here: Duration,
+    /// How long of that without a pause worth the name.
+    streak: Duration,
     tenant: Arc<Tenant>,
     processors: Processors,
 }
@@ -180,6 +185,7 @@ impl<T: Send + 'static> Runner<T> {
         Self {
             place: Place::New(Metered { guest, meter }),
             here: Duration::ZERO,
+            streak: Duration::ZERO,
             tenant,
             processors,
         }
@@ -194,9 +200,15 @@ impl<T: Send + 'static> Runner<T> {
     }
 
     /// Whether it is in its neighbours' way: it computed for long at once, or little by little while others want their share.
-    fn is_in_the_way(&self, time: Duration) -> bool {
+    fn is_in_the_way(&mut self, time: Duration) -> bool {
+        self.here += time;
+        self.streak = if time < SHORT {
+            Duration::ZERO
+        } else {
+            self.streak + time
+        };
         let over_share = || self.processors.is_over_share(&self.tenant, Instant::now());
-        time >= LONG || (self.here >= LONG && over_share())
+        self.streak >= LONG || (self.here >= LONG && over_share())
     }
 
     fn go_there(&mut self, metered: Metered<T>) {
@@ -231,7 +243,6 @@ impl<T: Send + 'static> Future for Runner<T> {
                     if poll.is_ready() {
                         return poll;
                     }
-                    self.here += time;
                     if !self.is_in_the_way(time) {
                         self.place = Place::Here(metered);
                         return Poll::Pending;

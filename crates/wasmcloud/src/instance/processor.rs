@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::ticker::COMPUTING;
+
 /// Over what time shares of the serving threads are reckoned.
 const WINDOW: Duration = Duration::from_millis(100);
 /// How much lower the background threads rank where they cannot step back altogether.
@@ -144,7 +146,10 @@ impl Drop for Open {
         self.0.work.notify_all();
         let _runtime = self.0.runtime.enter();
         let tasks = left.iter().flat_map(|line| &line.tasks);
-        tasks.for_each(|task| task.abort());
+        tasks.for_each(|task| {
+            COMPUTING.fetch_sub(1, Ordering::Relaxed);
+            task.abort();
+        });
     }
 }
 
@@ -205,6 +210,7 @@ impl Shared {
             self.start();
         }
         let tenant = &task.tenant;
+        COMPUTING.fetch_add(1, Ordering::Relaxed);
         let line = queue
             .ready
             .iter_mut()
@@ -243,6 +249,7 @@ impl Shared {
         while let Some(task) = self.next() {
             let began = processor_time();
             task.run();
+            COMPUTING.fetch_sub(1, Ordering::Relaxed);
             let time = nanoseconds(processor_time().saturating_sub(began));
             task.tenant.background.fetch_add(time, Ordering::Relaxed);
         }

@@ -2,14 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 /// How often a guest that computes yields to its neighbours.
 const TICK: Duration = Duration::from_millis(10);
+/// The same while some compute in the background. A kernel that does not preempt lets them go on until they enter it, which they do
+/// at each tick: so often a thread that serves can take their place.
+const FINE_TICK: Duration = Duration::from_micros(250);
 /// After how many ticks without any instance the thread goes to sleep.
 const REST_AFTER: u32 = 100;
+
+/// How many guests compute in the background, or wait there for a processor: of all hosts in the process.
+pub(super) static COMPUTING: AtomicUsize = AtomicUsize::new(0);
+
+fn tick() -> Duration {
+    match COMPUTING.load(Ordering::Relaxed) {
+        0 => TICK,
+        _ => FINE_TICK,
+    }
+}
 
 /// The thread that drives one engine's epoch. It ends when this is dropped.
 #[derive(Debug, Default)]
@@ -42,7 +55,7 @@ impl Ticker {
                         thread::park();
                         quiet = 0;
                     } else {
-                        thread::park_timeout(TICK);
+                        thread::park_timeout(tick());
                     }
                 }
             })?;
