@@ -229,7 +229,7 @@ pub async fn validate(
     }));
     let mut worlds = Worlds::new();
     let settings = errors.len();
-    for component in &workload.components {
+    for component in workload.parts() {
         match host::look_at(config.fetch.as_ref(), component, &request.base, inspect).await {
             Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
             Err(error) => errors.push(error),

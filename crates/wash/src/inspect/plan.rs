@@ -51,7 +51,7 @@ pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
 async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagnostic>> {
     let mut worlds = Worlds::new();
     let mut problems = Vec::new();
-    for component in &to_run.workload.components {
+    for component in to_run.workload.parts() {
         match world(to_run, component).await {
             Ok(world) => drop(worlds.insert(component.name.clone(), world)),
             Err(problem) => problems.push(problem),

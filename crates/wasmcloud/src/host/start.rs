@@ -235,7 +235,7 @@ impl Starter<'_> {
         base: &Path,
     ) -> Result<BTreeMap<ComponentName, Inspected>, StartError> {
         let mut first: BTreeMap<&Image, &Component> = BTreeMap::new();
-        for component in &workload.components {
+        for component in workload.parts() {
             first.entry(&component.image).or_insert(component);
         }
         let fetches: Vec<_> = first
@@ -247,7 +247,7 @@ impl Starter<'_> {
             .try_collect()
             .await?;
         let inspected: BTreeMap<Image, Inspected> = inspected.into_iter().collect();
-        let named = workload.components.iter().filter_map(|component| {
+        let named = workload.parts().filter_map(|component| {
             let inspected = inspected.get(&component.image)?.clone();
             Some((component.name.clone(), inspected))
         });
@@ -365,8 +365,7 @@ pub(crate) fn check(plugins: &[Arc<dyn Plugin>], workload: &Workload) -> Result<
 /// Refuses a workload that asks for more than the host gives.
 pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<(), StartError> {
     let wrong: Vec<PluginError> = workload
-        .components
-        .iter()
+        .parts()
         .flat_map(|component| {
             let wrong = limits.check(&component.local_resources.limits);
             wrong.into_iter().map(|wrong| {

@@ -20,17 +20,8 @@ pub struct Unsupported {
 #[must_use]
 pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    for component in &workload.components {
+    for component in workload.parts() {
         of_component(component, &mut found);
-    }
-    if workload.service.is_some() {
-        let hint = "remove `service`; components run without one";
-        push(
-            &mut found,
-            "spec.service".to_owned(),
-            "services are not run yet",
-            hint,
-        );
     }
     for (index, entry) in workload.host_interfaces.iter().enumerate() {
         if entry.name.is_some() {

@@ -18,13 +18,18 @@ use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds
 const HOST: &str = "host";
 const POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-pub(super) fn components(
-    checker: &mut Checker,
-    list: &raw::List<raw::Component>,
-) -> Vec<Component> {
+pub(super) fn components(checker: &mut Checker, spec: &raw::Spec) -> Vec<Component> {
     let mut seen = BTreeMap::new();
-    let items = list.iter().flat_map(|list| &list.value);
-    items
+    let items = || spec.components.iter().flat_map(|list| &list.value);
+    if spec.service.is_some() {
+        let names = items().filter_map(|item| item.value.name.as_ref());
+        let service = ComponentName::service();
+        for name in names.filter(|name| name.value == service.as_str()) {
+            let message = "a component is called `service`, as the service of the workload is";
+            checker.error(name.referenced, message, Some("choose another name"));
+        }
+    }
+    items()
         .filter_map(|item| component(checker, item, &mut seen))
         .collect()
 }
@@ -153,8 +158,11 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         &raw.image_pull_secret,
         &raw.image_pull_policy,
     );
-    let base = "spec.service";
-    let local_resources = local_resources(checker, base, raw.local_resources.as_ref());
+    // Whatever is found out later about a component is found out about the service as well.
+    let base = format!("spec.components.{}", ComponentName::service());
+    checker.place(&base, at);
+    checker.place_field(&base, "image", raw.image.as_ref());
+    let local_resources = local_resources(checker, &base, raw.local_resources.as_ref());
     let restarts = raw.max_restarts.as_ref().map_or(Ok(0), |number| {
         u64::try_from(number.value).map_err(|_| (number.referenced, number.value))
     });
@@ -162,11 +170,7 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         checker.error(at, format!("found {number}, wanted 0 or more"), None);
         0
     });
-    Some(Service {
-        image: image?,
-        local_resources,
-        max_restarts,
-    })
+    Some(Service::new(image?, local_resources, max_restarts))
 }
 
 fn local_resources(

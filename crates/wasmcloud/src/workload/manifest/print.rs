@@ -96,10 +96,14 @@ fn component(component: &Component) -> Value {
 }
 
 fn service(service: &Service) -> Value {
+    let component = &service.component;
     object([
-        ("image", image(&service.image)),
+        ("image", image(&component.image)),
         ("maxRestarts", json!(service.max_restarts)),
-        ("localResources", local_resources(&service.local_resources)),
+        (
+            "localResources",
+            local_resources(&component.local_resources),
+        ),
     ])
 }
 
