@@ -24,7 +24,7 @@ pub use callee::{
 };
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{
-    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, Role, WorkloadContext,
 };
 pub use files::FileState;
 #[cfg(feature = "http")]
