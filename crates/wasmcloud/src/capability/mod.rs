@@ -8,4 +8,6 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+#[cfg(feature = "sockets")]
+pub mod sockets;
 pub mod wasi;

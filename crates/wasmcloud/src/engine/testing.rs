@@ -212,7 +212,10 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
+                role: Default::default(),
                 allowed_hosts: Vec::new(),
+                allowed_names: Vec::new(),
+                host_ports: Vec::new(),
                 told: Default::default(),
             })
         });

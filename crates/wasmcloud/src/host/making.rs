@@ -12,7 +12,7 @@ use super::service::Run;
 use crate::engine::plan::{Member, PlannedService, Worlds};
 use crate::engine::{Artifact, Flavour, IsolationError, PrepareError, attribution, slots};
 use crate::instance::{CalleeParts, IsolatedCallee, MemoryAccount, WorkloadRoom};
-use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, WorkloadContext};
+use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, Role, WorkloadContext};
 use crate::workload::{Component, ComponentName, Interface, Reuse, Workload};
 
 /// A page of linear memory, in bytes.
@@ -178,7 +178,13 @@ impl Making<'_> {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: resources.environment.into_iter().collect(),
+                role: match self.spec.is_service(name) {
+                    true => Role::Service,
+                    false => Role::Component,
+                },
                 allowed_hosts: resources.allowed_hosts,
+                allowed_names: resources.allowed_ip_name_lookups,
+                host_ports: resources.allowed_host_loopback_ports,
                 told: Default::default(),
             })
         };

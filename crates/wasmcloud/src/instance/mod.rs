@@ -26,7 +26,7 @@ pub use callee::{
 };
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{
-    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, Role, WorkloadContext,
 };
 pub use farewell::Farewell;
 pub use files::FileState;

@@ -99,7 +99,10 @@ mod tests {
         let component = ComponentContext {
             name: "main".parse().unwrap(),
             environment: Vec::new(),
+            role: Default::default(),
             allowed_hosts: Vec::new(),
+            allowed_names: Vec::new(),
+            host_ports: Vec::new(),
             told: Default::default(),
         };
         let mut lines = Lines::new(Arc::new(workload), Arc::new(component), Source::Stdout);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde_saphyr::{Location, Spanned};
 
@@ -9,7 +10,8 @@ use super::checker::Checker;
 use super::raw;
 use super::volumes::mounts;
 use crate::workload::diagnostic::quoted;
-use crate::workload::egress::AllowedHost;
+use crate::workload::egress::AllowedHostError;
+use crate::workload::reach::ReachError;
 use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
 use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
@@ -214,21 +216,33 @@ fn local_resources(
             time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
-        allowed_hosts: allowed_hosts(checker, &raw.allowed_hosts),
-        allowed_ip_name_lookups: Checker::texts(&raw.allowed_ip_name_lookups),
-        allowed_host_loopback_ports: Checker::texts(&raw.allowed_host_loopback_ports),
+        allowed_hosts: entries(checker, &raw.allowed_hosts, |error: AllowedHostError| error.hint),
+        allowed_ip_name_lookups: entries(checker, &raw.allowed_ip_name_lookups, |error: ReachError| error.hint),
+        allowed_host_loopback_ports: entries(checker, &raw.allowed_host_loopback_ports, |error: ReachError| error.hint),
     }
 }
 
-fn allowed_hosts(checker: &mut Checker, list: &raw::List<String>) -> Vec<AllowedHost> {
-    let mut allowed = Vec::new();
+/// A list of what a component may reach, each entry checked at its place.
+fn entries<T, E>(
+    checker: &mut Checker,
+    list: &raw::List<String>,
+    hint: impl Fn(E) -> String,
+) -> Vec<T>
+where
+    T: FromStr<Err = E>,
+    E: ToString,
+{
+    let mut entries = Vec::new();
     for item in list.iter().flat_map(|list| &list.value) {
-        match item.value.parse::<AllowedHost>() {
-            Ok(host) => allowed.push(host),
-            Err(error) => checker.error(item.referenced, error.to_string(), Some(&error.hint)),
+        match item.value.parse::<T>() {
+            Ok(entry) => entries.push(entry),
+            Err(error) => {
+                let message = error.to_string();
+                checker.error(item.referenced, message, Some(&hint(error)));
+            }
         }
     }
-    allowed
+    entries
 }
 
 fn environment(

@@ -133,11 +133,15 @@ fn local_resources(resources: &LocalResources) -> Value {
         ),
         (
             "allowedIpNameLookups",
-            json!(resources.allowed_ip_name_lookups),
+            list(&resources.allowed_ip_name_lookups, |name| {
+                json!(name.to_string())
+            }),
         ),
         (
             "allowedHostLoopbackPorts",
-            json!(resources.allowed_host_loopback_ports),
+            list(&resources.allowed_host_loopback_ports, |port| {
+                json!(port.to_string())
+            }),
         ),
     ])
 }
