@@ -205,6 +205,7 @@ mod tests {
             import: import.to_owned(),
             to: to.to_owned(),
             kind,
+            because: None,
         };
         let member = |name: &str| Member {
             component: name.parse().unwrap(),
@@ -219,6 +220,7 @@ mod tests {
             export: "a:b/d".to_owned(),
         });
         LinkPlan {
+            service: None,
             links: vec![
                 link("a:b/c", "back", PlannedKind::Fused),
                 link("a:b/d", "guard", PlannedKind::Isolated),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::component::ComponentExportIndex;
 
-use super::{Callee, MemoryAccount, States, Told, WorkloadLog};
+use super::{Callee, Farewell, MemoryAccount, States, Told, WorkloadLog};
 use crate::policy::InstanceLimits;
 use crate::workload::{
     AllowedHost, AllowedName, ComponentName, HostPort, Namespace, WorkloadId, WorkloadName,
@@ -31,6 +31,8 @@ pub struct WorkloadContext {
     pub log: Arc<WorkloadLog>,
     /// The memory that its instances may use together.
     pub memory: Arc<MemoryAccount>,
+    /// How its service is asked to end.
+    pub farewell: Farewell,
     /// Room for what is on its way across isolated links: a permit for each KiB.
     pub crossing: Arc<Semaphore>,
 }

@@ -93,6 +93,7 @@ mod tests {
             states: States::default(),
             log: Arc::new(WorkloadLog::new(output.clone(), 0, u64::MAX)),
             memory: Arc::new(MemoryAccount::of_host(0)),
+            farewell: Default::default(),
             crossing: WorkloadContext::room_to_cross(),
         };
         let component = ComponentContext {

@@ -165,6 +165,16 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
     checker.place(&base, at);
     checker.place_field(&base, "image", raw.image.as_ref());
     let local_resources = local_resources(checker, &base, raw.local_resources.as_ref());
+    let cpu = raw
+        .local_resources
+        .as_ref()
+        .and_then(|it| it.value.cpu_limit.as_ref());
+    if let Some(cpu) = cpu {
+        let message =
+            "`cpuLimit` is for one invocation, and a service computes for as long as it lives";
+        let hint = "remove it; services share the processors fairly with everything else";
+        checker.error(cpu.referenced, message, Some(hint));
+    }
     let restarts = raw.max_restarts.as_ref().map_or(Ok(0), |number| {
         u64::try_from(number.value).map_err(|_| (number.referenced, number.value))
     });
