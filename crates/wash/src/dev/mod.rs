@@ -132,6 +132,7 @@ fn host_config(
             allow: networks.copied().collect(),
             hints: EgressHints {
                 host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
+                name: "list it in `allowedIpNameLookups`, in workload.yaml or else in .wash/config.yaml".to_owned(),
                 address: "if it is meant to be reached, start `wash dev` with `--allow-egress` and its network"
                     .to_owned(),
             },

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::HostIdentity;
+use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
@@ -42,6 +43,7 @@ struct Inner {
     output: Arc<dyn GuestOutput>,
     room: HostRoom,
     graces: Graces,
+    restarts: Restarts,
     identity: HostIdentity,
     opening: tokio::sync::Mutex<()>,
     endings: mpsc::UnboundedSender<Ended>,
@@ -73,6 +75,7 @@ impl LocalHost {
         output: Arc<dyn GuestOutput>,
         room: HostRoom,
         graces: Graces,
+        restarts: Restarts,
         identity: HostIdentity,
     ) -> Self {
         let (endings, ended) = mpsc::unbounded_channel();
@@ -83,6 +86,7 @@ impl LocalHost {
             output,
             room,
             graces,
+            restarts,
             identity,
             opening: tokio::sync::Mutex::default(),
             endings,
@@ -282,6 +286,7 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
     let mut status = slot.status(label);
     if let Slot::Running { held, .. } = slot {
         status.usage = Some(held.usage());
+        status.service = held.service();
     }
     status
 }
@@ -343,6 +348,7 @@ impl Host for LocalHost {
             output: &self.0.output,
             room: &self.0.room,
             opening: &self.0.opening,
+            restarts: self.0.restarts,
             ending,
         };
         let started = tokio::select! {

@@ -4,6 +4,7 @@ mod error;
 mod identity;
 mod local;
 mod making;
+mod service;
 mod slot;
 mod start;
 
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 pub use error::{Place, StartError};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
+pub use service::{Restarts, ServiceState, ServiceStatus};
 pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
@@ -102,6 +104,9 @@ pub struct WorkloadStatus {
     /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<bool>,
+    /// How its service is, while it runs and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceStatus>,
     /// What it uses, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<WorkloadUsage>,

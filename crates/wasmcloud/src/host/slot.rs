@@ -90,6 +90,7 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         message: None,
         plan: None,
         compiled: None,
+        service: None,
         usage: None,
     }
 }

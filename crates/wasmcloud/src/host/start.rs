@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::making::{Making, Pooled};
+use super::making::{MadeService, Making, Pooled};
+use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::Fetch;
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
-use crate::instance::{HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
+use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, States,
     WorkloadContext,
@@ -39,12 +41,14 @@ pub(super) struct Starter<'a> {
     pub(super) room: &'a HostRoom,
     /// Held while a workload opens and goes live.
     pub(super) opening: &'a tokio::sync::Mutex<()>,
+    pub(super) restarts: Restarts,
     pub(super) ending: EndingSender,
 }
 
 /// Everything that a running workload holds. Dropping it closes its ways in and ends its guests.
 pub(super) struct Held {
     bindings: Vec<Box<dyn Binding>>,
+    service: Option<Keeper>,
     leases: TaskTracker,
     stop: DropGuard,
     pools: Vec<Pooled>,
@@ -57,6 +61,11 @@ impl Held {
     /// How many instances are in use.
     pub(super) fn instances(&self) -> usize {
         self.leases.len()
+    }
+
+    /// How its service is.
+    pub(super) fn service(&self) -> Option<ServiceStatus> {
+        self.service.as_ref().map(Keeper::status)
     }
 
     /// What it uses now.
@@ -73,13 +82,18 @@ impl Held {
         }
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    /// Closes the ways in and lets guests finish within the patience, the service last, because the others may need it; then ends
+    /// them. Says whether all of them finished.
     pub(super) async fn release(self, patience: &Patience) -> bool {
+        let begun = Instant::now();
         drop(self.bindings);
         let clear = || self.pools.iter().for_each(|pooled| pooled.callee.clear());
         clear();
         self.leases.close();
-        let finished = patience.outlasts(self.leases.wait()).await;
+        let mut finished = patience.outlasts(self.leases.wait()).await;
+        if let Some(service) = self.service {
+            finished &= service.end(&patience.after(begun.elapsed())).await;
+        }
         drop(self.stop);
         if !finished {
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
@@ -111,8 +125,15 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// What is left of it after a while.
+    fn after(&self, time: Duration) -> Self {
+        let mut left = self.clone();
+        left.grace = left.grace.saturating_sub(time);
+        left
+    }
+
     /// Whether the work comes to its end in time.
-    async fn outlasts(&self, work: impl Future<Output = ()>) -> bool {
+    pub(super) async fn outlasts(&self, work: impl Future<Output = ()>) -> bool {
         let late = async {
             tokio::select! {
                 () = tokio::time::sleep(self.grace) => {}
@@ -133,6 +154,7 @@ impl Patience {
 /// What the entries and callees of a plan are made from, in its order.
 struct Prepared {
     entries: Vec<Arc<Artifact>>,
+    service: Option<Arc<Artifact>>,
     callees: Vec<Arc<Artifact>>,
 }
 
@@ -178,24 +200,39 @@ impl Starter<'_> {
         for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
             making.isolated(&planned.members, artifact)?;
         }
+        let service = match plan.service.as_ref().zip(prepared.service.as_ref()) {
+            Some((planned, artifact)) => Some(making.service(planned, artifact)?),
+            None => None,
+        };
         let mut entries = Vec::new();
         for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
             let Some(root) = planned.root() else { continue };
+            // Whoever calls the service calls the one instance of it.
+            let own = service
+                .as_ref()
+                .filter(|_| request.workload.is_service(root));
+            let callee = match own {
+                Some(service) => service.callee.clone(),
+                None => making.callee(&planned.members, artifact)?,
+            };
             let entry = Entry {
                 component: root.clone(),
                 export: planned.export.clone(),
-                callee: making.callee(&planned.members, artifact)?,
+                callee,
             };
             entries.push((planned.plugin.as_str(), entry));
         }
         let pools = making.pools(&entries);
+        let service = self.service(service, request, entries.is_empty()).await?;
         self.open(&mut bound, entries.clone(), request).await?;
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
         let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
-        let compiled = artifacts.any(|artifact| !artifact.from_disk);
+        let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
+            || artifacts.any(|artifact| !artifact.from_disk);
         Ok(Started {
             held: Held {
                 bindings,
+                service,
                 leases,
                 stop,
                 pools,
@@ -225,7 +262,38 @@ impl Starter<'_> {
         for callee in &plan.callees {
             callees.push(one(callee.flavour, &callee.members).await?);
         }
-        Ok(Prepared { entries, callees })
+        let service = match &plan.service {
+            Some(service) => Some(one(service.flavour, &service.members).await?),
+            None => None,
+        };
+        Ok(Prepared {
+            entries,
+            service,
+            callees,
+        })
+    }
+
+    /// Starts the service, and returns when it is up. Whoever gives up meanwhile ends it.
+    async fn service(
+        &self,
+        made: Option<MadeService>,
+        request: &StartRequest,
+        alone: bool,
+    ) -> Result<Option<Keeper>, StartError> {
+        let Some((made, spec)) = made.zip(request.workload.service.as_ref()) else {
+            return Ok(None);
+        };
+        let mut keeper = Keeper::start(Service {
+            callee: made.callee,
+            run: made.run,
+            max_restarts: spec.max_restarts,
+            restarts: self.restarts,
+            ending: self.ending.clone(),
+            alone,
+        });
+        let up = keeper.up().await;
+        up.map_err(|reason| StartError::Service { reason })?;
+        Ok(Some(keeper))
     }
 
     /// Fetches and looks at the components, a few at a time, and each image once.
@@ -235,7 +303,7 @@ impl Starter<'_> {
         base: &Path,
     ) -> Result<BTreeMap<ComponentName, Inspected>, StartError> {
         let mut first: BTreeMap<&Image, &Component> = BTreeMap::new();
-        for component in &workload.components {
+        for component in workload.parts() {
             first.entry(&component.image).or_insert(component);
         }
         let fetches: Vec<_> = first
@@ -247,7 +315,7 @@ impl Starter<'_> {
             .try_collect()
             .await?;
         let inspected: BTreeMap<Image, Inspected> = inspected.into_iter().collect();
-        let named = workload.components.iter().filter_map(|component| {
+        let named = workload.parts().filter_map(|component| {
             let inspected = inspected.get(&component.image)?.clone();
             Some((component.name.clone(), inspected))
         });
@@ -365,8 +433,7 @@ pub(crate) fn check(plugins: &[Arc<dyn Plugin>], workload: &Workload) -> Result<
 /// Refuses a workload that asks for more than the host gives.
 pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<(), StartError> {
     let wrong: Vec<PluginError> = workload
-        .components
-        .iter()
+        .parts()
         .flat_map(|component| {
             let wrong = limits.check(&component.local_resources.limits);
             wrong.into_iter().map(|wrong| {
@@ -413,6 +480,7 @@ impl Bound {
                 room.host.limits.log_burst,
             )),
             memory: Arc::clone(&room.memory),
+            farewell: Farewell::default(),
             crossing: WorkloadContext::room_to_cross(),
         })
     }

@@ -8,6 +8,7 @@ mod interface;
 pub mod manifest;
 mod model;
 mod names;
+mod reach;
 mod resources;
 mod support;
 mod yaml;
@@ -22,6 +23,7 @@ pub use model::{
     VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
+pub use reach::{AllowedName, HostPort, Protocol, ReachError};
 pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,
 };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::resolve::{Resolution, Resolved};
-use super::{Calls, Offers, Problem, Worlds};
+use super::{Calls, Offers, Problem, Worlds, service};
 use crate::workload::{ComponentName, Interface, LinkTarget, Workload};
 
 /// The component that a plugin calls, and through which export.
@@ -24,7 +24,7 @@ pub(super) fn roots(
     let mut roots = Vec::new();
     let mut ungranted = Vec::new();
     for calls in &offers.calls {
-        let candidates = Candidates::of(calls, worlds, &called);
+        let candidates = Candidates::of(calls, workload, worlds, &called);
         if is_granted(calls, workload) {
             roots.extend(chosen(calls, workload, candidates, problems));
         } else {
@@ -32,7 +32,7 @@ pub(super) fn roots(
             ungranted.extend(fronts.map(|root| (root.component, root.export)));
         }
     }
-    if roots.is_empty() && problems.is_empty() {
+    if roots.is_empty() && workload.service.is_none() && problems.is_empty() {
         problems.push(Problem::NothingToRun {
             ungranted,
             callable: offers
@@ -68,10 +68,14 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn of(calls: &Calls, worlds: &Worlds, called: &Called<'_>) -> Self {
+    fn of(calls: &Calls, workload: &Workload, worlds: &Worlds, called: &Called<'_>) -> Self {
         let mut candidates = Self::default();
         for (component, world) in worlds {
-            let exports = || calls.exports.iter().filter_map(|it| world.exporting(it));
+            let is_service = workload.is_service(component);
+            let exports = || {
+                let exports = calls.exports.iter().filter_map(|it| world.exporting(it));
+                exports.filter(|export| !is_service || service::answers(export))
+            };
             let Some(export) = exports().find_map(|export| export.interface()) else {
                 continue;
             };

@@ -5,17 +5,25 @@ use std::collections::{HashMap, HashSet};
 use super::entries::Root;
 use super::graph::reach;
 use super::resolve::{Over, Resolution, Resolved};
-use super::{FusedImport, IsolatedImport, Member, PlannedCallee, PlannedEntry, Worlds};
+use super::service::Service;
+use super::{
+    FusedImport, IsolatedImport, Member, PlannedCallee, PlannedEntry, PlannedService, Worlds,
+};
 use crate::engine::config::Flavour;
 use crate::workload::ComponentName;
 
-/// The entries, and the callees that they reach over isolated links, directly or through other callees. Each callee stands behind
-/// those that it calls itself.
+/// The entries, the service, and the callees that they reach over isolated links, directly or through other callees. Each callee
+/// stands behind those that it calls itself.
 pub(super) fn lay_out(
     roots: Vec<Root>,
+    service: Option<Service<'_>>,
     worlds: &Worlds,
     resolved: &Resolved,
-) -> (Vec<PlannedEntry>, Vec<PlannedCallee>) {
+) -> (
+    Vec<PlannedEntry>,
+    Option<PlannedService>,
+    Vec<PlannedCallee>,
+) {
     let mut layout = Layout {
         worlds,
         resolved,
@@ -35,6 +43,14 @@ pub(super) fn lay_out(
         .into_iter()
         .map(|root| entry(&mut layout, root))
         .collect();
+    let mut service = service.map(|service| {
+        let (flavour, members) = layout.behind(service.name);
+        PlannedService {
+            run: service.run,
+            flavour,
+            members,
+        }
+    });
     let mut callees = Vec::new();
     while let Some(root) = layout.found.get(callees.len()).copied() {
         let (flavour, members) = layout.behind(root);
@@ -48,12 +64,13 @@ pub(super) fn lay_out(
         }
     }
     let members = entries.iter_mut().flat_map(|entry| &mut entry.members);
+    let members = members.chain(service.iter_mut().flat_map(|service| &mut service.members));
     let called = callees.iter_mut().flat_map(|callee| &mut callee.members);
     for link in members.chain(called).flat_map(|it| &mut it.isolated) {
         link.callee = places.get(link.callee).copied().unwrap_or_default();
     }
     let callees = order.iter().filter_map(|callee| callees.get(*callee));
-    (entries, callees.cloned().collect())
+    (entries, service, callees.cloned().collect())
 }
 
 /// The places of callees in an order in which each stands behind those that it calls. Without recursion, as a chain may be long;
@@ -140,7 +157,9 @@ impl<'a> Layout<'a> {
         for (import, resolution) in resolved.get(component).into_iter().flatten() {
             let import = import.clone();
             match resolution {
-                Resolution::Sibling { to, export, over } => {
+                Resolution::Sibling {
+                    to, export, over, ..
+                } => {
                     let export = export.clone();
                     match over {
                         Over::Fused => member.fused.push(FusedImport {

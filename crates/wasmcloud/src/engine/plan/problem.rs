@@ -120,6 +120,11 @@ pub enum Problem {
         /// The exports that would do.
         exports: Vec<Interface>,
     },
+    /// Nothing of the service would run.
+    IdleService {
+        /// What it exports.
+        exports: Vec<Interface>,
+    },
     /// Nothing of the workload is called from outside.
     NothingToRun {
         /// Components that could be called if the manifest listed their exports.
@@ -150,6 +155,7 @@ impl Problem {
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
+            Self::IdleService { .. } => "spec.service".to_owned(),
             Self::AmbiguousEntry { .. } | Self::EntryMissing { .. } | Self::NothingToRun { .. } => {
                 "spec.hostInterfaces".to_owned()
             }
@@ -213,6 +219,7 @@ impl Problem {
             Self::EntryMissing { .. } => {
                 Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
             }
+            Self::IdleService { exports } => Some(idle_hint(exports)),
             Self::NothingToRun { ungranted, .. } => {
                 let (_, export) = ungranted.first()?;
                 Some(format!(
@@ -296,11 +303,35 @@ impl fmt::Display for Problem {
                 list(candidates.iter().map(|(name, _)| name))
             ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
+            Self::IdleService { exports } => f.write_str(&idle(exports)),
             Self::NothingToRun {
                 ungranted,
                 callable,
             } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
+    }
+}
+
+fn idle(exports: &[Interface]) -> String {
+    let found = match exports {
+        [] => "nothing".to_owned(),
+        exports => either(exports).replace(" or ", ", "),
+    };
+    format!("the service would do nothing: it exports {found}")
+}
+
+/// A handler counts when the manifest asks for it.
+fn idle_hint(exports: &[Interface]) -> String {
+    let long_lived = |it: &&Interface| {
+        let version = it.version.as_ref();
+        version.is_some_and(|version| (version.major, version.minor) >= (0, 3))
+    };
+    match exports.iter().find(long_lived) {
+        Some(handler) => format!(
+            "export `wasi:cli/run`; or, to have its `{handler}` called, list under `hostInterfaces:`\n{}",
+            interface_entry(handler)
+        ),
+        None => "export `wasi:cli/run` (0.2 or 0.3) or `wasi:http/handler@0.3.0`; what only answers calls belongs under `components`".to_owned(),
     }
 }
 

@@ -14,7 +14,12 @@ pub(super) fn links(checker: &mut Checker, spec: &raw::Spec) -> Vec<Link> {
     // The written names: a component with an error of its own must not break its links as well.
     let components = spec.components.iter().flat_map(|list| &list.value);
     let names = components.filter_map(|component| component.value.name.as_ref());
-    let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
+    let service = spec.service.as_ref().map(|_| ComponentName::service());
+    let service = service.as_ref().map(ComponentName::as_str);
+    let names: Vec<&str> = names
+        .map(|name| name.value.as_str())
+        .chain(service)
+        .collect();
     let mut seen = BTreeMap::new();
     let mut links = Vec::new();
     for (index, item) in spec.links.iter().flat_map(|list| &list.value).enumerate() {
