@@ -8,13 +8,12 @@ use bytes::Bytes;
 const SMALL: usize = 1024;
 /// How much is put together into one chunk.
 const TAIL: usize = 4096;
-/// A buffer up to this size is kept when it is empty, for the next small write.
-const KEPT: usize = 128;
 
-/// A queue of bytes.
+/// A queue of bytes. There are two for each connection, and most connections are idle: an empty one is small and holds nothing.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    chunks: VecDeque<Chunk>,
+    /// `None` while there are none.
+    chunks: Option<Box<Chunks>>,
     /// What comes after the chunks, and may grow.
     tail: Vec<u8>,
     /// How much of the tail was read.
@@ -22,6 +21,9 @@ pub(super) struct Queue {
     len: u32,
     held: u32,
 }
+
+#[derive(Debug, Default)]
+struct Chunks(VecDeque<Chunk>);
 
 #[derive(Debug)]
 struct Chunk {
@@ -78,7 +80,15 @@ impl Queue {
         self.close_tail();
         let held = small(bytes.len());
         self.add(bytes.len());
-        self.chunks.push_back(Chunk { bytes, held });
+        self.append(Chunk { bytes, held });
+    }
+
+    fn append(&mut self, chunk: Chunk) {
+        self.chunks.get_or_insert_default().0.push_back(chunk);
+    }
+
+    fn first(&mut self) -> Option<&mut Chunk> {
+        self.chunks.as_mut()?.0.front_mut()
     }
 
     fn add(&mut self, bytes: usize) {
@@ -95,12 +105,12 @@ impl Queue {
         let mut bytes = Bytes::from(std::mem::take(&mut self.tail));
         bytes::Buf::advance(&mut bytes, self.tail_read as usize);
         self.tail_read = 0;
-        self.chunks.push_back(Chunk { bytes, held });
+        self.append(Chunk { bytes, held });
     }
 
     /// Takes bytes from the front, at most `most`: one chunk, or a part of it.
     pub(super) fn pop(&mut self, most: usize) -> Bytes {
-        let Some(chunk) = self.chunks.front_mut() else {
+        let Some(chunk) = self.first() else {
             return self.pop_tail(most);
         };
         let bytes = chunk.bytes.split_to(most.min(chunk.bytes.len()));
@@ -125,7 +135,7 @@ impl Queue {
     /// Copies bytes from the front, as many as there are and fit.
     pub(super) fn pop_into(&mut self, mut into: &mut [u8]) -> usize {
         let mut read = 0;
-        while let Some(chunk) = self.chunks.front_mut() {
+        while let Some(chunk) = self.first() {
             let n = copy(&chunk.bytes, &mut into);
             if n == 0 {
                 return read;
@@ -141,18 +151,15 @@ impl Queue {
         read + n
     }
 
-    /// Lets the first chunk go if all of it was read. An empty queue holds no memory worth mentioning.
+    /// Lets the first chunk go if all of it was read.
     fn drop_read_chunk(&mut self) {
-        if self
-            .chunks
-            .front()
-            .is_some_and(|chunk| chunk.bytes.is_empty())
-        {
-            let chunk = self.chunks.pop_front();
-            self.held -= chunk.map_or(0, |chunk| chunk.held);
-        }
-        if self.chunks.is_empty() {
-            self.chunks = VecDeque::new();
+        let Some(Chunks(chunks)) = self.chunks.as_deref_mut() else {
+            return;
+        };
+        let read = chunks.pop_front_if(|chunk| chunk.bytes.is_empty());
+        self.held -= read.map_or(0, |chunk| chunk.held);
+        if chunks.is_empty() {
+            self.chunks = None;
         }
     }
 
@@ -162,10 +169,7 @@ impl Queue {
         if self.tail_read as usize == self.tail.len() {
             self.held -= self.tail_read;
             self.tail_read = 0;
-            self.tail.clear();
-            if self.tail.capacity() > KEPT {
-                self.tail = Vec::new();
-            }
+            self.tail = Vec::new();
         }
     }
 }
@@ -221,7 +225,7 @@ mod tests {
             queue.push_copy(b"x");
         }
         assert_eq!(queue.len(), 10_000);
-        assert_eq!(queue.chunks.len(), 2);
+        assert_eq!(queue.chunks.as_ref().unwrap().0.len(), 2);
         let mut into = [0; 10_001];
         assert_eq!(queue.pop_into(&mut into), 10_000);
         assert!(into[..10_000].iter().all(|byte| *byte == b'x'));
@@ -264,14 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_queue_keeps_a_small_buffer_at_most() {
-        let mut queue = queue(&[&[1; 1000], &[2; 1024]]);
+    fn an_empty_queue_holds_nothing() {
+        let mut queue = queue(&[&[1; 1000], &[2; 1024], b"rest"]);
         let mut into = [0; 4096];
         queue.pop_into(&mut into);
-        assert_eq!((queue.chunks.capacity(), queue.tail.capacity()), (0, 0));
-        queue.push_copy(&[3; 64]);
-        queue.pop_into(&mut into);
-        assert!((64..=KEPT).contains(&queue.tail.capacity()));
+        assert!(queue.chunks.is_none() && queue.tail.capacity() == 0);
+        queue.push_copy(b"small");
+        queue.pop(9);
+        assert_eq!(queue.tail.capacity(), 0);
+        assert!(size_of::<Queue>() <= 48);
     }
 
     /// Whatever is written and read, the bytes are those of a plain vector.

@@ -16,9 +16,10 @@ fn a_connection_is_like_a_queue_of_bytes() {
             ..NetworkBudget::default()
         });
         let (mut client, mut server) = pair(&network);
-        let mut model = VecDeque::new();
+        let mut model: VecDeque<u8> = VecDeque::new();
         for _ in 0..10_000 {
-            let size = random.usize(..[10, 2000, 100_000][random.usize(..3)]);
+            let largest = [10, 2000, 100_000][random.usize(..3)];
+            let size = random.usize(..largest);
             match random.u8(..6) {
                 0..=1 => {
                     let data: Vec<u8> = (0..size).map(|_| random.u8(..)).collect();
