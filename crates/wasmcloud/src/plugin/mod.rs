@@ -20,8 +20,8 @@ pub use entry::Entry;
 pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
     Attribution, CallError, Callee, ComponentContext, Entered, FileState, GuestLine, GuestOutput,
-    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Role, Source, State,
-    States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
+    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Role, Source,
+    State, States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 

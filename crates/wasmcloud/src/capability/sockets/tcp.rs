@@ -47,7 +47,10 @@ pub(super) struct Listening {
 /// A connection that is coming about.
 enum Connecting {
     Inside(Connect),
-    Outside(Pin<Box<dyn Future<Output = Result<outside::Tcp, Fault>> + Send>>, SocketAddr),
+    Outside(
+        Pin<Box<dyn Future<Output = Result<outside::Tcp, Fault>> + Send>>,
+        SocketAddr,
+    ),
     /// It will not.
     Failed(Fault),
 }
