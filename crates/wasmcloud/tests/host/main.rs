@@ -14,6 +14,7 @@ mod big_body;
 mod calc;
 mod cancellation;
 mod crews;
+mod echo;
 mod egress;
 mod fairness;
 mod files;
@@ -37,7 +38,8 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
-use calc::{calc_callee, calc_caller};
+use calc::{calc_callee, calc_caller, calc_service};
+use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,
