@@ -8,6 +8,7 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+mod room;
 #[cfg(feature = "sockets")]
 pub mod sockets;
 pub mod wasi;
