@@ -46,13 +46,6 @@ pub(super) struct MadeService {
     pub(super) run: Option<Run>,
 }
 
-/// Who is made a way to call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Component,
-    Service,
-}
-
 impl Making<'_> {
     /// Makes what others call over isolated links. Those that it calls itself must have been made.
     pub(super) fn isolated(

@@ -207,9 +207,14 @@ enum Life {
 
 impl Service {
     async fn keep(self, tell: watch::Sender<ServiceStatus>) {
+        let farewell = &self.callee.context().workload.farewell;
         let mut in_a_row = 0;
         loop {
+            farewell.begin();
             let (life, uptime) = self.live(&tell).await;
+            if farewell.is_said() {
+                return;
+            }
             if uptime >= self.restarts.healthy {
                 in_a_row = 0;
             }
@@ -235,6 +240,7 @@ impl Service {
             });
             tokio::select! {
                 () = sleep(wait) => {}
+                () = farewell.said() => return,
                 () = self.callee.stopped() => return,
             }
             tell.send_modify(|status| status.restarts += 1);

@@ -19,6 +19,16 @@ impl Farewell {
         self.said.clone().cancelled_owned()
     }
 
+    /// Completes when the service is asked to end, whether or not the guest would notice.
+    pub async fn said(&self) {
+        self.said.cancelled().await;
+    }
+
+    /// A new life of the service begins, which has not looked at anything yet.
+    pub fn begin(&self) {
+        self.heard.store(false, Ordering::Release);
+    }
+
     /// Whether the service was asked to end.
     #[must_use]
     pub fn is_said(&self) -> bool {

@@ -76,7 +76,11 @@ impl FromStr for AllowedName {
             let hint = "names are looked up whatever the port; leave the port out";
             return Err(wrong(("has a port", Some(hint.to_owned()))));
         }
-        let bracketed = if bare { format!("[{text}]") } else { text.to_owned() };
+        let bracketed = if bare {
+            format!("[{text}]")
+        } else {
+            text.to_owned()
+        };
         read_host(&bracketed).map(Self::Matching).map_err(wrong)
     }
 }
@@ -122,7 +126,8 @@ impl FromStr for HostPort {
     type Err = ReachError;
 
     fn from_str(text: &str) -> Result<Self, ReachError> {
-        const FORMS: &str = "wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`";
+        const FORMS: &str =
+            "wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`";
         let wrong = |problem| ReachError::new(text, (problem, None), FORMS);
         let (number, protocol) = match text.split_once('/') {
             None => (text, Protocol::Tcp),
@@ -215,7 +220,16 @@ mod tests {
 
     #[test]
     fn what_could_be_read_as_an_address_is_no_name() {
-        for text in ["127.1", "0x7f000001", "1", "example.0x1", "a..b", "", "[1::2", "a b"] {
+        for text in [
+            "127.1",
+            "0x7f000001",
+            "1",
+            "example.0x1",
+            "a..b",
+            "",
+            "[1::2",
+            "a b",
+        ] {
             assert_eq!(RemoteHost::to_look_up(text), None, "{text}");
         }
         let mapped = RemoteHost::to_look_up("::ffff:192.0.2.1").unwrap();

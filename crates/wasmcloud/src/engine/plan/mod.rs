@@ -229,7 +229,7 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
     let roots = entries::roots(workload, worlds, offers, &resolved, &mut problems);
     if let Some(service) = &service {
         let called = roots.iter().any(|root| root.component == *service.name);
-        problems.extend(service::idle(service, worlds, called));
+        problems.extend(service::idle(service, worlds, offers).filter(|_| !called));
     }
     if !problems.is_empty() {
         return Err(PlanErrors(problems));

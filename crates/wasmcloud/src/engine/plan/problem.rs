@@ -124,6 +124,8 @@ pub enum Problem {
     IdleService {
         /// What it exports.
         exports: Vec<Interface>,
+        /// What of that would be called, were it listed.
+        handler: Option<Interface>,
     },
     /// Nothing of the workload is called from outside.
     NothingToRun {
@@ -219,7 +221,7 @@ impl Problem {
             Self::EntryMissing { .. } => {
                 Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
             }
-            Self::IdleService { exports } => Some(idle_hint(exports)),
+            Self::IdleService { handler, .. } => Some(idle_hint(handler.as_ref())),
             Self::NothingToRun { ungranted, .. } => {
                 let (_, export) = ungranted.first()?;
                 Some(format!(
@@ -303,7 +305,7 @@ impl fmt::Display for Problem {
                 list(candidates.iter().map(|(name, _)| name))
             ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
-            Self::IdleService { exports } => f.write_str(&idle(exports)),
+            Self::IdleService { exports, .. } => f.write_str(&idle(exports)),
             Self::NothingToRun {
                 ungranted,
                 callable,
@@ -320,13 +322,8 @@ fn idle(exports: &[Interface]) -> String {
     format!("the service would do nothing: it exports {found}")
 }
 
-/// A handler counts when the manifest asks for it.
-fn idle_hint(exports: &[Interface]) -> String {
-    let long_lived = |it: &&Interface| {
-        let version = it.version.as_ref();
-        version.is_some_and(|version| (version.major, version.minor) >= (0, 3))
-    };
-    match exports.iter().find(long_lived) {
+fn idle_hint(handler: Option<&Interface>) -> String {
+    match handler {
         Some(handler) => format!(
             "export `wasi:cli/run`; or, to have its `{handler}` called, list under `hostInterfaces:`\n{}",
             interface_entry(handler)

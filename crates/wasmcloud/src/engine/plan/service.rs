@@ -1,6 +1,6 @@
 //! The service of a workload: what runs in it, and which of its exports the outside may call.
 
-use super::{Problem, Worlds};
+use super::{Offers, Problem, Worlds};
 use crate::engine::inspect::{Extern, World};
 use crate::workload::{ComponentName, Interface, Workload};
 
@@ -35,10 +35,13 @@ pub(super) fn answers(export: &Extern) -> bool {
 }
 
 /// A service that nothing would ever run or call.
-pub(super) fn idle(service: &Service<'_>, worlds: &Worlds, called: bool) -> Option<Problem> {
+pub(super) fn idle(service: &Service<'_>, worlds: &Worlds, offers: &Offers) -> Option<Problem> {
     let world = worlds.get(service.name)?;
+    let mut callable = offers.calls.iter().flat_map(|calls| &calls.exports);
+    let handler = callable.find_map(|call| world.exporting(call).filter(|it| answers(it)));
     let exports = world.exports.iter().filter_map(Extern::interface);
-    (service.run.is_none() && !called).then(|| Problem::IdleService {
+    service.run.is_none().then(|| Problem::IdleService {
         exports: exports.cloned().collect(),
+        handler: handler.and_then(Extern::interface).cloned(),
     })
 }

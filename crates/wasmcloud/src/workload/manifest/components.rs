@@ -11,9 +11,9 @@ use super::raw;
 use super::volumes::mounts;
 use crate::workload::diagnostic::quoted;
 use crate::workload::egress::AllowedHostError;
-use crate::workload::reach::ReachError;
 use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
+use crate::workload::reach::ReachError;
 use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
 
 /// Taken: a link writes it for the host.
@@ -216,9 +216,19 @@ fn local_resources(
             time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
-        allowed_hosts: entries(checker, &raw.allowed_hosts, |error: AllowedHostError| error.hint),
-        allowed_ip_name_lookups: entries(checker, &raw.allowed_ip_name_lookups, |error: ReachError| error.hint),
-        allowed_host_loopback_ports: entries(checker, &raw.allowed_host_loopback_ports, |error: ReachError| error.hint),
+        allowed_hosts: entries(checker, &raw.allowed_hosts, |error: AllowedHostError| {
+            error.hint
+        }),
+        allowed_ip_name_lookups: entries(
+            checker,
+            &raw.allowed_ip_name_lookups,
+            |error: ReachError| error.hint,
+        ),
+        allowed_host_loopback_ports: entries(
+            checker,
+            &raw.allowed_host_loopback_ports,
+            |error: ReachError| error.hint,
+        ),
     }
 }
 
