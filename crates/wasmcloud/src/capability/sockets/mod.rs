@@ -1,3 +1,4 @@
 //! Sockets of guests: the network inside a workload, and the ports that are published from it.
 
 pub mod network;
+pub mod publish;
