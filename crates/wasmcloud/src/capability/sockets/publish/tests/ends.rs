@@ -67,21 +67,24 @@ async fn a_reset_outside_is_a_reset_inside() {
 
 #[tokio::test]
 async fn who_is_never_accepted_inside_is_closed_in_the_end() {
-    let network = Network::new(NetworkBudget::default());
-    let bound = network.bind_tcp("127.0.0.1:80".parse().unwrap()).unwrap();
-    let _never_accepts = bound.listen(1);
     let publisher = Publisher::new(PublishOptions {
         patience: Duration::from_millis(20),
         ..PublishOptions::default()
     });
-    let opened = publisher.open(&id("deaf"), None, &[any_port()], Path::new("/"), &network);
-    let mut publication = opened.await.unwrap().remove(0);
+    let mut workload = Workload::new("deaf");
+    let bound = workload.network.bind_tcp("127.0.0.1:81".parse().unwrap());
+    workload.service = bound.unwrap().listen(1);
+    let port = PublishedPort {
+        container_port: 81,
+        ..any_port()
+    };
+    let mut publication = workload.open(&publisher, None, port).await.unwrap();
     publication.go_live();
     let connect = || TcpStream::connect(publication.addr());
     let _first = connect().await.unwrap();
     let mut second = connect().await.unwrap();
-    // One of the two is in the backlog, and the other has no room there.
     let mut third = connect().await.unwrap();
+    // One of them is in the backlog, and there is no room for the others.
     let (one, other) = (&mut [0; 1], &mut [0; 1]);
     tokio::select! {
         read = second.read(one) => assert_eq!(read.unwrap(), 0),
