@@ -17,6 +17,7 @@ use wasmtime_wasi::I32Exit;
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
 use super::processor::{Background, Processors, Tenant, in_background, processor_time};
+use super::ticker::Turn;
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
@@ -139,7 +140,10 @@ impl<T> Metered<T> {
     ) -> (Duration, Poll<Result<T, CallError>>) {
         let outer = WITHIN.replace(Duration::ZERO);
         let began = clock();
-        let poll = self.guest.as_mut().poll(cx);
+        let poll = {
+            let _turn = Turn::begin();
+            self.guest.as_mut().poll(cx)
+        };
         let whole = clock().saturating_sub(began);
         let time = whole.saturating_sub(WITHIN.get());
         WITHIN.set(outer.saturating_add(whole));
@@ -389,5 +393,63 @@ impl<T> std::fmt::Debug for Invocation<T> {
         f.debug_struct("Invocation")
             .field("began", &self.began)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn runner<T: Send + 'static>(
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> (Runner<T>, Processors) {
+        let processors = Processors::here();
+        let guest = Box::pin(async { Ok(guest.await) });
+        let tenant = Arc::new(Tenant::default());
+        let runner = Runner::new(guest, processors.clone(), tenant, Duration::MAX);
+        (runner, processors)
+    }
+
+    fn compute() {
+        let began = Instant::now();
+        while began.elapsed() < LONG + SHORT {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Else a service that once computed for long would stay behind everything else for the rest of its days.
+    #[tokio::test]
+    async fn who_computes_no_more_comes_back_from_the_background() {
+        let (runner, _processors) = runner(async {
+            assert!(!in_background(), "it begins where its caller is");
+            compute();
+            tokio::task::yield_now().await;
+            assert!(in_background(), "it was in the way");
+            let mut pauses = 0;
+            while in_background() {
+                tokio::task::yield_now().await;
+                pauses += 1;
+            }
+            pauses
+        });
+        let pauses = runner.await.unwrap();
+        assert!(pauses + 1 >= CALM, "after {pauses} pauses");
+    }
+
+    #[tokio::test]
+    async fn who_computes_on_stays_there() {
+        let (runner, _processors) = runner(async {
+            compute();
+            tokio::task::yield_now().await;
+            let mut there = 0;
+            for _ in 0..2 * CALM {
+                compute();
+                tokio::task::yield_now().await;
+                there += u32::from(in_background());
+            }
+            there
+        });
+        assert_eq!(runner.await.unwrap(), 2 * CALM);
     }
 }
