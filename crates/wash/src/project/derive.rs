@@ -88,6 +88,7 @@ pub(crate) fn derive(
         host_interfaces,
         links: Vec::new(),
         volumes: config.volumes.iter().enumerate().map(volume).collect(),
+        schedules: Vec::new(),
     };
     Ok(ToRun {
         workload,

@@ -91,5 +91,6 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         plan: None,
         compiled: None,
         usage: None,
+        schedules: Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use super::diagnostic::quoted;
 use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
 use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
+use super::schedule::Schedule;
 
 /// A set of components and what they need, under one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Workload {
     pub links: Vec<Link>,
     /// Folders that components may mount. Their names are unique.
     pub volumes: Vec<Volume>,
+    /// What a clock calls. Their names are unique.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Workload {

@@ -173,6 +173,12 @@ name_type!(
     Rule::Label
 );
 name_type!(
+    /// The name of a schedule inside its workload: one DNS label, at most 63 characters.
+    ScheduleName,
+    "schedule name",
+    Rule::Label
+);
+name_type!(
     /// The id under which a host runs a workload, chosen by whoever starts it: at most 128 characters.
     WorkloadId,
     "workload id",

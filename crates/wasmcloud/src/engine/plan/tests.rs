@@ -114,6 +114,7 @@ fn scene(sketches: impl IntoIterator<Item = Sketch>) -> Scene {
             host_interfaces: Vec::new(),
             links: Vec::new(),
             volumes: Vec::new(),
+            schedules: Vec::new(),
         },
         worlds: sketches
             .into_iter()

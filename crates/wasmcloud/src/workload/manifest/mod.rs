@@ -10,6 +10,7 @@ mod interfaces;
 mod links;
 mod print;
 mod raw;
+mod schedules;
 #[cfg(test)]
 mod tests;
 mod volumes;
