@@ -147,9 +147,7 @@ impl LocalHost {
         let schedule = schedules.iter().find(|it| it.name == *name).ok_or_else(none)?;
         let scheduled = scheduled.as_ref().ok_or_else(none)?;
         let answer = scheduled.run(name).await.ok_or_else(none)?;
-        answer.map_err(|error| {
-            CallFailed::of(&schedule.component, &schedule.function.name(), error)
-        })
+        answer.map_err(|error| CallFailed::of(&schedule.component, &schedule.function, error))
     }
 }
 

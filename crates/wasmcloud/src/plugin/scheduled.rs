@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Serialize, Serializer};
 
 use super::{Answer, WaveError};
-use crate::workload::{ComponentName, Export, ScheduleName};
+use crate::workload::{ComponentName, FunctionName, ScheduleName};
 
 /// The schedules of a workload that runs.
 #[async_trait]
@@ -28,7 +28,7 @@ pub struct ScheduleStatus {
     /// The component that it calls.
     pub component: ComponentName,
     /// The function.
-    pub function: Export,
+    pub function: FunctionName,
     /// When it runs next, by its time zone; nothing when it is suspended or is never due again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

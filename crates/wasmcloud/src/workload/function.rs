@@ -325,18 +325,6 @@ impl Export {
             Self::Function(function) => function.interface.as_ref(),
         }
     }
-
-    /// The function, or nothing but the interface.
-    #[must_use]
-    pub fn name(&self) -> FunctionName {
-        match self {
-            Self::Function(function) => function.clone(),
-            Self::Interface(interface) => FunctionName {
-                interface: Some(interface.clone()),
-                function: String::new(),
-            },
-        }
-    }
 }
 
 impl From<Interface> for Export {
