@@ -255,6 +255,7 @@ mod tests {
                     id("wasi:http/incoming-handler@0.2.12"),
                 ],
             }],
+            ..Offers::default()
         };
         let world = World {
             imports: [
@@ -291,6 +292,7 @@ mod tests {
                 plugin: "http",
                 exports: vec![id("wasi:http/incoming-handler@0.2.12")],
             }],
+            ..Offers::default()
         };
         let world = World {
             exports: vec![external("wasi:http/incoming-handler@0.2.0")],

@@ -1,6 +1,5 @@
 //! The side of the host: lets programs of the same user in, and does what they ask for.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -246,16 +245,7 @@ fn answered(answer: Answer) -> Answered {
 }
 
 fn explain(error: &CallFailed) -> Problem {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !message.ends_with(&cause_text) {
-            message.push_str(": ");
-            message.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
+    let message = error.in_full();
     Problem {
         message,
         hint: error.hint(),

@@ -85,6 +85,22 @@ impl CallFailed {
         }
     }
 
+    /// What is wrong, with everything that led to it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.ends_with(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        text
+    }
+
     fn refused(message: impl Into<String>, hint: impl Into<Option<String>>) -> Self {
         Self::Refused {
             message: message.into(),

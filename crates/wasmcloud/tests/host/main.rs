@@ -12,6 +12,7 @@
 mod attacks;
 mod big_body;
 mod calc;
+mod calls;
 mod cancellation;
 mod crews;
 mod egress;
@@ -37,6 +38,7 @@ mod volumes;
 mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
+use calls::{errands, errands_p3};
 use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,

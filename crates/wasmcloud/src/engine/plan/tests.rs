@@ -128,6 +128,8 @@ fn offers() -> Offers {
     let answer = |plugin, offer| Answer { plugin, offer };
     let offer = |text: &str| Offer::shared(text.parse().unwrap());
     Offers {
+        scheduler: Some("schedule"),
+        closed: false,
         answers: vec![
             answer("wasi", Offer::identity(STDOUT.parse().unwrap())),
             answer("wasi", offer(CLOCK)),
