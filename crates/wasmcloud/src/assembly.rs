@@ -13,6 +13,8 @@ use crate::capability::config::Config;
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
+#[cfg(feature = "schedule")]
+use crate::capability::schedule::Schedules;
 use crate::capability::resolve::{Resolve, SystemResolver};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -184,6 +186,8 @@ fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
+        #[cfg(feature = "schedule")]
+        Arc::new(Schedules::default()),
         Arc::new(wasi),
     ]
 }

@@ -8,4 +8,6 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod wasi;

@@ -16,7 +16,9 @@ use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{CallPlan, PlannedCallee, Worlds};
 use crate::engine::{Artifact, Components, Engine, plan_call};
 use crate::instance::WorkloadRoom;
-use crate::plugin::{Answer, CallError, Callee, Entry, WaveError, WorkloadContext};
+use crate::plugin::{
+    Answer, CallError, Callee, Entry, WaveError, WorkloadContext, in_full,
+};
 use crate::workload::{
     ArgumentError, ComponentName, Function, FunctionName, NotChosen, ScheduleName, Workload,
     WorkloadId, nearest,
@@ -88,17 +90,7 @@ impl CallFailed {
     /// What is wrong, with everything that led to it.
     #[must_use]
     pub fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        text
+        in_full(self)
     }
 
     fn refused(message: impl Into<String>, hint: impl Into<Option<String>>) -> Self {

@@ -18,6 +18,7 @@ use wasmtime::component::LinkerInstance;
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
 pub use scheduled::{LastRun, RunOutcome, ScheduleStatus, Scheduled};
+pub(crate) use wave::in_full;
 pub use wave::{Answer, WaveError};
 
 #[cfg(feature = "http")]

@@ -57,6 +57,29 @@ pub enum WaveError {
     Result(String),
 }
 
+impl WaveError {
+    /// What is wrong, with everything that led to it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        in_full(self)
+    }
+}
+
+/// An error with everything that led to it.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
 impl Callee {
     /// Calls an exported function of whatever type, with arguments in WAVE. The name must be whole: with the interface as the
     /// component has it. Every limit is that of any other call.
