@@ -118,7 +118,10 @@ pub(crate) struct DevArgs {
 pub(crate) struct CallArgs {
     /// The workload, if one that runs is to be called; the function, such as `add` or `demo:math/calc#add`; and its arguments in
     /// WAVE, such as 42, '"text"', '[1, 2]' or '{name: "x", age: 3}'. What begins with `-` and is no number stands after `--`.
-    #[arg(value_name = "[WORKLOAD] EXPORT [ARG]", required_unless_present = "schedule")]
+    #[arg(
+        value_name = "[WORKLOAD] EXPORT [ARG]",
+        required_unless_present = "schedule"
+    )]
     pub(crate) words: Vec<String>,
     /// Call a component in this file, in a host of its own.
     #[arg(long, value_name = "WASM", conflicts_with_all = ["manifest", "host", "workload"])]

@@ -13,9 +13,9 @@ use crate::capability::config::Config;
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
+use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
-use crate::capability::resolve::{Resolve, SystemResolver};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use wasmcloud::artifact::{Fetch as _, Files};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
 use wasmcloud::capability::wasi::VolumeOptions;
-use wasmcloud::engine::inspect::inspect;
 use wasmcloud::engine::EngineOptions;
+use wasmcloud::engine::inspect::inspect;
 use wasmcloud::host::{CallRequest, Host as _, StartRequest};
 use wasmcloud::plugin::{GuestLine, GuestOutput};
 use wasmcloud::policy::{EgressHints, EgressOptions};
@@ -131,14 +131,16 @@ fn one_of(mut all: Vec<ToRun>, wanted: Option<&str>) -> Result<ToRun, Failure> {
     }
     match (all.pop(), all.is_empty()) {
         (Some(one), true) => Ok(one),
-        (None, _) => Err(
-            Failure::new(format!("no workload is called `{}`", wanted.unwrap_or_default()))
-                .hint(format!("there is {}", names.join(", "))),
-        ),
-        (Some(_), false) => Err(
-            Failure::new(format!("there are several workloads: {}", names.join(", ")))
-                .hint("choose one with `--workload`"),
-        ),
+        (None, _) => Err(Failure::new(format!(
+            "no workload is called `{}`",
+            wanted.unwrap_or_default()
+        ))
+        .hint(format!("there is {}", names.join(", ")))),
+        (Some(_), false) => Err(Failure::new(format!(
+            "there are several workloads: {}",
+            names.join(", ")
+        ))
+        .hint("choose one with `--workload`")),
     }
 }
 
@@ -157,9 +159,8 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
             hints: EgressHints {
                 host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml"
                     .to_owned(),
-                address:
-                    "if it is meant to be reached, call with `--allow-egress` and its network"
-                        .to_owned(),
+                address: "if it is meant to be reached, call with `--allow-egress` and its network"
+                    .to_owned(),
             },
             ..EgressOptions::default()
         },

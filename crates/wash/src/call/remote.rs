@@ -39,9 +39,9 @@ pub(super) async fn run_schedule(
 async fn ask(host: Option<&Path>, command: Command) -> Result<Returned, Failure> {
     match answer(host, command).await? {
         Answered::Answer { wave, result, err } => Ok(Returned { wave, result, err }),
-        Answered::Status(_) | Answered::Error(_) => {
-            Err(Failure::new("the host answered something else than was asked"))
-        }
+        Answered::Status(_) | Answered::Error(_) => Err(Failure::new(
+            "the host answered something else than was asked",
+        )),
     }
 }
 
@@ -65,12 +65,10 @@ fn find(host: Option<&Path>) -> Result<SocketPath, Failure> {
     }
     let here = std::env::current_dir()
         .map_err(|error| Failure::new(format!("the current folder is not there: {error}")))?;
-    here.ancestors()
-        .find_map(SocketPath::find)
-        .ok_or_else(|| {
-            Failure::new("no `wash dev` runs in this folder or one around it")
-                .hint("start it, or name the data folder of a `wasmcloud run` with `--host`")
-        })
+    here.ancestors().find_map(SocketPath::find).ok_or_else(|| {
+        Failure::new("no `wash dev` runs in this folder or one around it")
+            .hint("start it, or name the data folder of a `wasmcloud run` with `--host`")
+    })
 }
 
 fn cannot_ask(socket: &SocketPath, error: AskError) -> Failure {
@@ -91,7 +89,9 @@ fn cannot_ask(socket: &SocketPath, error: AskError) -> Failure {
 
 pub(super) async fn status(host: Option<&Path>, ui: &Ui) -> Result<(), Failure> {
     let Answered::Status(status) = answer(host, Command::Status).await? else {
-        return Err(Failure::new("the host answered something else than was asked"));
+        return Err(Failure::new(
+            "the host answered something else than was asked",
+        ));
     };
     ui.result(
         || json!({"http": status.http, "workloads": status.workloads}),
@@ -112,17 +112,28 @@ fn text(status: &StatusReply) -> String {
         None => String::new(),
     };
     let mut rows = vec![["WORKLOAD", "STATE", ""].map(str::to_owned).to_vec()];
-    let mut schedules =
-        vec![["SCHEDULE", "CALLS", "NEXT", "LAST", "OUTCOME"].map(str::to_owned).to_vec()];
+    let mut schedules = vec![
+        ["SCHEDULE", "CALLS", "NEXT", "LAST", "OUTCOME"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for workload in &status.workloads {
-        let name = format!("{}/{}", field(workload, "namespace"), field(workload, "name"));
+        let name = format!(
+            "{}/{}",
+            field(workload, "namespace"),
+            field(workload, "name")
+        );
         rows.push(vec![
             name.clone(),
             field(workload, "state"),
             field(workload, "message"),
         ]);
         for schedule in workload["schedules"].as_array().into_iter().flatten() {
-            let calls = format!("{} {}", field(schedule, "component"), field(schedule, "function"));
+            let calls = format!(
+                "{} {}",
+                field(schedule, "component"),
+                field(schedule, "function")
+            );
             let last = &schedule["last"];
             let outcome = match (&schedule["running"], field(last, "reason")) {
                 (Value::Number(running), _) if running.as_u64() > Some(0) => "running".to_owned(),

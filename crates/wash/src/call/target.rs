@@ -10,10 +10,7 @@ use crate::failure::Failure;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// A function of the component or project here.
-    Here {
-        export: String,
-        values: Vec<String>,
-    },
+    Here { export: String, values: Vec<String> },
     /// A function of a workload that runs.
     There {
         workload: String,
@@ -55,7 +52,12 @@ pub(super) async fn decide(args: &CallArgs) -> Result<Target, Failure> {
         }
         _ => true,
     };
-    sort(place, args.workload.clone().filter(|_| named), &args.words, here)
+    sort(
+        place,
+        args.workload.clone().filter(|_| named),
+        &args.words,
+        here,
+    )
 }
 
 fn scheduled(args: &CallArgs, schedule: &str) -> Result<Target, Failure> {
@@ -122,8 +124,10 @@ fn sort(
         });
     }
     let (export, values) = rest.split_first().ok_or_else(|| {
-        Failure::usage(format!("nothing of the workload `{first}` is named to be called"))
-            .hint("write `wash call WORKLOAD EXPORT [ARGUMENT]…`")
+        Failure::usage(format!(
+            "nothing of the workload `{first}` is named to be called"
+        ))
+        .hint("write `wash call WORKLOAD EXPORT [ARGUMENT]…`")
     })?;
     Ok(Target::There {
         workload: first.clone(),
@@ -163,7 +167,10 @@ mod tests {
     fn a_first_word_with_an_interface_is_a_function_and_one_with_a_slash_a_workload() {
         assert_eq!(sorted("a:b/c#d 1", false), local("a:b/c#d", "1"));
         assert_eq!(sorted("a:b/c@1.0.0#d", false), local("a:b/c@1.0.0#d", ""));
-        assert_eq!(sorted("team/shop add 1", true), remote("team/shop", "add", "1"));
+        assert_eq!(
+            sorted("team/shop add 1", true),
+            remote("team/shop", "add", "1")
+        );
         // An interface without a function is no workload either: the error says what is missing.
         assert_eq!(sorted("a:b/c d", false), local("a:b/c", "d"));
     }

@@ -92,7 +92,9 @@ fn control(host: &Arc<LocalHost>, http: SocketAddr, project: &Project) -> Option
     let folder = project.dir.join(".wash");
     let started = Control::start(Arc::clone(host), Some(http), &folder);
     started
-        .inspect_err(|error| tracing::warn!("`wash call` cannot reach what is served here: {error}"))
+        .inspect_err(|error| {
+            tracing::warn!("`wash call` cannot reach what is served here: {error}")
+        })
         .ok()
 }
 

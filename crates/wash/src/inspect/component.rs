@@ -34,7 +34,8 @@ fn look_at(path: &Path, bytes: &[u8]) -> Result<Inspected, Failure> {
 
 /// A file as if a build had made it.
 pub(crate) fn built_file(path: &Path) -> Result<Built, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::io("cannot read", path.display(), &error))?;
+    let bytes =
+        fs::read(path).map_err(|error| Failure::io("cannot read", path.display(), &error))?;
     let name = path
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())

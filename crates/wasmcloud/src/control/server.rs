@@ -10,9 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::protocol::{
-    Answered, Call, Command, Problem, RunSchedule, StatusReply, line, parse,
-};
+use super::protocol::{Answered, Call, Command, Problem, RunSchedule, StatusReply, line, parse};
 use super::socket::{PlaceError, SocketPath};
 use crate::host::{CallFailed, CallRequest, LocalHost, WorkloadState, WorkloadStatus};
 use crate::plugin::Answer;

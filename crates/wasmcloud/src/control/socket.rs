@@ -79,7 +79,12 @@ impl SocketPath {
             Ok(found) if found.file_type().is_socket() => {
                 fs::remove_file(&self.0).map_err(fail)?;
             }
-            Ok(_) => return Err(PlaceError::new(&self.0, "something else is there; remove it")),
+            Ok(_) => {
+                return Err(PlaceError::new(
+                    &self.0,
+                    "something else is there; remove it",
+                ));
+            }
             Err(_) => {}
         }
         let listener = reach(folder, UnixListener::bind).map_err(fail)?;

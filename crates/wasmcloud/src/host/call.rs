@@ -16,9 +16,7 @@ use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{CallPlan, PlannedCallee, Worlds};
 use crate::engine::{Artifact, Components, Engine, plan_call};
 use crate::instance::WorkloadRoom;
-use crate::plugin::{
-    Answer, CallError, Callee, Entry, WaveError, WorkloadContext, in_full,
-};
+use crate::plugin::{Answer, CallError, Callee, Entry, WaveError, WorkloadContext, in_full};
 use crate::workload::{
     ArgumentError, ComponentName, Function, FunctionName, NotChosen, ScheduleName, Workload,
     WorkloadId, nearest,
@@ -251,7 +249,11 @@ impl Calling {
                     Some(name) => format!("component `{name}`"),
                     None => "no component".to_owned(),
                 };
-                let verb = if chosen.is_some() { "does not export" } else { "exports" };
+                let verb = if chosen.is_some() {
+                    "does not export"
+                } else {
+                    "exports"
+                };
                 CallFailed::refused(format!("{who} {verb} `{wanted}`"), not_there.hint())
             }
             NotChosen::Several(several) => ambiguous(wanted, &several),
@@ -296,7 +298,10 @@ impl Calling {
         let missing: Vec<&PlannedCallee> = plan
             .callees
             .iter()
-            .filter(|it| it.root().is_none_or(|root| !ways.isolated.contains_key(root)))
+            .filter(|it| {
+                it.root()
+                    .is_none_or(|root| !ways.isolated.contains_key(root))
+            })
             .collect();
         let members = plan
             .members
@@ -401,7 +406,10 @@ fn ambiguous(wanted: &FunctionName, several: &[(&ComponentName, FunctionName)]) 
             "name the component as well (`--component`)".to_owned(),
         );
     }
-    let names: Vec<String> = several.iter().map(|(_, name)| format!("`{name}`")).collect();
+    let names: Vec<String> = several
+        .iter()
+        .map(|(_, name)| format!("`{name}`"))
+        .collect();
     CallFailed::refused(
         format!("`{wanted}` is several functions: {}", names.join(", ")),
         "name the interface as well".to_owned(),

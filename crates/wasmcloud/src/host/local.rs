@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::identity::HostIdentity;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
-use super::{CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState, WorkloadStatus};
+use super::{
+    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState,
+    WorkloadStatus,
+};
 use crate::artifact::Fetch;
 use crate::engine::Engine;
 use crate::instance::HostRoom;
@@ -124,7 +127,9 @@ impl LocalHost {
     /// When the workload does not run, when it has no such function or that takes other arguments, and when the call comes to no
     /// good end.
     pub async fn call(&self, request: &CallRequest) -> Result<Answer, CallFailed> {
-        let calling = self.0.held(&request.workload, |held| Arc::clone(&held.calling))?;
+        let calling = self
+            .0
+            .held(&request.workload, |held| Arc::clone(&held.calling))?;
         calling
             .call(&self.0.engine, self.0.fetch.as_ref(), request)
             .await
@@ -142,9 +147,17 @@ impl LocalHost {
         let scheduled = self.0.held(id, |held| held.scheduled.clone())?;
         let schedules = scheduled.iter().flat_map(|it| it.status());
         let schedules: Vec<_> = schedules.collect();
-        let known = || schedules.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        let known = || {
+            schedules
+                .iter()
+                .map(|it| it.name.clone())
+                .collect::<Vec<_>>()
+        };
         let none = || CallFailed::no_schedule(name, &known());
-        let schedule = schedules.iter().find(|it| it.name == *name).ok_or_else(none)?;
+        let schedule = schedules
+            .iter()
+            .find(|it| it.name == *name)
+            .ok_or_else(none)?;
         let scheduled = scheduled.as_ref().ok_or_else(none)?;
         let answer = scheduled.run(name).await.ok_or_else(none)?;
         answer.map_err(|error| CallFailed::of(&schedule.component, &schedule.function, error))

@@ -53,14 +53,12 @@ impl Entry {
             None => component.get_export_index(None, name),
         };
         let other = matches!(&self.export, Export::Function(only) if only.function != name);
-        found
-            .filter(|_| !other)
-            .ok_or_else(|| {
-                wasmtime::format_err!(
-                    "`{}` of component `{}` has no function `{name}`",
-                    self.export,
-                    self.component
-                )
-            })
+        found.filter(|_| !other).ok_or_else(|| {
+            wasmtime::format_err!(
+                "`{}` of component `{}` has no function `{name}`",
+                self.export,
+                self.component
+            )
+        })
     }
 }

@@ -100,8 +100,9 @@ impl Callee {
             self.alone_with(index, params, results).await?
         };
         let wave = match &value {
-            Some(value) => wasm_wave::to_string(value)
-                .map_err(|error| WaveError::Result(error.to_string()))?,
+            Some(value) => {
+                wasm_wave::to_string(value).map_err(|error| WaveError::Result(error.to_string()))?
+            }
             None => String::new(),
         };
         Ok(Answer { value, wave })
@@ -308,11 +309,9 @@ fn to_json(value: &Val) -> Value {
         Val::Result(Err(part)) => json!({"err": payload(part)}),
         Val::Flags(words) => json!(words),
         // None of these gets here: functions that return them are not called.
-        Val::Map(_)
-        | Val::Resource(_)
-        | Val::Future(_)
-        | Val::Stream(_)
-        | Val::ErrorContext(_) => Value::Null,
+        Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
+            Value::Null
+        }
     }
 }
 

@@ -129,7 +129,9 @@ async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Di
 fn way_in(host: &Arc<LocalHost>, http: Option<SocketAddr>, folder: &Path) -> Option<Control> {
     let started = Control::start(Arc::clone(host), http, folder);
     started
-        .inspect_err(|error| tracing::warn!(%error, "`wash call` and `wash status` cannot reach this host"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "`wash call` and `wash status` cannot reach this host"),
+        )
         .ok()
 }
 

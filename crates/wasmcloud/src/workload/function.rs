@@ -47,8 +47,8 @@ impl FromStr for FunctionName {
             return Err(fail("it names an interface but no function".to_owned()));
         }
         let interface = interface.map(str::parse).transpose();
-        let interface = interface
-            .map_err(|_| fail("what stands before `#` is no interface".to_owned()))?;
+        let interface =
+            interface.map_err(|_| fail("what stands before `#` is no interface".to_owned()))?;
         if function.is_empty() {
             return Err(fail("the function is empty".to_owned()));
         }
@@ -107,9 +107,14 @@ impl FunctionName {
         functions: &[(T, &'a Function)],
     ) -> Result<(T, &'a Function), NotChosen<T>> {
         let fits = functions.iter().filter(|(_, it)| self.may_be(&it.name));
-        let (plain, of_interfaces): (Vec<_>, Vec<_>) =
-            fits.copied().partition(|(_, it)| it.name.interface.is_none());
-        let mut fits = if plain.is_empty() { of_interfaces } else { plain };
+        let (plain, of_interfaces): (Vec<_>, Vec<_>) = fits
+            .copied()
+            .partition(|(_, it)| it.name.interface.is_none());
+        let mut fits = if plain.is_empty() {
+            of_interfaces
+        } else {
+            plain
+        };
         match (fits.pop(), fits.is_empty()) {
             (Some(one), true) => Ok(one),
             (Some(last), false) => {
@@ -125,7 +130,10 @@ impl FunctionName {
     }
 
     fn not_there<T>(&self, functions: &[(T, &Function)]) -> NotThere {
-        let names: BTreeSet<String> = functions.iter().map(|(_, it)| it.name.to_string()).collect();
+        let names: BTreeSet<String> = functions
+            .iter()
+            .map(|(_, it)| it.name.to_string())
+            .collect();
         // The nearest by the function's own name, unless an interface was named as well.
         let near = if self.interface.is_some() {
             nearest(&self.to_string(), names.iter().map(String::as_str)).map(str::to_owned)
@@ -266,10 +274,14 @@ impl Function {
         let message = format!(
             "`{}` takes {wanted}, found {}: {self}",
             self.name,
-            if found == 0 { "none".to_owned() } else { found.to_string() }
+            if found == 0 {
+                "none".to_owned()
+            } else {
+                found.to_string()
+            }
         );
-        let hint = (!examples.is_empty())
-            .then(|| format!("write them like {}", examples.join(" ")));
+        let hint =
+            (!examples.is_empty()).then(|| format!("write them like {}", examples.join(" ")));
         ArgumentError {
             message,
             hint,

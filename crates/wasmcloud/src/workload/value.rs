@@ -92,9 +92,8 @@ impl ValueType {
     }
 
     fn to_wave(&self) -> Option<Type> {
-        let all = |parts: &[Self]| -> Option<Vec<Type>> {
-            parts.iter().map(Self::to_wave).collect()
-        };
+        let all =
+            |parts: &[Self]| -> Option<Vec<Type>> { parts.iter().map(Self::to_wave).collect() };
         let part = |part: &Option<Box<Self>>| match part {
             Some(part) => part.to_wave().map(Some),
             None => Some(None),
@@ -218,7 +217,10 @@ impl fmt::Display for ValueType {
             }
             Self::Record(fields) => {
                 f.write_str("record { ")?;
-                list(f, fields.iter().map(|(name, part)| format!("{name}: {part}")))?;
+                list(
+                    f,
+                    fields.iter().map(|(name, part)| format!("{name}: {part}")),
+                )?;
                 f.write_str(" }")
             }
             Self::Variant(cases) => {
@@ -245,10 +247,7 @@ impl fmt::Display for ValueType {
     }
 }
 
-fn list(
-    f: &mut fmt::Formatter<'_>,
-    parts: impl Iterator<Item = impl fmt::Display>,
-) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, parts: impl Iterator<Item = impl fmt::Display>) -> fmt::Result {
     for (index, part) in parts.enumerate() {
         if index > 0 {
             f.write_str(", ")?;

@@ -103,8 +103,16 @@ async fn each_call_has_an_instance_of_its_own() {
     }
     let mut pooled = component("errands", test_guests::ERRANDS);
     pooled["poolSize"] = 1.into();
-    host.run("other", &spec([p2(), pooled], [crate::support::http_at(serde_json::json!({"path": "/other"}))]))
-        .await;
+    host.run(
+        "other",
+        &spec(
+            [p2(), pooled],
+            [crate::support::http_at(
+                serde_json::json!({"path": "/other"}),
+            )],
+        ),
+    )
+    .await;
     let mut request = request("tick", &[]);
     request.workload = id("other");
     for wanted in ["1", "2"] {
@@ -112,7 +120,10 @@ async fn each_call_has_an_instance_of_its_own() {
         assert_eq!(answer.wave(), wanted);
     }
     let usage = host.status("other").await.unwrap().usage.unwrap();
-    let pool = usage.pools.iter().find(|pool| pool.component.as_str() == "errands");
+    let pool = usage
+        .pools
+        .iter()
+        .find(|pool| pool.component.as_str() == "errands");
     assert!(pool.is_some(), "what is made for calls shows in the status");
 }
 
@@ -120,7 +131,10 @@ async fn each_call_has_an_instance_of_its_own() {
 async fn names_and_arguments_that_make_no_sense_are_explained() {
     let host = host().await;
     let error = refused(&host, "summ", &[]).await;
-    assert!(error.starts_with("no component exports `summ`\nhint: did you mean `sum`? exported here:"), "{error}");
+    assert!(
+        error.starts_with("no component exports `summ`\nhint: did you mean `sum`? exported here:"),
+        "{error}"
+    );
     assert!(
         error.contains("\n  test:errands/desk@0.1.0#greet: func(who: record { name: string, age: u32 }) -> string"),
         "{error}"
@@ -133,7 +147,10 @@ async fn names_and_arguments_that_make_no_sense_are_explained() {
     );
     let error = refused(&host, "greet", &["Ada"]).await;
     assert!(error.starts_with("argument 1 of `test:errands/desk@0.1.0#greet`, `who`, is no record { name: string, age: u32 }: found `Ada`: "), "{error}");
-    assert!(error.ends_with("hint: write it like {name: \"text\", age: 42}"), "{error}");
+    assert!(
+        error.ends_with("hint: write it like {name: \"text\", age: 42}"),
+        "{error}"
+    );
     let error = refused(&host, "open", &[]).await;
     assert!(
         error.starts_with("`test:errands/desk@0.1.0#open` cannot be called from outside: its result is or holds a resource (`drawer`)"),
@@ -155,8 +172,21 @@ async fn names_and_arguments_that_make_no_sense_are_explained() {
 async fn a_trap_ends_the_call_and_nothing_else() {
     let host = host().await;
     let error = call(&host, "fall", &[]).await.unwrap_err();
-    assert!(matches!(error, CallFailed::Call { source: CallError::Trap(_), .. }), "{error:?}");
-    assert!(error.in_full().contains("unreachable"), "{}", error.in_full());
+    assert!(
+        matches!(
+            error,
+            CallFailed::Call {
+                source: CallError::Trap(_),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        error.in_full().contains("unreachable"),
+        "{}",
+        error.in_full()
+    );
     assert_eq!(wave(&host, "sum", &["[1]"]).await, "1");
 }
 
@@ -169,7 +199,9 @@ async fn a_call_that_never_ends_is_ended() {
     host.run("shop", &spec([p2(), limited], [http()])).await;
     let error = call(&host, "spin", &[]).await.unwrap_err();
     assert!(
-        error.in_full().contains("took longer than its 50 ms (`timeoutMs`)"),
+        error
+            .in_full()
+            .contains("took longer than its 50 ms (`timeoutMs`)"),
         "{}",
         error.in_full()
     );

@@ -32,6 +32,7 @@ mod outbound_faults;
 mod pools;
 mod replacement;
 mod routes;
+mod schedules;
 mod stories;
 mod support;
 mod volumes;

@@ -130,8 +130,12 @@ fn parse_zone(name: &str) -> Result<TimeZone, TimetableError> {
         // People know cities better than continents.
         let city = |name: &str| name.rsplit('/').next().unwrap_or_default().to_lowercase();
         let wanted = city(name);
-        let near = nearest(name, names.iter().map(String::as_str))
-            .or_else(|| names.iter().map(String::as_str).find(|it| city(it) == wanted));
+        let near = nearest(name, names.iter().map(String::as_str)).or_else(|| {
+            names
+                .iter()
+                .map(String::as_str)
+                .find(|it| city(it) == wanted)
+        });
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "write a name of the IANA database, such as `Europe/Berlin`".to_owned(),
@@ -174,7 +178,9 @@ fn check_form(schedule: &str) -> Result<(), TimetableError> {
         5 | 6 => Ok(()),
         0 => fail("it is empty".to_owned()),
         1 => fail("it has 1 field, wanted 5, or 6 with seconds".to_owned()),
-        found => fail(format!("it has {found} fields, wanted 5, or 6 with seconds")),
+        found => fail(format!(
+            "it has {found} fields, wanted 5, or 6 with seconds"
+        )),
     }
 }
 
@@ -198,15 +204,14 @@ fn wrong_field(schedule: &str, problem: &str) -> TimetableError {
             );
             return TimetableError::schedule(
                 message,
-                format!("a {name} is `*`, or of {range}: a number, a range, a list with commas, each with a step such as `*/5`"),
+                format!(
+                    "{} {name} is `*`, or numbers of {range}: one, a range, several with commas, or every so many, such as `*/5`",
+                    if *name == "hour" { "an" } else { "a" }
+                ),
             );
         }
     }
-    let message = format!(
-        "{} is no schedule: {}",
-        quoted(schedule),
-        plain(problem)
-    );
+    let message = format!("{} is no schedule: {}", quoted(schedule), plain(problem));
     TimetableError::schedule(message, "write `minute hour day month weekday`")
 }
 

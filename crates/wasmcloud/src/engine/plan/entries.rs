@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::resolve::{Resolution, Resolved};
 use super::{Calls, Offers, Problem, Worlds, schedules};
-use crate::workload::{
-    ComponentName, Export, Interface, LinkTarget, ScheduleName, Workload,
-};
+use crate::workload::{ComponentName, Export, Interface, LinkTarget, ScheduleName, Workload};
 
 /// The component that a plugin calls, and through which export.
 pub(super) struct Root {
@@ -166,10 +164,7 @@ fn chosen(
     if fronts.len() > 1 {
         problems.push(Problem::AmbiguousEntry {
             exports: calls.exports.clone(),
-            candidates: fronts
-                .into_iter()
-                .filter_map(named)
-                .collect(),
+            candidates: fronts.into_iter().filter_map(named).collect(),
         });
         return None;
     }

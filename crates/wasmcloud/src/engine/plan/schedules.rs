@@ -2,9 +2,7 @@
 
 use super::entries::Root;
 use super::{Offers, Problem, Worlds};
-use crate::workload::{
-    Export, Function, FunctionName, Interface, NotChosen, Schedule, Workload,
-};
+use crate::workload::{Export, Function, FunctionName, Interface, NotChosen, Schedule, Workload};
 
 /// What is run where a schedule names no function, the newest first.
 const COMMANDS: [&str; 2] = ["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.12"];
@@ -90,7 +88,9 @@ fn function<'a>(
 
 /// The function that makes a component a command.
 fn command(functions: &[Function]) -> Option<&Function> {
-    let wanted = COMMANDS.iter().filter_map(|it| it.parse::<Interface>().ok());
+    let wanted = COMMANDS
+        .iter()
+        .filter_map(|it| it.parse::<Interface>().ok());
     wanted
         .map(|interface| FunctionName {
             interface: Some(interface),

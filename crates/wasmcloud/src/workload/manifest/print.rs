@@ -8,10 +8,10 @@ use super::API_VERSION;
 use crate::workload::model::{
     Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
 };
-use crate::workload::schedule::Schedule;
 use crate::workload::resources::{
     Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
 };
+use crate::workload::schedule::Schedule;
 
 impl Workload {
     /// The workload as a manifest, in JSON. Read again, it is the same workload.
@@ -182,7 +182,10 @@ fn schedule(schedule: &Schedule) -> Value {
         ("timeZone", json!(schedule.time_zone)),
         ("concurrencyPolicy", json!(schedule.concurrency.as_str())),
         ("missedRuns", json!(schedule.missed.as_str())),
-        ("suspend", schedule.suspend.then_some(json!(true)).unwrap_or_default()),
+        (
+            "suspend",
+            schedule.suspend.then_some(json!(true)).unwrap_or_default(),
+        ),
     ])
 }
 

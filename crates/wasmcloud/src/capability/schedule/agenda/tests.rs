@@ -55,23 +55,38 @@ impl Day {
 #[test]
 fn a_run_begins_when_it_is_due_and_once() {
     let mut day = Day::of(rules("*/10 * * * *"));
-    assert_eq!(day.look("12:00:00"), None, "what is due as it begins is not");
+    assert_eq!(
+        day.look("12:00:00"),
+        None,
+        "what is due as it begins is not"
+    );
     assert_eq!(day.look("12:09:59"), None);
     assert_eq!(day.look("12:10:00"), Some(Step::Start));
     day.ends();
     assert_eq!(day.look("12:10:01"), None);
     assert_eq!(day.progress().next, Some(at("12:20:00")));
-    assert_eq!(day.look("12:20:05"), Some(Step::Start), "a little late is on time");
+    assert_eq!(
+        day.look("12:20:05"),
+        Some(Step::Start),
+        "a little late is on time"
+    );
     assert_eq!(day.fell_out(), (0, 0));
 }
 
 #[test]
 fn the_wait_is_until_the_next_is_due_and_no_longer_than_a_minute() {
     let day = Day::of(rules("0 13 * * *"));
-    assert_eq!(day.0.wait(at("12:00:00")), LOOK, "a machine may sleep meanwhile");
+    assert_eq!(
+        day.0.wait(at("12:00:00")),
+        LOOK,
+        "a machine may sleep meanwhile"
+    );
     assert_eq!(day.0.wait(at("12:59:58.5")), Duration::from_millis(1500));
     assert_eq!(day.0.wait(at("13:00:01")), Duration::ZERO);
-    let several = Agenda::new([rules("0 13 * * *"), rules("30 0 12 * * *")], at("12:00:00"));
+    let several = Agenda::new(
+        [rules("0 13 * * *"), rules("30 0 12 * * *")],
+        at("12:00:00"),
+    );
     assert_eq!(several.wait(at("12:00:10")), Duration::from_secs(20));
     assert_eq!(Agenda::new([], at("12:00:00")).wait(at("12:00:00")), LOOK);
 }
@@ -107,7 +122,11 @@ fn replace_ends_the_one_at_work() {
     assert_eq!(day.look("12:10:00"), Some(Step::Start));
     assert_eq!(day.look("12:20:00"), Some(Step::Replace));
     day.ends();
-    assert_eq!(day.look("12:30:00"), Some(Step::Start), "there is none to be ended");
+    assert_eq!(
+        day.look("12:30:00"),
+        Some(Step::Start),
+        "there is none to be ended"
+    );
     assert_eq!(day.fell_out(), (0, 0));
 }
 
@@ -160,7 +179,11 @@ fn a_clock_that_is_set_back_a_little_is_waited_for_and_by_much_followed() {
     assert_eq!(day.look("11:15:00"), None, "nothing runs twice");
     assert_eq!(day.progress().next, Some(at("12:20:00")));
     assert_eq!(day.look("08:15:00"), None);
-    assert_eq!(day.progress().next, Some(at("08:20:00")), "the clock was wrong before");
+    assert_eq!(
+        day.progress().next,
+        Some(at("08:20:00")),
+        "the clock was wrong before"
+    );
     assert_eq!(day.look("08:20:00"), Some(Step::Start));
 }
 
@@ -171,7 +194,10 @@ fn a_leap_over_years_of_seconds_is_not_counted_to_its_end() {
     let steps = day.0.look(later);
     assert!(steps.is_empty());
     assert_eq!(day.fell_out(), (COUNTED, 0));
-    assert_eq!(day.progress().next, Some("2029-03-04T12:00:01Z".parse().unwrap()));
+    assert_eq!(
+        day.progress().next,
+        Some("2029-03-04T12:00:01Z".parse().unwrap())
+    );
 }
 
 #[test]

@@ -20,7 +20,10 @@ fn one_capability_is_granted_by_any_of_its_dialects() {
 #[test]
 fn a_component_with_both_dialects_is_called_through_the_most_wanted() {
     let scene = scene([world("front").exports([HANDLER_0_2, HANDLER_0_3])]).served();
-    assert_eq!(scene.plan().unwrap().entries[0].export, id(HANDLER_0_3).into());
+    assert_eq!(
+        scene.plan().unwrap().entries[0].export,
+        id(HANDLER_0_3).into()
+    );
 }
 
 #[test]
