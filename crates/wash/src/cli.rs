@@ -114,14 +114,14 @@ pub(crate) struct DevArgs {
 
 /// Arguments of `wash call`.
 #[derive(Args, Debug)]
-#[command(allow_negative_numbers = true)]
+#[command(
+    allow_negative_numbers = true,
+    override_usage = "wash call [OPTIONS] [WORKLOAD] EXPORT [ARG]..."
+)]
 pub(crate) struct CallArgs {
     /// The workload, if one that runs is to be called; the function, such as `add` or `demo:math/calc#add`; and its arguments in
     /// WAVE, such as 42, '"text"', '[1, 2]' or '{name: "x", age: 3}'. What begins with `-` and is no number stands after `--`.
-    #[arg(
-        value_name = "[WORKLOAD] EXPORT [ARG]",
-        required_unless_present = "schedule"
-    )]
+    #[arg(value_name = "WORD", required_unless_present = "schedule")]
     pub(crate) words: Vec<String>,
     /// Call a component in this file, in a host of its own.
     #[arg(long, value_name = "WASM", conflicts_with_all = ["manifest", "host", "workload"])]

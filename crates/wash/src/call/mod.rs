@@ -33,9 +33,15 @@ pub(crate) async fn run(args: CallArgs, ui: &Ui) -> Result<ExitCode, Failure> {
             workload,
             export,
             values,
-        } => remote::call(&args, workload, export, values).await?,
+            guessed,
+        } => {
+            let guess = guessed.then(|| workload.clone());
+            let called = remote::call(&args, workload, export, values).await;
+            called.map_err(|error| error.explain(guess.as_deref()))?
+        }
         Target::Schedule { workload, schedule } => {
-            remote::run_schedule(&args, workload, schedule).await?
+            let run = remote::run_schedule(&args, workload, schedule).await;
+            run.map_err(|error| error.explain(None))?
         }
     };
     if ui.is_json() {
@@ -52,7 +58,8 @@ pub(crate) async fn run(args: CallArgs, ui: &Ui) -> Result<ExitCode, Failure> {
 
 /// `wash status`: how the workloads of a running host are.
 pub(crate) async fn status(args: StatusArgs, ui: &Ui) -> Result<(), Failure> {
-    remote::status(args.host.as_deref(), ui).await
+    let shown = remote::status(args.host.as_deref(), ui).await;
+    shown.map_err(|error| error.explain(None))
 }
 
 /// What to do about arguments, for whoever types them into a shell.

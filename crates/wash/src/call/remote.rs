@@ -12,12 +12,38 @@ use crate::cli::CallArgs;
 use crate::failure::Failure;
 use crate::ui::{Ui, printable, table};
 
+/// Why nothing was asked, or not answered.
+pub(super) enum NotAsked {
+    /// No host was found.
+    NoHost(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl NotAsked {
+    /// What to tell. `guess` is a word that was taken for a workload because nothing else is called so.
+    pub(super) fn explain(self, guess: Option<&str>) -> Failure {
+        match (self, guess) {
+            (Self::NoHost(failure), Some(guess)) => failure.more_hint(&format!(
+                "; `{guess}` is taken for a workload, as nothing here exports a function of that name"
+            )),
+            (Self::NoHost(failure) | Self::Other(failure), _) => failure,
+        }
+    }
+}
+
+impl From<Failure> for NotAsked {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
 pub(super) async fn call(
     args: &CallArgs,
     workload: String,
     export: String,
     values: Vec<String>,
-) -> Result<Returned, Failure> {
+) -> Result<Returned, NotAsked> {
     let call = Call {
         workload,
         component: args.component.clone(),
@@ -31,27 +57,29 @@ pub(super) async fn run_schedule(
     args: &CallArgs,
     workload: String,
     schedule: String,
-) -> Result<Returned, Failure> {
+) -> Result<Returned, NotAsked> {
     let run = RunSchedule { workload, schedule };
     ask(args.host.as_deref(), Command::RunSchedule(run)).await
 }
 
-async fn ask(host: Option<&Path>, command: Command) -> Result<Returned, Failure> {
+async fn ask(host: Option<&Path>, command: Command) -> Result<Returned, NotAsked> {
     match answer(host, command).await? {
         Answered::Answer { wave, result, err } => Ok(Returned { wave, result, err }),
-        Answered::Status(_) | Answered::Error(_) => Err(Failure::new(
-            "the host answered something else than was asked",
-        )),
+        Answered::Status(_) | Answered::Error(_) => Err(something_else()),
     }
 }
 
-async fn answer(host: Option<&Path>, command: Command) -> Result<Answered, Failure> {
-    let socket = find(host)?;
+async fn answer(host: Option<&Path>, command: Command) -> Result<Answered, NotAsked> {
+    let socket = find(host).map_err(NotAsked::NoHost)?;
     let mut client = Client::connect(&socket)
         .await
         .map_err(|error| cannot_ask(&socket, error))?;
     let answer = client.ask(command).await;
-    answer.map_err(|error| cannot_ask(&socket, error))
+    Ok(answer.map_err(|error| cannot_ask(&socket, error))?)
+}
+
+fn something_else() -> NotAsked {
+    Failure::new("the host answered something else than was asked").into()
 }
 
 /// The socket of the host that is meant.
@@ -87,16 +115,14 @@ fn cannot_ask(socket: &SocketPath, error: AskError) -> Failure {
     }
 }
 
-pub(super) async fn status(host: Option<&Path>, ui: &Ui) -> Result<(), Failure> {
+pub(super) async fn status(host: Option<&Path>, ui: &Ui) -> Result<(), NotAsked> {
     let Answered::Status(status) = answer(host, Command::Status).await? else {
-        return Err(Failure::new(
-            "the host answered something else than was asked",
-        ));
+        return Err(something_else());
     };
-    ui.result(
+    Ok(ui.result(
         || json!({"http": status.http, "workloads": status.workloads}),
         || text(&status),
-    )
+    )?)
 }
 
 fn text(status: &StatusReply) -> String {

@@ -16,6 +16,8 @@ pub(super) enum Target {
         workload: String,
         export: String,
         values: Vec<String>,
+        /// Whether that is only because nothing here is called so.
+        guessed: bool,
     },
     /// A schedule of a workload that runs.
     Schedule { workload: String, schedule: String },
@@ -109,6 +111,7 @@ fn sort(
             workload,
             export: first.clone(),
             values: rest.to_vec(),
+            guessed: false,
         });
     }
     let is_workload = match place {
@@ -133,6 +136,7 @@ fn sort(
         workload: first.clone(),
         export: export.clone(),
         values: values.to_vec(),
+        guessed: place == Place::Open && is_bare(first),
     })
 }
 
@@ -160,6 +164,7 @@ mod tests {
             workload: workload.to_owned(),
             export: export.to_owned(),
             values: words(values),
+            guessed: false,
         }
     }
 
@@ -178,7 +183,13 @@ mod tests {
     #[test]
     fn a_bare_first_word_is_a_function_if_there_is_one_here() {
         assert_eq!(sorted("add 1 2", true), local("add", "1 2"));
-        assert_eq!(sorted("shop add 1", false), remote("shop", "add", "1"));
+        let guess = Target::There {
+            workload: "shop".to_owned(),
+            export: "add".to_owned(),
+            values: words("1"),
+            guessed: true,
+        };
+        assert_eq!(sorted("shop add 1", false), guess);
     }
 
     #[test]

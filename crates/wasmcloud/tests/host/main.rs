@@ -14,6 +14,7 @@ mod big_body;
 mod calc;
 mod calls;
 mod cancellation;
+mod control;
 mod crews;
 mod egress;
 mod fairness;
