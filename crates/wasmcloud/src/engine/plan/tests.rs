@@ -12,6 +12,7 @@ mod isolated;
 mod links;
 mod messages;
 mod random;
+mod schedules;
 
 use std::sync::Arc;
 

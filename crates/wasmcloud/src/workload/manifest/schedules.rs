@@ -139,3 +139,60 @@ fn word<T: Copy + Default, const N: usize>(
     }
     found.map(|(_, value)| *value)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test fails by panicking"
+    )]
+
+    use std::path::Path;
+
+    use crate::workload::manifest::parse;
+    use crate::workload::{ConcurrencyPolicy, MissedRuns, Workload};
+
+    const HEAD: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec:\n  components: [{name: jobs, image: ./jobs.wasm}]\n  schedules:\n";
+
+    fn read(schedules: &str) -> Workload {
+        let parsed = parse(&format!("{HEAD}{schedules}"), Path::new("w.yaml"));
+        let mut parsed = parsed.map_err(|errors| errors.to_string()).unwrap();
+        parsed.remove(0).workload
+    }
+
+    fn errors(schedules: &str) -> String {
+        let parsed = parse(&format!("{HEAD}{schedules}"), Path::new("w.yaml"));
+        parsed.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_schedule_reads_as_written_and_back() {
+        let workload = read(
+            "  - {name: tidy, component: jobs, schedule: '@hourly'}\n  - name: count\n    component: jobs\n    function: demo:jobs/count#all\n    args: ['{a: 1}', '\"b\"']\n    schedule: 0 30 4 * * MON\n    timeZone: Europe/Berlin\n    concurrencyPolicy: Replace\n    missedRuns: RunOnce\n    suspend: true\n",
+        );
+        let [tidy, count] = workload.schedules.as_slice() else {
+            panic!("there are two");
+        };
+        assert_eq!((tidy.function.as_ref(), tidy.suspend), (None, false));
+        assert_eq!(tidy.concurrency, ConcurrencyPolicy::Forbid);
+        assert_eq!(tidy.missed, MissedRuns::Skip);
+        assert_eq!(
+            count.function.as_ref().unwrap().to_string(),
+            "demo:jobs/count#all"
+        );
+        assert_eq!(count.args, ["{a: 1}", "\"b\""]);
+        assert_eq!(count.time_zone.as_deref(), Some("Europe/Berlin"));
+        assert_eq!(count.concurrency, ConcurrencyPolicy::Replace);
+        assert_eq!((count.missed, count.suspend), (MissedRuns::RunOnce, true));
+        let again = parse(&workload.to_manifest().to_string(), Path::new("w.json"));
+        assert_eq!(again.unwrap()[0].workload, workload);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_its_place() {
+        insta::assert_snapshot!(errors("  - {}\n  - {name: A, component: job, schedule: '@daily', concurrencyPolicy: Forbidd, missedRuns: Never, function: 'a:b/c'}\n"), @"");
+        insta::assert_snapshot!(errors("  - {name: a, component: jobs, schedule: '@daily'}\n  - {name: a, component: jobs, schedule: '@daily', args: ['1'], when: now}\n"), @"");
+        insta::assert_snapshot!(errors("  - {name: a, component: jobs, schedule: '@daily'}\n  - {name: a, component: jobs, schedule: '@daily', args: ['1']}\n"), @"");
+    }
+}
