@@ -19,7 +19,7 @@ use crate::capability::schedule::Schedules;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
-use crate::host::{self, Graces, HostIdentity, LocalHost, StartError, StartRequest};
+use crate::host::{self, Graces, HostIdentity, LocalHost, Restarts, StartError, StartRequest};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::EgressOptions;
@@ -59,6 +59,8 @@ pub struct HostConfig {
     pub grace: Duration,
     /// How long a workload that another replaced may finish what it is answering.
     pub replaced_grace: Duration,
+    /// How services that crashed come back.
+    pub restarts: Restarts,
     /// A name for people; by default the machine's.
     pub friendly_name: Option<String>,
     /// What a scheduler may select by.
@@ -83,6 +85,7 @@ impl Default for HostConfig {
             plugins: Vec::new(),
             grace: Duration::from_secs(30),
             replaced_grace: Duration::from_secs(600),
+            restarts: Restarts::default(),
             friendly_name: None,
             labels: BTreeMap::new(),
         }
@@ -162,7 +165,15 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         stopped: config.grace,
         replaced: config.replaced_grace,
     };
-    let host = LocalHost::new(engine, config.fetch, config.output, room, graces, identity);
+    let host = LocalHost::new(
+        engine,
+        config.fetch,
+        config.output,
+        room,
+        graces,
+        config.restarts,
+        identity,
+    );
     Ok(Assembled {
         host: Arc::new(host),
         http,
@@ -242,7 +253,7 @@ pub async fn validate(
     }));
     let mut worlds = Worlds::new();
     let settings = errors.len();
-    for component in &workload.components {
+    for component in workload.parts() {
         match host::look_at(config.fetch.as_ref(), component, &request.base, inspect).await {
             Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
             Err(error) => errors.push(error),

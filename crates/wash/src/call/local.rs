@@ -11,12 +11,12 @@ use wasmcloud::engine::EngineOptions;
 use wasmcloud::engine::inspect::inspect;
 use wasmcloud::host::{CallRequest, Host as _, StartRequest};
 use wasmcloud::plugin::{GuestLine, GuestOutput};
-use wasmcloud::policy::{EgressHints, EgressOptions};
+use wasmcloud::policy::EgressOptions;
 use wasmcloud::workload::Workload;
 
 use super::{Returned, in_a_shell};
 use crate::cli::CallArgs;
-use crate::dev::usual_cache;
+use crate::dev::{egress_hints, usual_cache};
 use crate::failure::Failure;
 use crate::inspect::of_folder;
 use crate::project::{self, Project, ToRun};
@@ -156,12 +156,7 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
         },
         egress: EgressOptions {
             allow: args.allow_egress.iter().chain(networks).copied().collect(),
-            hints: EgressHints {
-                host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml"
-                    .to_owned(),
-                address: "if it is meant to be reached, call with `--allow-egress` and its network"
-                    .to_owned(),
-            },
+            hints: egress_hints("call"),
             ..EgressOptions::default()
         },
         volumes: VolumeOptions {

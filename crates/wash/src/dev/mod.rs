@@ -145,11 +145,7 @@ fn host_config(
         },
         egress: EgressOptions {
             allow: networks.copied().collect(),
-            hints: EgressHints {
-                host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
-                address: "if it is meant to be reached, start `wash dev` with `--allow-egress` and its network"
-                    .to_owned(),
-            },
+            hints: egress_hints("start `wash dev`"),
             ..EgressOptions::default()
         },
         volumes: VolumeOptions {
@@ -159,6 +155,18 @@ fn host_config(
         output: Arc::new(guests.clone()),
         grace: GRACE,
         ..HostConfig::default()
+    }
+}
+
+/// What to do where a component is denied something. `how` is how networks are allowed.
+pub(crate) fn egress_hints(how: &str) -> EgressHints {
+    EgressHints {
+        host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
+        name: "list it in `allowedIpNameLookups`, in workload.yaml or else in .wash/config.yaml"
+            .to_owned(),
+        address: format!(
+            "if it is meant to be reached, {how} with `--allow-egress` and its network"
+        ),
     }
 }
 

@@ -200,7 +200,7 @@ fn reachable(workload: &Workload, http: SocketAddr) -> Workload {
 /// What the components of a workload are made of, so far as they can be read; those that cannot are different each time.
 async fn digests(workload: &Workload, base: &Path) -> Vec<Option<Digest>> {
     let mut digests = Vec::new();
-    for component in &workload.components {
+    for component in workload.parts() {
         let fetched = Files::default().fetch(&component.image.resolve(base)).await;
         digests.push(fetched.ok().map(|bytes| Digest::of(&bytes)));
     }

@@ -307,8 +307,7 @@ impl Session {
         let files = wanted.iter().flat_map(|to_run| {
             to_run
                 .workload
-                .components
-                .iter()
+                .parts()
                 .map(|component| component.image.resolve(&to_run.base))
         });
         let files = files.filter_map(|image| match image {

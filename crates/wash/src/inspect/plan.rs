@@ -51,7 +51,7 @@ pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
 async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagnostic>> {
     let mut worlds = Worlds::new();
     let mut problems = Vec::new();
-    for component in &to_run.workload.components {
+    for component in to_run.workload.parts() {
         match world(to_run, component).await {
             Ok(world) => drop(worlds.insert(component.name.clone(), world)),
             Err(problem) => problems.push(problem),
@@ -207,6 +207,7 @@ mod tests {
             import: import.to_owned(),
             to: to.to_owned(),
             kind,
+            because: None,
         };
         let member = |name: &str| Member {
             component: name.parse().unwrap(),
@@ -221,6 +222,7 @@ mod tests {
             export: "a:b/d".to_owned(),
         });
         LinkPlan {
+            service: None,
             links: vec![
                 link("a:b/c", "back", PlannedKind::Fused),
                 link("a:b/d", "guard", PlannedKind::Isolated),

@@ -10,4 +10,6 @@ pub mod logging;
 pub mod resolve;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+#[cfg(feature = "sockets")]
+pub mod sockets;
 pub mod wasi;

@@ -10,6 +10,7 @@ mod http_limits;
 mod limits;
 mod log;
 mod reader;
+mod services;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -29,6 +30,7 @@ pub use http_limits::HttpLimitsSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+pub use services::ServicesSection;
 pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
@@ -58,6 +60,8 @@ pub struct HostFile {
     pub egress: EgressSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
+    /// How services that crashed come back.
+    pub services: ServicesSection,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -80,6 +84,7 @@ struct Document {
     limits: Option<limits::Raw>,
     egress: Option<egress::Raw>,
     volumes: Option<volumes::Raw>,
+    services: Option<services::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
     control: Option<bool>,
@@ -137,6 +142,10 @@ impl HostFile {
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
                 .unwrap_or_default(),
+            services: raw
+                .services
+                .map(|raw| services::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -164,5 +173,6 @@ impl HostFile {
         self.limits.apply(&mut config.limits);
         self.egress.apply(&mut config.egress);
         self.volumes.apply(&mut config.volumes);
+        self.services.apply(&mut config.restarts);
     }
 }

@@ -213,7 +213,10 @@ impl Planned {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: Vec::new(),
+                role: Default::default(),
                 allowed_hosts: Vec::new(),
+                allowed_names: Vec::new(),
+                host_ports: Vec::new(),
                 told: Default::default(),
             })
         });
@@ -225,6 +228,7 @@ impl Planned {
                 states: std::iter::empty().collect(),
                 log: Arc::new(WorkloadLog::new(Arc::new(TracingOutput), 0, u64::MAX)),
                 memory: Arc::new(MemoryAccount::of_host(u64::MAX)),
+                farewell: Default::default(),
                 crossing: WorkloadContext::room_to_cross(),
             }),
             members: contexts.collect(),
@@ -250,6 +254,7 @@ impl Planned {
         });
         let mut room = HostRoom::new(GuestLimits::default(), u64::MAX).workload();
         Callee::new(CalleeParts {
+            resident: false,
             pre: artifact.pre.clone(),
             context: self.context_of(members, answers.collect()),
             concurrent: artifact.flavour == super::Flavour::Concurrent,

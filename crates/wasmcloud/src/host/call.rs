@@ -22,9 +22,6 @@ use crate::workload::{
     WorkloadId, nearest,
 };
 
-/// What a workload calls its service where it names components.
-const SERVICE: &str = "service";
-
 /// A call of a function of a workload that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRequest {
@@ -146,6 +143,14 @@ impl WorkloadState {
     }
 }
 
+/// Leaves out what would run by itself: a workload that is there for calls only has no service.
+pub(super) fn for_calls_only(workload: &mut Workload) {
+    if let Some(service) = workload.service.take() {
+        let own = Some(&service.component.name);
+        workload.links.retain(|link| link.from.as_ref() != own);
+    }
+}
+
 /// What it takes to call any component of a workload.
 pub(super) struct Calling {
     pub(super) spec: Workload,
@@ -261,10 +266,10 @@ impl Calling {
     }
 
     fn check_component(&self, name: &ComponentName) -> Result<(), CallFailed> {
-        if self.spec.component(name).is_some() {
+        if self.spec.components.iter().any(|it| it.name == *name) {
             return Ok(());
         }
-        if name.as_str() == SERVICE && self.spec.service.is_some() {
+        if self.spec.is_service(name) {
             return Err(CallFailed::refused(
                 "the service of a workload cannot be called: it runs by itself",
                 "call one of its components".to_owned(),

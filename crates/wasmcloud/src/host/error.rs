@@ -60,6 +60,12 @@ pub enum StartError {
         /// What it wants and what there is.
         source: NoMemory,
     },
+    /// Its service does not come up.
+    #[error("{reason}")]
+    Service {
+        /// Why.
+        reason: String,
+    },
     /// It was stopped while it started.
     #[error("the workload was stopped while it was starting")]
     Stopped,
@@ -121,6 +127,11 @@ impl StartError {
                 path: source.path.clone().unwrap_or_else(|| "spec".to_owned()),
                 message: self.to_string(),
                 hint: source.hint.clone(),
+            }],
+            Self::Service { .. } => vec![Place {
+                path: "spec.service".to_owned(),
+                message: self.to_string(),
+                hint: None,
             }],
             _ => vec![Place {
                 path: "spec".to_owned(),

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::call::for_calls_only;
 use super::identity::HostIdentity;
+use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{
@@ -45,6 +47,7 @@ struct Inner {
     output: Arc<dyn GuestOutput>,
     room: HostRoom,
     graces: Graces,
+    restarts: Restarts,
     identity: HostIdentity,
     opening: tokio::sync::Mutex<()>,
     endings: mpsc::UnboundedSender<Ended>,
@@ -76,6 +79,7 @@ impl LocalHost {
         output: Arc<dyn GuestOutput>,
         room: HostRoom,
         graces: Graces,
+        restarts: Restarts,
         identity: HostIdentity,
     ) -> Self {
         let (endings, ended) = mpsc::unbounded_channel();
@@ -86,6 +90,7 @@ impl LocalHost {
             output,
             room,
             graces,
+            restarts,
             identity,
             opening: tokio::sync::Mutex::default(),
             endings,
@@ -344,6 +349,8 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
     if let Slot::Running { held, .. } = slot {
         status.usage = Some(held.usage());
         status.schedules = held.schedules();
+        status.service = held.service();
+        status.ports = held.ports();
     }
     status
 }
@@ -387,7 +394,10 @@ impl Host for LocalHost {
             .heartbeat(workload_count, component_count, imports, exports)
     }
 
-    async fn start(&self, request: StartRequest) -> Result<WorkloadStatus, StartError> {
+    async fn start(&self, mut request: StartRequest) -> Result<WorkloadStatus, StartError> {
+        if self.0.engine.offers().closed {
+            for_calls_only(&mut request.workload);
+        }
         let label = Label {
             id: request.id.clone(),
             namespace: request.workload.namespace.clone(),
@@ -405,6 +415,7 @@ impl Host for LocalHost {
             output: &self.0.output,
             room: &self.0.room,
             opening: &self.0.opening,
+            restarts: self.0.restarts,
             ending,
         };
         let started = tokio::select! {

@@ -2,15 +2,17 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::StartError;
-use crate::engine::plan::{Member, Worlds};
+use super::service::Run;
+use crate::engine::plan::{Member, PlannedService, Worlds};
 use crate::engine::{Artifact, Flavour, IsolationError, PrepareError, attribution, slots};
 use crate::instance::{CalleeParts, IsolatedCallee, MemoryAccount, WorkloadRoom};
-use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, WorkloadContext};
+use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, Role, WorkloadContext};
 use crate::workload::{Component, ComponentName, Export, Reuse, Workload};
 
 /// A page of linear memory, in bytes.
@@ -38,6 +40,12 @@ pub(super) struct Pooled {
     pub(super) callee: Callee,
 }
 
+/// A service that can be started.
+pub(super) struct MadeService {
+    pub(super) callee: Callee,
+    pub(super) run: Option<Run>,
+}
+
 impl Making<'_> {
     /// Makes what others call over isolated links. Those that it calls itself must have been made.
     pub(super) fn isolated(
@@ -57,20 +65,47 @@ impl Making<'_> {
         Ok(())
     }
 
+    /// Makes the service. What it calls over isolated links must have been made.
+    pub(super) fn service(
+        &mut self,
+        planned: &PlannedService,
+        artifact: &Artifact,
+    ) -> Result<MadeService, StartError> {
+        let callee = self.make(&planned.members, artifact, Role::Service)?;
+        let run = planned.run.as_ref().map(|run| Run::find(&callee, run));
+        let run = run.transpose().map_err(|error| StartError::Service {
+            reason: format!("{error:#}"),
+        })?;
+        Ok(MadeService { callee, run })
+    }
+
     /// Makes a way to call the first of the members.
     pub(super) fn callee(
         &mut self,
         members: &[Member],
         artifact: &Artifact,
     ) -> Result<Callee, StartError> {
+        self.make(members, artifact, Role::Component)
+    }
+
+    fn make(
+        &mut self,
+        members: &[Member],
+        artifact: &Artifact,
+        role: Role,
+    ) -> Result<Callee, StartError> {
         let concurrent = artifact.flavour == Flavour::Concurrent;
-        let context = self.context(members, self.answers(members, artifact)?);
+        let context = self.context(members, self.answers(members, artifact)?, role);
         admit(artifact, &context)?;
         Ok(Callee::new(CalleeParts {
             pre: artifact.pre.clone(),
             context,
             concurrent,
-            reuse: reuse(members, self.spec, concurrent),
+            reuse: match role {
+                Role::Component => reuse(members, self.spec, concurrent),
+                Role::Service => Reuse::Fresh,
+            },
+            resident: role == Role::Service,
             share: self.room.share(&artifact.capacity),
             tenant: Arc::clone(&self.room.tenant),
             processors: self.room.host.processors.clone(),
@@ -121,7 +156,12 @@ impl Making<'_> {
         Ok(answers)
     }
 
-    fn context(&self, members: &[Member], callees: Vec<IsolatedCallee>) -> Arc<InstanceContext> {
+    fn context(
+        &self,
+        members: &[Member],
+        callees: Vec<IsolatedCallee>,
+        role: Role,
+    ) -> Arc<InstanceContext> {
         let member = |name: &ComponentName| {
             let resources = self
                 .spec
@@ -131,7 +171,13 @@ impl Making<'_> {
             Arc::new(ComponentContext {
                 name: name.clone(),
                 environment: resources.environment.into_iter().collect(),
+                role: match self.spec.is_service(name) {
+                    true => Role::Service,
+                    false => Role::Component,
+                },
                 allowed_hosts: resources.allowed_hosts,
+                allowed_names: resources.allowed_ip_name_lookups,
+                host_ports: resources.allowed_host_loopback_ports,
                 told: Default::default(),
             })
         };
@@ -140,11 +186,16 @@ impl Making<'_> {
             .filter_map(|name| self.spec.component(name))
             .map(|component| &component.local_resources.limits);
         let worlds = names().filter_map(|name| self.worlds.get(name).cloned());
+        let mut limits = self.room.host.limits.instance(limits);
+        if role == Role::Service {
+            // It computes for as long as it lives; its share of the processors is what limits it.
+            limits.cpu = Duration::MAX;
+        }
         Arc::new(InstanceContext {
             workload: Arc::clone(self.workload),
             members: names().map(member).collect(),
             attribution: attribution(worlds.collect()),
-            limits: self.room.host.limits.instance(limits),
+            limits,
             callees,
         })
     }

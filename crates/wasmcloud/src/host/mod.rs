@@ -5,6 +5,7 @@ mod error;
 mod identity;
 mod local;
 mod making;
+mod service;
 mod slot;
 mod start;
 
@@ -19,11 +20,12 @@ pub use call::{CallFailed, CallRequest};
 pub use error::{Place, StartError};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
+pub use service::{Restarts, ServiceState, ServiceStatus};
 pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;
-use crate::plugin::ScheduleStatus;
+use crate::plugin::{Port, ScheduleStatus};
 use crate::workload::{
     ComponentName, Export, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
 };
@@ -105,6 +107,12 @@ pub struct WorkloadStatus {
     /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<bool>,
+    /// How its service is, while it runs and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceStatus>,
+    /// The ports on which it listens, while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// What it uses, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<WorkloadUsage>,

@@ -90,6 +90,8 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         message: None,
         plan: None,
         compiled: None,
+        service: None,
+        ports: Vec::new(),
         usage: None,
         schedules: Vec::new(),
     }

@@ -6,20 +6,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Calling, Ways};
-use super::making::{Making, Pooled};
+use super::making::{MadeService, Making, Pooled};
+use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
 use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
-use crate::instance::{HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
+use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
-    BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError,
-    ScheduleStatus, Scheduled, States, WorkloadContext,
+    BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, Port,
+    Presence, ScheduleStatus, Scheduled, States, WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
@@ -28,6 +31,9 @@ use crate::workload::{
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
 const ABORT_WARNING: Duration = Duration::from_secs(10);
+
+/// How long a start waits until a service listens on its published ports.
+const READY: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
 const FETCHES: usize = 2;
@@ -40,12 +46,14 @@ pub(super) struct Starter<'a> {
     pub(super) room: &'a HostRoom,
     /// Held while a workload opens and goes live.
     pub(super) opening: &'a tokio::sync::Mutex<()>,
+    pub(super) restarts: Restarts,
     pub(super) ending: EndingSender,
 }
 
 /// Everything that a running workload holds. Dropping it closes its ways in and ends its guests.
 pub(super) struct Held {
     bindings: Vec<Box<dyn Binding>>,
+    service: Option<Keeper>,
     leases: TaskTracker,
     stop: DropGuard,
     pools: Vec<Pooled>,
@@ -70,6 +78,18 @@ impl Held {
         scheduled.flat_map(|scheduled| scheduled.status()).collect()
     }
 
+    /// How its service is.
+    pub(super) fn service(&self) -> Option<ServiceStatus> {
+        self.service.as_ref().map(Keeper::status)
+    }
+
+    /// The ports on which it listens.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        let mut ports: Vec<Port> = self.bindings.iter().flat_map(|it| it.ports()).collect();
+        ports.sort();
+        ports
+    }
+
     /// What it uses now.
     pub(super) fn usage(&self) -> WorkloadUsage {
         let pool = |pooled: &Pooled| PoolStatus {
@@ -89,8 +109,10 @@ impl Held {
         }
     }
 
-    /// Closes the ways in and lets guests finish within the patience; then ends them. Says whether all of them finished.
+    /// Closes the ways in and lets guests finish within the patience, the service last, because the others may need it; then ends
+    /// them. Says whether all of them finished.
     pub(super) async fn release(self, patience: &Patience) -> bool {
+        let begun = Instant::now();
         drop(self.bindings);
         let clear = || {
             let made = self.calling.pools();
@@ -99,7 +121,10 @@ impl Held {
         };
         clear();
         self.leases.close();
-        let finished = patience.outlasts(self.leases.wait()).await;
+        let mut finished = patience.outlasts(self.leases.wait()).await;
+        if let Some(service) = self.service {
+            finished &= service.end(&patience.after(begun.elapsed())).await;
+        }
         drop(self.stop);
         if !finished {
             let ended = || tokio::time::timeout(ABORT_WARNING, self.leases.wait());
@@ -132,8 +157,15 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// What is left of it after a while.
+    fn after(&self, time: Duration) -> Self {
+        let mut left = self.clone();
+        left.grace = left.grace.saturating_sub(time);
+        left
+    }
+
     /// Whether the work comes to its end in time.
-    async fn outlasts(&self, work: impl Future<Output = ()>) -> bool {
+    pub(super) async fn outlasts(&self, work: impl Future<Output = ()>) -> bool {
         let late = async {
             tokio::select! {
                 () = tokio::time::sleep(self.grace) => {}
@@ -154,6 +186,7 @@ impl Patience {
 /// What the entries and callees of a plan are made from, in its order.
 struct Prepared {
     entries: Vec<Arc<Artifact>>,
+    service: Option<Arc<Artifact>>,
     callees: Vec<Arc<Artifact>>,
 }
 
@@ -199,23 +232,40 @@ impl Starter<'_> {
         for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
             making.isolated(&planned.members, artifact)?;
         }
+        let service = match plan.service.as_ref().zip(prepared.service.as_ref()) {
+            Some((planned, artifact)) => Some(making.service(planned, artifact)?),
+            None => None,
+        };
         let mut entries = Vec::new();
         for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
             let Some(root) = planned.root() else { continue };
+            // Whoever calls the service calls the one instance of it.
+            let own = service
+                .as_ref()
+                .filter(|_| request.workload.is_service(root));
+            let callee = match own {
+                Some(service) => service.callee.clone(),
+                None => making.callee(&planned.members, artifact)?,
+            };
             let entry = Entry {
                 component: root.clone(),
                 export: planned.export.clone(),
                 schedule: planned.schedule.clone(),
-                callee: making.callee(&planned.members, artifact)?,
+                callee,
             };
             entries.push((planned.plugin.as_str(), entry));
         }
         let isolated = making.made.clone();
         let pools = making.pools(&entries);
-        self.open(&mut bound, entries.clone(), request).await?;
+        let service = self.service(service, request, entries.is_empty()).await?;
+        bound.ready(&request.workload).await;
+        let presence = Presence::of(&leases);
+        self.open(&mut bound, entries.clone(), request, presence)
+            .await?;
         let bindings: Vec<_> = bound.0.into_iter().map(|(_, binding)| binding).collect();
         let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
-        let compiled = artifacts.any(|artifact| !artifact.from_disk);
+        let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
+            || artifacts.any(|artifact| !artifact.from_disk);
         let reached = worlds.len() - plan.unreached.len();
         let memory = Arc::clone(&room.memory);
         let calling = Calling {
@@ -233,6 +283,7 @@ impl Starter<'_> {
             held: Held {
                 scheduled: bindings.iter().find_map(|binding| binding.schedules()),
                 bindings,
+                service,
                 leases,
                 stop,
                 pools,
@@ -263,7 +314,38 @@ impl Starter<'_> {
         for callee in &plan.callees {
             callees.push(one(callee.flavour, &callee.members).await?);
         }
-        Ok(Prepared { entries, callees })
+        let service = match &plan.service {
+            Some(service) => Some(one(service.flavour, &service.members).await?),
+            None => None,
+        };
+        Ok(Prepared {
+            entries,
+            service,
+            callees,
+        })
+    }
+
+    /// Starts the service, and returns when it is up. Whoever gives up meanwhile ends it.
+    async fn service(
+        &self,
+        made: Option<MadeService>,
+        request: &StartRequest,
+        alone: bool,
+    ) -> Result<Option<Keeper>, StartError> {
+        let Some((made, spec)) = made.zip(request.workload.service.as_ref()) else {
+            return Ok(None);
+        };
+        let mut keeper = Keeper::start(Service {
+            callee: made.callee,
+            run: made.run,
+            max_restarts: spec.max_restarts,
+            restarts: self.restarts,
+            ending: self.ending.clone(),
+            alone,
+        });
+        let up = keeper.up().await;
+        up.map_err(|reason| StartError::Service { reason })?;
+        Ok(Some(keeper))
     }
 
     /// Fetches and looks at the components, a few at a time, and each image once.
@@ -273,7 +355,7 @@ impl Starter<'_> {
         base: &Path,
     ) -> Result<BTreeMap<ComponentName, Inspected>, StartError> {
         let mut first: BTreeMap<&Image, &Component> = BTreeMap::new();
-        for component in &workload.components {
+        for component in workload.parts() {
             first.entry(&component.image).or_insert(component);
         }
         let fetches: Vec<_> = first
@@ -285,7 +367,7 @@ impl Starter<'_> {
             .try_collect()
             .await?;
         let inspected: BTreeMap<Image, Inspected> = inspected.into_iter().collect();
-        let named = workload.components.iter().filter_map(|component| {
+        let named = workload.parts().filter_map(|component| {
             let inspected = inspected.get(&component.image)?.clone();
             Some((component.name.clone(), inspected))
         });
@@ -334,6 +416,7 @@ impl Starter<'_> {
         bound: &mut Bound,
         mut entries: Vec<(&str, Entry)>,
         request: &StartRequest,
+        presence: Presence,
     ) -> Result<(), StartError> {
         let _alone = self.opening.lock().await;
         for (plugin, binding) in &mut bound.0 {
@@ -345,6 +428,7 @@ impl Starter<'_> {
                 entries: own,
                 replaces: request.replaces.clone(),
                 ending: self.ending.clone(),
+                presence: presence.clone(),
             };
             binding
                 .open(opening)
@@ -411,8 +495,7 @@ pub(crate) fn check(plugins: &[Arc<dyn Plugin>], workload: &Workload) -> Result<
 /// Refuses a workload that asks for more than the host gives.
 pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<(), StartError> {
     let wrong: Vec<PluginError> = workload
-        .components
-        .iter()
+        .parts()
         .flat_map(|component| {
             let wrong = limits.check(&component.local_resources.limits);
             wrong.into_iter().map(|wrong| {
@@ -437,6 +520,14 @@ pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<
 struct Bound(Vec<(&'static str, Box<dyn Binding>)>);
 
 impl Bound {
+    /// Waits until whoever is let in would find somebody, within reason: a service may well take its time.
+    async fn ready(&self, workload: &Workload) {
+        let all = self.0.iter().map(|(_, binding)| binding.ready());
+        if tokio::time::timeout(READY, join_all(all)).await.is_err() {
+            tracing::warn!(workload = %workload.name, "the service does not listen on all of its published ports yet; connections to them are refused until it does");
+        }
+    }
+
     fn context(
         &self,
         request: &StartRequest,
@@ -459,6 +550,7 @@ impl Bound {
                 room.host.limits.log_burst,
             )),
             memory: Arc::clone(&room.memory),
+            farewell: Farewell::default(),
             crossing: WorkloadContext::room_to_cross(),
         })
     }

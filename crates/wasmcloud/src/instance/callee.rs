@@ -42,6 +42,8 @@ pub struct CalleeParts {
     pub concurrent: bool,
     /// Whether instances are used again.
     pub reuse: Reuse,
+    /// Whether it is a service: there is one instance, which somebody else makes, or there is none.
+    pub resident: bool,
     /// The workload's share of the host's room.
     pub share: Arc<Share>,
     /// The workload's share of the processors.
@@ -108,19 +110,18 @@ impl Callee {
     /// Whether several invocations may be on one instance at once.
     #[must_use]
     pub fn shares_instances(&self) -> bool {
-        matches!(
-            self.0.parts.reuse,
-            Reuse::Pooled { max_concurrency, .. } if max_concurrency > NonZeroU32::MIN
-        )
+        self.0.parts.resident
+            || matches!(
+                self.0.parts.reuse,
+                Reuse::Pooled { max_concurrency, .. } if max_concurrency > NonZeroU32::MIN
+            )
     }
 
     /// Entered, its workload waits for the caller before it is gone. `None`: it lets nobody in any more, and whoever takes its place
     /// is there already.
     #[must_use]
     pub fn enter(&self) -> Option<Entered> {
-        let leases = &self.0.parts.leases;
-        let counted = leases.token();
-        (!leases.is_closed()).then_some(Entered { _counted: counted })
+        Presence(self.0.parts.leases.clone()).enter()
     }
 
     /// How often its instances were used again.
@@ -148,10 +149,14 @@ impl Callee {
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send + 'static,
     ) -> Invocation<T> {
         let (callee, counted) = (self.clone(), self.0.parts.leases.token());
-        self.invocation(Box::pin(async move {
+        let work = Box::pin(async move {
             callee.is_open()?;
+            if callee.0.parts.resident {
+                return Err(CallError::Busy);
+            }
             callee.alone(guest, counted).await
-        }))
+        });
+        self.invocation(work, self.0.parts.context.limits.time)
     }
 
     /// Like [`Callee::invoke`] for code of WASI 0.3: several invocations may share an instance, where the workload asks for that.
@@ -167,7 +172,7 @@ impl Callee {
     ) -> Invocation<T> {
         let (callee, counted) = (self.clone(), self.0.parts.leases.token());
         let guest = Box::new(guest);
-        self.invocation(Box::pin(async move {
+        let work = Box::pin(async move {
             callee.is_open()?;
             let guest: shared::Job<T> = match callee.admit().await? {
                 Some(admission) => {
@@ -181,7 +186,8 @@ impl Callee {
             callee
                 .alone(move |lease| lease.run_concurrent(guest, settled), counted)
                 .await
-        }))
+        });
+        self.invocation(work, self.0.parts.context.limits.time)
     }
 
     /// Whoever keeps a callee beyond the end of its workload calls nothing any more.
@@ -192,19 +198,22 @@ impl Callee {
         Ok(())
     }
 
-    fn invocation<T: Send + 'static>(&self, guest: Guest<T>) -> Invocation<T> {
+    pub(super) fn invocation<T: Send + 'static>(
+        &self,
+        guest: Guest<T>,
+        time: Duration,
+    ) -> Invocation<T> {
         let parts = &self.0.parts;
-        let limits = parts.context.limits;
         let runner = Runner::new(
             guest,
             parts.processors.clone(),
             Arc::clone(&parts.tenant),
-            limits.cpu,
+            parts.context.limits.cpu,
         );
-        Invocation::new(runner, limits.time, parts.stopping.clone())
+        Invocation::new(runner, time, parts.stopping.clone())
     }
 
-    async fn alone<T>(
+    pub(super) async fn alone<T>(
         &self,
         guest: impl for<'a> FnOnce(&'a mut Lease) -> OnInstance<'a, T> + Send,
         counted: TaskTrackerToken,
@@ -287,6 +296,10 @@ impl Callee {
     }
 
     async fn admit(&self) -> Result<Option<Admission>, CallError> {
+        if self.0.parts.resident {
+            let crew = self.0.pool.resident().ok_or(CallError::NotUp)?;
+            return self.admit_to(&crew).map(Some);
+        }
         match self.0.parts.reuse {
             Reuse::Pooled {
                 size,
@@ -302,6 +315,35 @@ impl Callee {
             }
             _ => Ok(None),
         }
+    }
+}
+
+impl Callee {
+    /// A place on the instance of a service.
+    pub(super) fn admit_to(&self, crew: &Arc<shared::Crew>) -> Result<Admission, CallError> {
+        if !crew.board_resident() {
+            return Err(CallError::NotUp);
+        }
+        Ok(Admission::new(Arc::clone(crew), self.clone()))
+    }
+}
+
+/// Counts those for whom a workload waits before it is gone.
+#[derive(Clone, Debug)]
+pub struct Presence(TaskTracker);
+
+impl Presence {
+    /// With the tracker of the workload's invocations.
+    #[must_use]
+    pub fn of(leases: &TaskTracker) -> Self {
+        Self(leases.clone())
+    }
+
+    /// One more. `None`: it lets nobody in any more.
+    #[must_use]
+    pub fn enter(&self) -> Option<Entered> {
+        let counted = self.0.token();
+        (!self.0.is_closed()).then_some(Entered { _counted: counted })
     }
 }
 

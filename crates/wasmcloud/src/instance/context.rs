@@ -6,9 +6,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::component::ComponentExportIndex;
 
-use super::{Callee, MemoryAccount, States, Told, WorkloadLog};
+use super::{Callee, Farewell, MemoryAccount, States, Told, WorkloadLog};
 use crate::policy::InstanceLimits;
-use crate::workload::{AllowedHost, ComponentName, Namespace, WorkloadId, WorkloadName};
+use crate::workload::{
+    AllowedHost, AllowedName, ComponentName, HostPort, Namespace, WorkloadId, WorkloadName,
+};
 
 /// Where a component sits inside the fused component it is part of. Positions, not names, are compiled into an artifact, so that
 /// the same components make the same artifact whatever the workload is called.
@@ -29,6 +31,8 @@ pub struct WorkloadContext {
     pub log: Arc<WorkloadLog>,
     /// The memory that its instances may use together.
     pub memory: Arc<MemoryAccount>,
+    /// How its service is asked to end.
+    pub farewell: Farewell,
     /// Room for what is on its way across isolated links: a permit for each KiB.
     pub crossing: Arc<Semaphore>,
 }
@@ -61,14 +65,30 @@ impl fmt::Debug for WorkloadContext {
     }
 }
 
+/// What a component is in its workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It is called, and its instances come and go.
+    #[default]
+    Component,
+    /// It lives as long as the workload, and may listen on the workload's own loopback.
+    Service,
+}
+
 /// A component of a started workload as its instances see it.
 pub struct ComponentContext {
     /// Its name in the workload.
     pub name: ComponentName,
     /// Its environment variables.
     pub environment: Vec<(String, String)>,
-    /// Hosts that its requests may go to.
+    /// What it is.
+    pub role: Role,
+    /// Hosts that its requests and connections may go to.
     pub allowed_hosts: Vec<AllowedHost>,
+    /// Names that it may look up.
+    pub allowed_names: Vec<AllowedName>,
+    /// Ports of the machine's own loopback that it may reach, where the host allows it.
+    pub host_ports: Vec<HostPort>,
     /// What its owner was told already, such as that it tries what is not granted.
     pub told: Told,
 }
@@ -84,7 +104,10 @@ impl fmt::Debug for ComponentContext {
         f.debug_struct("ComponentContext")
             .field("name", &self.name)
             .field("environment", &variables)
+            .field("role", &self.role)
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_names", &self.allowed_names)
+            .field("host_ports", &self.host_ports)
             .finish_non_exhaustive()
     }
 }

@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use wasmtime_wasi::I32Exit;
+
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
 use super::processor::{Background, Processors, Tenant, in_background, processor_time};
+use super::ticker::Turn;
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
@@ -43,6 +46,12 @@ pub enum CallError {
     /// Its workload is being stopped.
     #[error("the workload is being stopped")]
     Stopped,
+    /// It is for a service that is not there: it has crashed and has not come back yet, or has ended.
+    #[error("the service of the workload is not up")]
+    NotUp,
+    /// It is for a service, which is at work and can be called only by what runs beside that.
+    #[error("the service of the workload cannot be called while it runs")]
+    Busy,
     /// It is one of those that the host could not go on with.
     #[error("the host failed; its log has more")]
     Crashed,
@@ -60,11 +69,23 @@ impl CallError {
         }
     }
 
+    /// The status with which the guest ended itself, where that is how it came to its end.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<i32> {
+        match self {
+            Self::Trap(error) | Self::Instantiate(error) => {
+                error.downcast_ref::<I32Exit>().map(|exit| exit.0)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_for_lack_of_room(&self) -> bool {
         match self {
             Self::NoRoom(reason) => *reason != NoRoom::TooBig,
+            Self::NotUp => true,
             Self::Instantiate(error) | Self::Trap(error) => {
                 error.is::<wasmtime::PoolConcurrencyLimitError>()
             }
@@ -119,7 +140,10 @@ impl<T> Metered<T> {
     ) -> (Duration, Poll<Result<T, CallError>>) {
         let outer = WITHIN.replace(Duration::ZERO);
         let began = clock();
-        let poll = self.guest.as_mut().poll(cx);
+        let poll = {
+            let _turn = Turn::begin();
+            self.guest.as_mut().poll(cx)
+        };
         let whole = clock().saturating_sub(began);
         let time = whole.saturating_sub(WITHIN.get());
         WITHIN.set(outer.saturating_add(whole));
@@ -138,12 +162,45 @@ impl<T> Metered<T> {
     }
 }
 
-/// In the background a guest may have to wait for a processor, which is not its fault.
-impl<T> Future for Metered<T> {
-    type Output = Result<T, CallError>;
+/// After so many short polls in a row, a guest that was in nobody's way goes back to the thread of its caller: one that lives for
+/// days must not stay behind all others because it computed once.
+const CALM: u32 = 16;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_by(processor_time, cx).1
+/// A guest while it runs in the background, where it may have to wait for a processor, which is not its fault.
+struct Stay<T> {
+    /// There until it leaves.
+    metered: Option<Metered<T>>,
+    /// How many polls in a row were short.
+    calm: u32,
+}
+
+/// How a stay in the background ends.
+enum Left<T> {
+    /// The guest has come to its end.
+    Ended(Result<T, CallError>),
+    /// It waits for something else than a processor.
+    Calm(Metered<T>),
+}
+
+impl<T> Future for Stay<T> {
+    type Output = Left<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Left<T>> {
+        let Some(metered) = &mut self.metered else {
+            return Poll::Ready(Left::Ended(Err(CallError::Crashed)));
+        };
+        let (time, poll) = metered.poll_by(processor_time, cx);
+        if let Poll::Ready(outcome) = poll {
+            return Poll::Ready(Left::Ended(outcome));
+        }
+        self.calm = if time < SHORT { self.calm + 1 } else { 0 };
+        if self.calm < CALM {
+            return Poll::Pending;
+        }
+        match self.metered.take() {
+            Some(metered) => Poll::Ready(Left::Calm(metered)),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -164,7 +221,7 @@ enum Place<T> {
     /// On the thread of its caller.
     Here(Metered<T>),
     /// In the background.
-    There(Background<Result<T, CallError>>),
+    There(Background<Left<T>>),
     /// It has ended.
     Nowhere,
 }
@@ -212,7 +269,16 @@ impl<T: Send + 'static> Runner<T> {
     }
 
     fn go_there(&mut self, metered: Metered<T>) {
-        self.place = Place::There(self.processors.spawn(&self.tenant, metered));
+        let stay = Stay {
+            metered: Some(metered),
+            calm: 0,
+        };
+        self.place = Place::There(self.processors.spawn(&self.tenant, stay));
+    }
+
+    fn come_back(&mut self, metered: Metered<T>) {
+        (self.here, self.streak) = (Duration::ZERO, Duration::ZERO);
+        self.place = Place::Here(metered);
     }
 }
 
@@ -233,7 +299,7 @@ impl<T: Send + 'static> Future for Runner<T> {
                 }
                 // Polled within another that is in the background, it is there, too.
                 Place::Here(mut metered) if in_background() => {
-                    let poll = Pin::new(&mut metered).poll(cx);
+                    let (_, poll) = metered.poll_by(processor_time, cx);
                     self.place = Place::Here(metered);
                     return poll;
                 }
@@ -254,7 +320,11 @@ impl<T: Send + 'static> Future for Runner<T> {
                         self.place = Place::There(background);
                         return Poll::Pending;
                     };
-                    return Poll::Ready(outcome.unwrap_or(Err(CallError::Crashed)));
+                    match outcome {
+                        Some(Left::Calm(metered)) => self.come_back(metered),
+                        Some(Left::Ended(outcome)) => return Poll::Ready(outcome),
+                        None => return Poll::Ready(Err(CallError::Crashed)),
+                    }
                 }
                 Place::Nowhere => return Poll::Ready(Err(CallError::Crashed)),
             }
@@ -323,5 +393,63 @@ impl<T> std::fmt::Debug for Invocation<T> {
         f.debug_struct("Invocation")
             .field("began", &self.began)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn runner<T: Send + 'static>(
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> (Runner<T>, Processors) {
+        let processors = Processors::here();
+        let guest = Box::pin(async { Ok(guest.await) });
+        let tenant = Arc::new(Tenant::default());
+        let runner = Runner::new(guest, processors.clone(), tenant, Duration::MAX);
+        (runner, processors)
+    }
+
+    fn compute() {
+        let began = Instant::now();
+        while began.elapsed() < LONG + SHORT {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Else a service that once computed for long would stay behind everything else for the rest of its days.
+    #[tokio::test]
+    async fn who_computes_no_more_comes_back_from_the_background() {
+        let (runner, _processors) = runner(async {
+            assert!(!in_background(), "it begins where its caller is");
+            compute();
+            tokio::task::yield_now().await;
+            assert!(in_background(), "it was in the way");
+            let mut pauses = 0;
+            while in_background() {
+                tokio::task::yield_now().await;
+                pauses += 1;
+            }
+            pauses
+        });
+        let pauses = runner.await.unwrap();
+        assert!(pauses + 1 >= CALM, "after {pauses} pauses");
+    }
+
+    #[tokio::test]
+    async fn who_computes_on_stays_there() {
+        let (runner, _processors) = runner(async {
+            compute();
+            tokio::task::yield_now().await;
+            let mut there = 0;
+            for _ in 0..2 * CALM {
+                compute();
+                tokio::task::yield_now().await;
+                there += u32::from(in_background());
+            }
+            there
+        });
+        assert_eq!(runner.await.unwrap(), 2 * CALM);
     }
 }

@@ -3,6 +3,7 @@
 mod callee;
 mod capacity;
 mod context;
+mod farewell;
 mod files;
 #[cfg(feature = "http")]
 mod http;
@@ -12,6 +13,7 @@ mod memory;
 mod output;
 mod pool;
 mod processor;
+mod resident;
 mod room;
 mod shared;
 mod state;
@@ -20,12 +22,13 @@ mod ticker;
 mod told;
 
 pub use callee::{
-    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
+    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, Presence, TABLES_PER_SLOT,
 };
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{
-    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, Role, WorkloadContext,
 };
+pub use farewell::Farewell;
 pub use files::FileState;
 #[cfg(feature = "http")]
 pub use http::{Answered, SendRequest};
@@ -35,6 +38,7 @@ pub use memory::{MemoryAccount, NoMemory, Owner};
 pub use output::{GuestLine, GuestOutput, LogLevel, Source, TracingOutput};
 pub use pool::PoolUsage;
 pub use processor::{Processors, Tenant};
+pub use resident::Resident;
 pub use room::{HostRoom, WorkloadRoom};
 pub use state::{State, States};
 pub use store::StoreData;

@@ -1,13 +1,13 @@
 //! Instances that outlive an invocation, kept for the next one of the same component.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
 use super::callee::Warm;
 use super::capacity::Idle;
-use super::shared::Crews;
+use super::shared::{Crew, Crews};
 
 /// How often instances were used again, and what became of them. All counts begin when the workload starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -31,6 +31,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Warm>>,
     /// Instances that serve several invocations at once.
     crews: Mutex<Crews>,
+    /// The instance of a service.
+    resident: Mutex<Option<Arc<Crew>>>,
     /// Counts the tasks that run crews.
     drivers: TaskTracker,
     hits: AtomicU64,
@@ -73,6 +75,17 @@ impl Pool {
         drop(all);
         let crews = self.crews().clear();
         crews.iter().for_each(|crew| crew.disband());
+    }
+
+    /// The instance of a service, while it is there.
+    pub(super) fn resident(&self) -> Option<Arc<Crew>> {
+        let resident = self.resident.lock();
+        resident.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn settle(&self, crew: Option<Arc<Crew>>) {
+        let resident = self.resident.lock();
+        *resident.unwrap_or_else(PoisonError::into_inner) = crew;
     }
 
     pub(super) fn drivers(&self) -> &TaskTracker {

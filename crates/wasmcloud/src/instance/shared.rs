@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, Instance};
+use wasmtime_wasi::I32Exit;
 
 use super::StoreData;
 use super::callee::{Callee, OnInstance, Warm, explained};
@@ -64,6 +65,8 @@ pub(super) struct Crew {
 struct Failure {
     reason: String,
     no_memory: Option<NoMemory>,
+    /// It ended by itself, with this status.
+    exit: Option<i32>,
 }
 
 #[derive(Default)]
@@ -75,6 +78,8 @@ struct Members {
     disbanded: bool,
     /// Somebody left before the end of a call, which goes on in the guest all the same.
     abandoned: bool,
+    /// It is the instance of a service, which goes on whoever leaves.
+    resident: bool,
 }
 
 /// An invocation on board of a crew.
@@ -104,11 +109,7 @@ impl Crews {
 /// A place on a crew: one that sails, or a new one. None when all are full, and there may be no more.
 pub(super) async fn admit(callee: &Callee, rules: Rules) -> Result<Option<Admission>, CallError> {
     let pool = &callee.0.pool;
-    let admission = |crew| Admission {
-        crew,
-        callee: callee.clone(),
-        finished: false,
-    };
+    let admission = |crew| Admission::new(crew, callee.clone());
     {
         let mut crews = pool.crews();
         crews.forget_closed();
@@ -129,7 +130,7 @@ pub(super) async fn admit(callee: &Callee, rules: Rules) -> Result<Option<Admiss
     }
     let _forming = Forming(callee);
     let warm = callee.fresh().await?;
-    let crew = Crew::launch(callee, warm);
+    let crew = Crew::launch(callee, warm, false);
     crew.board(rules);
     pool.crews().list.push(Arc::clone(&crew));
     Ok(Some(admission(crew)))
@@ -145,11 +146,15 @@ impl Drop for Forming<'_> {
 }
 
 impl Crew {
-    fn launch(callee: &Callee, warm: Warm) -> Arc<Self> {
+    pub(super) fn launch(callee: &Callee, warm: Warm, resident: bool) -> Arc<Self> {
         let (jobs, queue) = mpsc::unbounded_channel();
+        let members = Members {
+            resident,
+            ..Members::default()
+        };
         let crew = Arc::new(Self {
             jobs,
-            members: Mutex::default(),
+            members: Mutex::new(members),
             progress: Arc::default(),
             driver: OnceLock::new(),
             failure: OnceLock::new(),
@@ -173,6 +178,7 @@ impl Crew {
                 () = stopping.cancelled_owned() => Err(CallError::Stopped),
             };
             if let Err(CallError::Trap(error)) = &ended
+                && !error.is::<I32Exit>()
                 && workload.log.admits(TRAP)
             {
                 // Its backtrace is lost on those who are told.
@@ -205,7 +211,7 @@ impl Crew {
     /// False when there is somebody on board, or nobody could board any more.
     fn close_if_idle(&self) -> bool {
         let mut members = self.members();
-        let idle = members.aboard == 0 && !members.closed;
+        let idle = members.aboard == 0 && !members.closed && !members.resident;
         members.closed |= idle;
         idle
     }
@@ -232,10 +238,45 @@ impl Crew {
         true
     }
 
+    /// Takes one more on board of the instance of a service, unless that is over.
+    pub(super) fn board_resident(&self) -> bool {
+        let mut members = self.members();
+        if !members.closed {
+            members.aboard += 1;
+        }
+        !members.closed
+    }
+
+    /// The service itself leaves: nobody boards any more, and when nobody is on board the instance goes.
+    pub(super) fn leave_resident(&self) {
+        {
+            let mut members = self.members();
+            members.closed = true;
+            members.disbanded = true;
+        }
+        self.leave(true);
+    }
+
+    /// Why the instance is no more, when it is.
+    pub(super) async fn failed(&self, callee: &Callee) -> CallError {
+        self.over.cancelled().await;
+        match self.failure.get() {
+            _ if callee.is_stopped() => CallError::Stopped,
+            Some(failure) => CallError::Trap(failure.to_error()),
+            None => CallError::Crashed,
+        }
+    }
+
     /// One leaves. The last one to leave after somebody gave up takes the instance along: what was given up goes on in it.
     fn leave(&self, finished: bool) -> Option<Event> {
         let mut members = self.members();
         members.aboard -= 1;
+        if members.resident {
+            if members.aboard == 0 && members.disbanded {
+                self.abort();
+            }
+            return None;
+        }
         let first = !members.abandoned && !finished;
         members.abandoned |= !finished;
         members.closed |= !finished;
@@ -268,6 +309,7 @@ impl Failure {
         Self {
             reason,
             no_memory: error.no_memory(),
+            exit: error.exit_status(),
         }
     }
 
@@ -276,22 +318,27 @@ impl Failure {
             "{} (in this invocation, or another one on the same instance)",
             self.reason
         );
-        match self.no_memory {
-            Some(refused) => error.context(refused),
-            None => error,
+        match (self.no_memory, self.exit) {
+            (Some(refused), _) => error.context(refused),
+            (None, Some(status)) => error.context(I32Exit(status)),
+            (None, None) => error,
         }
     }
 }
 
 impl Admission {
+    /// A place on a crew that was boarded.
+    pub(super) fn new(crew: Arc<Crew>, callee: Callee) -> Self {
+        Self {
+            crew,
+            callee,
+            finished: false,
+        }
+    }
+
     /// Why the instance is no more.
     async fn failure(&self) -> CallError {
-        self.crew.over.cancelled().await;
-        match self.crew.failure.get() {
-            _ if self.callee.is_stopped() => CallError::Stopped,
-            Some(failure) => CallError::Trap(failure.to_error()),
-            None => CallError::Crashed,
-        }
+        self.crew.failed(&self.callee).await
     }
 
     pub(super) async fn run<T: Send + 'static>(mut self, guest: Job<T>) -> Result<T, CallError> {

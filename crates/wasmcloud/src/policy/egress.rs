@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::address::{AddressClass, faces};
-use crate::workload::{AllowedHost, Destination};
+use crate::workload::{AllowedHost, AllowedName, Destination, RemoteHost};
 
 /// What becomes of what the policy denies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct EgressOptions {
 pub struct EgressHints {
     /// When the component's manifest does not allow the host.
     pub host: String,
+    /// When the component's manifest does not allow the name to be looked up.
+    pub name: String,
     /// When the host's configuration does not allow the address.
     pub address: String,
 }
@@ -49,6 +51,7 @@ impl Default for EgressHints {
     fn default() -> Self {
         Self {
             host: "list it in `localResources.allowedHosts` of the component".to_owned(),
+            name: "list it in `localResources.allowedIpNameLookups` of the component".to_owned(),
             address: "if it is meant to be reached, allow it in the host's `egress`".to_owned(),
         }
     }
@@ -76,6 +79,8 @@ pub enum Verdict {
 pub enum Denial {
     /// The component's manifest does not allow the host.
     Host(Destination),
+    /// The component's manifest does not allow the name to be looked up.
+    Name(RemoteHost),
     /// The host's configuration does not allow the address.
     Address {
         /// What was about to be connected to.
@@ -91,6 +96,7 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(to) => write!(f, "`allowedHosts` does not list {to}"),
+            Self::Name(name) => write!(f, "`allowedIpNameLookups` does not list {name}"),
             Self::Address {
                 address,
                 leads_to,
@@ -122,6 +128,15 @@ impl EgressPolicy {
         self.denied(Denial::Host(to.clone()))
     }
 
+    /// Whether a component with these `allowedIpNameLookups` may look up a name.
+    #[must_use]
+    pub fn name(&self, allowed: &[AllowedName], name: &RemoteHost) -> Verdict {
+        if allowed.iter().any(|entry| entry.allows(name)) {
+            return Verdict::Allowed;
+        }
+        self.denied(Denial::Name(name.clone()))
+    }
+
     /// Whether anybody may connect to an address. What asks must connect to exactly this address, and look up no name again.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> Verdict {
@@ -144,6 +159,7 @@ impl EgressPolicy {
     pub fn hint(&self, denial: &Denial) -> &str {
         match denial {
             Denial::Host(_) => &self.options.hints.host,
+            Denial::Name(_) => &self.options.hints.name,
             Denial::Address { .. } => &self.options.hints.address,
         }
     }

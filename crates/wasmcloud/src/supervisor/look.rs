@@ -177,7 +177,7 @@ impl Look {
 
 fn images(workload: &FileWorkload) -> Vec<PathBuf> {
     let request = &workload.request;
-    let components = request.workload.components.iter();
+    let components = request.workload.parts();
     let images = components.map(|component| component.image.resolve(&request.base));
     let files = images.filter_map(|image| match image {
         Image::File(path) => Some(path),

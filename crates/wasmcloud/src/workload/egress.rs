@@ -96,7 +96,7 @@ fn is_label(text: &str) -> bool {
 }
 
 /// Some programs read `127.1` and `0x7f000001` as addresses, so a name that ends in a number could be more than it seems.
-fn ends_in_a_number(name: &str) -> bool {
+pub(super) fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     match hexadecimal {
@@ -154,6 +154,30 @@ pub enum HostPattern {
     Below(String),
 }
 
+impl HostPattern {
+    /// Whether a host is one of those that the pattern stands for.
+    #[must_use]
+    pub fn matches(&self, host: &RemoteHost) -> bool {
+        match (self, host) {
+            (Self::Exact(wanted), host) => wanted == host,
+            (Self::Below(suffix), RemoteHost::Name(name)) => name
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            (Self::Below(_), RemoteHost::Address(_)) => false,
+        }
+    }
+}
+
+/// As it is written in a manifest.
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => write!(f, "{host}"),
+            Self::Below(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
 impl AllowedHost {
     /// Whether the entry is about a destination.
     #[must_use]
@@ -161,14 +185,8 @@ impl AllowedHost {
         let Self::Matching { scheme, host, port } = self else {
             return true;
         };
-        let host = match (host, &to.host) {
-            (HostPattern::Exact(wanted), host) => wanted == host,
-            (HostPattern::Below(suffix), RemoteHost::Name(name)) => name
-                .strip_suffix(suffix.as_str())
-                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
-            (HostPattern::Below(_), RemoteHost::Address(_)) => false,
-        };
-        host && scheme.is_none_or(|scheme| to.scheme == Some(scheme))
+        host.matches(&to.host)
+            && scheme.is_none_or(|scheme| to.scheme == Some(scheme))
             && port.is_none_or(|port| to.port == port)
     }
 }
@@ -182,10 +200,7 @@ impl fmt::Display for AllowedHost {
         if let Some(scheme) = scheme {
             write!(f, "{scheme}://")?;
         }
-        match host {
-            HostPattern::Exact(host) => write!(f, "{host}")?,
-            HostPattern::Below(suffix) => write!(f, "*.{suffix}")?,
-        }
+        write!(f, "{host}")?;
         match port {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
@@ -221,7 +236,7 @@ impl FromStr for AllowedHost {
 }
 
 /// What is wrong, and what to do about it where that is more than to write one of the forms.
-type Wrong = (&'static str, Option<String>);
+pub(super) type Wrong = (&'static str, Option<String>);
 
 fn read(text: &str) -> Result<AllowedHost, Wrong> {
     let (scheme, rest) = match text.split_once("://") {
@@ -287,7 +302,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), Wrong> {
     }
 }
 
-fn read_host(text: &str) -> Result<HostPattern, Wrong> {
+pub(super) fn read_host(text: &str) -> Result<HostPattern, Wrong> {
     if text.is_empty() {
         return Err(("has no host", None));
     }

@@ -9,6 +9,7 @@ mod interface;
 pub mod manifest;
 mod model;
 mod names;
+mod reach;
 mod resources;
 mod schedule;
 mod support;
@@ -30,6 +31,7 @@ pub use model::{
 pub use names::{
     ComponentName, HostId, NameError, Namespace, ScheduleName, WorkloadId, WorkloadName,
 };
+pub use reach::{AllowedName, HostPort, Protocol, ReachError};
 pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,
 };

@@ -39,12 +39,23 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The component of that name.
+    /// Everything in it that runs: the components, and the service behind them.
+    pub fn parts(&self) -> impl Iterator<Item = &Component> {
+        let service = self.service.iter().map(|service| &service.component);
+        self.components.iter().chain(service)
+    }
+
+    /// The component of that name; the service goes by the name `service`.
     #[must_use]
     pub fn component(&self, name: &ComponentName) -> Option<&Component> {
-        self.components
-            .iter()
-            .find(|component| component.name == *name)
+        self.parts().find(|component| component.name == *name)
+    }
+
+    /// Whether that name is the service's.
+    #[must_use]
+    pub fn is_service(&self, name: &ComponentName) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|service| service.component.name == *name)
     }
 }
 
@@ -64,12 +75,26 @@ pub struct Component {
 /// The long-lived component of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
-    /// Where its bytes come from.
-    pub image: Image,
-    /// What it runs with.
-    pub local_resources: LocalResources,
-    /// How often it is started again after a crash.
+    /// The component. There is one instance of it at a time, so it has no [`Reuse`] to choose.
+    pub component: Component,
+    /// How often it is started again after a crash, in a row. Once it has been well for a while, it counts from the beginning.
     pub max_restarts: u64,
+}
+
+impl Service {
+    /// A service; its name is always `service`.
+    #[must_use]
+    pub fn new(image: Image, local_resources: LocalResources, max_restarts: u64) -> Self {
+        Self {
+            component: Component {
+                name: ComponentName::service(),
+                image,
+                local_resources,
+                reuse: Reuse::Fresh,
+            },
+            max_restarts,
+        }
+    }
 }
 
 /// Where the bytes of a component come from.

@@ -172,6 +172,17 @@ name_type!(
     "component name",
     Rule::Label
 );
+
+/// What the service of a workload is called among its components.
+const SERVICE: &str = "service";
+
+impl ComponentName {
+    /// The name by which the service of a workload goes.
+    #[must_use]
+    pub fn service() -> Self {
+        Self(SERVICE.into())
+    }
+}
 name_type!(
     /// The name of a schedule inside its workload: one DNS label, at most 63 characters.
     ScheduleName,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::diagnostic::quoted;
 use super::egress::AllowedHost;
+use super::reach::{AllowedName, HostPort};
 
 /// What one component (or service) gets to run with. Everything in it belongs to that component alone.
 #[derive(Clone, Default, PartialEq)]
@@ -19,12 +20,12 @@ pub struct LocalResources {
     pub limits: Limits,
     /// Volumes of the workload that the component sees, and where.
     pub volume_mounts: Vec<VolumeMount>,
-    /// Hosts that HTTP requests may go to. Empty: none.
+    /// Hosts that requests and connections may go to. Empty: none.
     pub allowed_hosts: Vec<AllowedHost>,
     /// Names that may be looked up. Empty: none.
-    pub allowed_ip_name_lookups: Vec<String>,
+    pub allowed_ip_name_lookups: Vec<AllowedName>,
     /// Ports of the machine's own loopback that may be reached. Empty: none.
-    pub allowed_host_loopback_ports: Vec<String>,
+    pub allowed_host_loopback_ports: Vec<HostPort>,
 }
 
 impl fmt::Debug for LocalResources {

@@ -2,8 +2,7 @@
 //!
 //! Such things are refused before anything starts, so nobody believes in a limit that is not there.
 
-use super::model::{Component, LinkKind, Workload};
-use super::resources::LocalResources;
+use super::model::{LinkKind, Workload};
 
 /// One thing a workload asks for that this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,18 +19,6 @@ pub struct Unsupported {
 #[must_use]
 pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    for component in &workload.components {
-        of_component(component, &mut found);
-    }
-    if workload.service.is_some() {
-        let hint = "remove `service`; components run without one";
-        push(
-            &mut found,
-            "spec.service".to_owned(),
-            "services are not run yet",
-            hint,
-        );
-    }
     for (index, entry) in workload.host_interfaces.iter().enumerate() {
         if entry.name.is_some() {
             let path = format!("spec.hostInterfaces.{index}.name");
@@ -57,36 +44,6 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
         }
     }
     found
-}
-
-fn of_component(component: &Component, found: &mut Vec<Unsupported>) {
-    let base = format!("spec.components.{}", component.name);
-    of_resources(
-        &component.local_resources,
-        &format!("{base}.localResources"),
-        found,
-    );
-}
-
-fn of_resources(resources: &LocalResources, base: &str, found: &mut Vec<Unsupported>) {
-    let mut check = |present: bool, field: &str, message: &str, hint: &str| {
-        if present {
-            push(found, format!("{base}.{field}"), message, hint);
-        }
-    };
-
-    let hint =
-        "remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`";
-    let present = !resources.allowed_ip_name_lookups.is_empty();
-    check(
-        present,
-        "allowedIpNameLookups",
-        "name lookups are not served yet",
-        hint,
-    );
-    let present = !resources.allowed_host_loopback_ports.is_empty();
-    let message = "the machine's loopback cannot be reached yet";
-    check(present, "allowedHostLoopbackPorts", message, hint);
 }
 
 fn push(found: &mut Vec<Unsupported>, path: String, message: &str, hint: &str) {

@@ -12,7 +12,7 @@ use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
 use crate::support::{TestHost, component, id, spec, within};
 
 /// Two who come meet; one who comes alone waits.
-struct Meeting(Arc<Barrier>);
+pub(crate) struct Meeting(pub(crate) Arc<Barrier>);
 
 #[async_trait]
 impl Plugin for Meeting {

@@ -101,19 +101,12 @@ async fn a_failed_workload_can_be_forgotten() {
 #[tokio::test]
 async fn what_is_not_run_yet_is_refused() {
     let host = TestHost::start().await;
-    let plain = start_request("one", "one", &spec([p2()], [http()]), None);
-    let mut service = plain.clone();
-    service.workload.service = Some(wasmcloud::workload::Service {
-        image: plain.workload.components[0].image.clone(),
-        local_resources: plain.workload.components[0].local_resources.clone(),
-        max_restarts: 1,
-    });
-    for (request, wanted) in [(service, "services")] {
-        let error = host.host.start(request).await.unwrap_err();
-        assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
-        assert!(error.to_string().contains(wanted), "{error}");
-        assert!(error.places()[0].hint.is_some());
-    }
+    let mut named = start_request("one", "one", &spec([p2()], [http()]), None);
+    named.workload.host_interfaces[0].name = Some("other".to_owned());
+    let error = host.host.start(named).await.unwrap_err();
+    assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
+    assert!(error.to_string().contains("named"), "{error}");
+    assert!(error.places()[0].hint.is_some());
     host.run("one", &spec([p2()], [http()])).await;
 }
 

@@ -67,7 +67,7 @@ impl Plugin for Config {
             .iter()
             .flat_map(|entry| entry.config.clone())
             .collect();
-        let merged = request.workload.components.iter().map(|component| {
+        let merged = request.workload.parts().map(|component| {
             let mut values = shared.clone();
             values.extend(component.local_resources.config.clone());
             values.extend(component.local_resources.environment.clone());

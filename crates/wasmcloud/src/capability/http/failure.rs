@@ -176,7 +176,7 @@ impl fmt::Display for Ended<'_> {
                 };
                 write!(f, "component `{component}` was ended{when}: {error}")
             }
-            CallError::Stopped => f.write_str("the workload is being stopped"),
+            error @ (CallError::Stopped | CallError::NotUp | CallError::Busy) => error.fmt(f),
         }
     }
 }

@@ -93,12 +93,16 @@ mod tests {
             states: States::default(),
             log: Arc::new(WorkloadLog::new(output.clone(), 0, u64::MAX)),
             memory: Arc::new(MemoryAccount::of_host(0)),
+            farewell: Default::default(),
             crossing: WorkloadContext::room_to_cross(),
         };
         let component = ComponentContext {
             name: "main".parse().unwrap(),
             environment: Vec::new(),
+            role: Default::default(),
             allowed_hosts: Vec::new(),
+            allowed_names: Vec::new(),
+            host_ports: Vec::new(),
             told: Default::default(),
         };
         let mut lines = Lines::new(Arc::new(workload), Arc::new(component), Source::Stdout);

@@ -1,5 +1,7 @@
 //! WASI 0.2. What bears identity is answered here, the rest by `wasmtime-wasi`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmtime::component::{HasData, HasSelf, LinkerInstance, Resource, ResourceTable};
 use wasmtime_wasi::WasiView;
@@ -8,14 +10,15 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, sockets};
 use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, Network, OutputStream, Pollable, StreamResult, pipe,
+    DynInputStream, DynOutputStream, InputStream, Network, OutputStream, Pollable, StreamError,
+    StreamResult, pipe,
 };
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
-use crate::plugin::{Import, Position, Source, StoreData};
+use crate::plugin::{Import, Position, Role, Source, StoreData, WorkloadContext};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -202,8 +205,11 @@ impl named::cli::environment::Host for StoreData {
 }
 
 impl named::cli::stdin::Host for StoreData {
-    fn get_stdin(&mut self, _: Position) -> wasmtime::Result<Resource<DynInputStream>> {
-        let stream: DynInputStream = Box::new(pipe::ClosedInputStream);
+    fn get_stdin(&mut self, position: Position) -> wasmtime::Result<Resource<DynInputStream>> {
+        let stream: DynInputStream = match self.caller(position)?.role {
+            Role::Component => Box::new(pipe::ClosedInputStream),
+            Role::Service => Box::new(UntilFarewell(Arc::clone(self.workload()))),
+        };
         Ok(self.table().push(stream)?)
     }
 }
@@ -247,6 +253,25 @@ fn lines_stream(
     );
     let stream: DynOutputStream = Box::new(LinesStream(lines));
     Ok(store.table().push(stream)?)
+}
+
+/// The standard input of a service: nothing comes, and it ends when the service is asked to.
+struct UntilFarewell(Arc<WorkloadContext>);
+
+#[async_trait::async_trait]
+impl Pollable for UntilFarewell {
+    async fn ready(&mut self) {
+        self.0.farewell.hear().await;
+    }
+}
+
+impl InputStream for UntilFarewell {
+    fn read(&mut self, _: usize) -> StreamResult<Bytes> {
+        if self.0.farewell.is_said() {
+            return Err(StreamError::Closed);
+        }
+        Ok(Bytes::new())
+    }
 }
 
 /// Takes whatever it is given at once; lines are passed on where they end.

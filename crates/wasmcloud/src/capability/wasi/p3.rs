@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
-    Access, FutureReader, HasSelf, LinkerInstance, Resource, Source as StreamSource,
-    StreamConsumer, StreamReader, StreamResult,
+    Access, Destination, FutureReader, HasSelf, LinkerInstance, Resource, Source as StreamSource,
+    StreamConsumer, StreamProducer, StreamReader, StreamResult,
 };
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -19,7 +20,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
-use crate::plugin::{Import, Position, Source, StoreData};
+use crate::plugin::{Import, Position, Role, Source, StoreData};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -160,12 +161,19 @@ impl named::cli::environment::Host for StoreData {
 type Done = FutureReader<Result<(), ErrorCode>>;
 
 impl named::cli::stdin::HostWithStore<StoreData> for HasSelf<StoreData> {
-    /// Standard input is at its end.
+    /// Standard input is at its end; that of a service, when the service is asked to end.
     fn read_via_stream(
         mut store: Access<'_, StoreData, Self>,
-        _: Position,
+        position: Position,
     ) -> wasmtime::Result<(StreamReader<u8>, Done)> {
-        let stream = StreamReader::new(&mut store, Vec::new())?;
+        let data = store.get();
+        let stream = match data.caller(position)?.role {
+            Role::Component => StreamReader::new(&mut store, Vec::new())?,
+            Role::Service => {
+                let farewell = Box::pin(data.workload().farewell.hear());
+                StreamReader::new(&mut store, UntilFarewell(farewell))?
+            }
+        };
         Ok((stream, succeeded(&mut store)?))
     }
 }
@@ -224,6 +232,30 @@ fn write_lines(
 
 fn succeeded(store: &mut Access<'_, StoreData, HasSelf<StoreData>>) -> wasmtime::Result<Done> {
     FutureReader::new(store, std::future::ready(wasmtime::error::Ok(Ok(()))))
+}
+
+/// Nothing comes, and it ends when the service is asked to.
+struct UntilFarewell(Pin<Box<WaitForCancellationFutureOwned>>);
+
+impl<D> StreamProducer<D> for UntilFarewell {
+    type Item = u8;
+    type Buffer = bytes::Bytes;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _: StoreContextMut<'a, D>,
+        _: Destination<'a, u8, bytes::Bytes>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        if self.0.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        }
+        if finish {
+            return Poll::Ready(Ok(StreamResult::Cancelled));
+        }
+        Poll::Pending
+    }
 }
 
 /// Takes whatever it is given at once; lines are passed on where they end.

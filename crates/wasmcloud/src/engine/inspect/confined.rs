@@ -51,6 +51,22 @@ impl fmt::Display for ConfinedValue {
     }
 }
 
+impl fmt::Display for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function {
+                name,
+                returned,
+                value,
+            } => {
+                let verb = if *returned { "returns" } else { "takes" };
+                write!(f, "function `{name}` {verb} {value}")
+            }
+            Self::Resource { name } => write!(f, "the interface defines a resource (`{name}`)"),
+        }
+    }
+}
+
 /// The first thing of an interface that is confined, in the order of the binary; functions before resources, because they tell more.
 pub(super) fn confined(types: &Types, interface: InterfaceId) -> Option<Confined> {
     let exports = || types[interface].exports.iter();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::resolve::{Resolution, Resolved};
-use super::{Calls, Offers, Problem, Worlds, schedules};
+use super::{Calls, Offers, Problem, Worlds, schedules, service};
 use crate::workload::{ComponentName, Export, Interface, LinkTarget, ScheduleName, Workload};
 
 /// The component that a plugin calls, and through which export.
@@ -29,7 +29,7 @@ pub(super) fn roots(
     let mut roots = schedules::roots(workload, worlds, offers, problems);
     let mut ungranted = Vec::new();
     for calls in &offers.calls {
-        let candidates = Candidates::of(calls, worlds, &called);
+        let candidates = Candidates::of(calls, workload, worlds, &called);
         if is_granted(calls, workload) {
             roots.extend(chosen(calls, workload, candidates, problems));
         } else {
@@ -37,7 +37,7 @@ pub(super) fn roots(
             ungranted.extend(fronts.filter_map(named));
         }
     }
-    if roots.is_empty() && problems.is_empty() {
+    if roots.is_empty() && workload.service.is_none() && problems.is_empty() {
         problems.push(Problem::NothingToRun {
             ungranted,
             callable: offers
@@ -79,10 +79,14 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn of(calls: &Calls, worlds: &Worlds, called: &Called<'_>) -> Self {
+    fn of(calls: &Calls, workload: &Workload, worlds: &Worlds, called: &Called<'_>) -> Self {
         let mut candidates = Self::default();
         for (component, world) in worlds {
-            let exports = || calls.exports.iter().filter_map(|it| world.exporting(it));
+            let is_service = workload.is_service(component);
+            let exports = || {
+                let exports = calls.exports.iter().filter_map(|it| world.exporting(it));
+                exports.filter(|export| !is_service || service::answers(export))
+            };
             let Some(export) = exports().find_map(|export| export.interface()) else {
                 continue;
             };

@@ -5,17 +5,25 @@ use std::collections::{HashMap, HashSet};
 use super::entries::Root;
 use super::graph::reach;
 use super::resolve::{Over, Resolution, Resolved};
-use super::{FusedImport, IsolatedImport, Member, PlannedCallee, PlannedEntry, Worlds};
+use super::service::Service;
+use super::{
+    FusedImport, IsolatedImport, Member, PlannedCallee, PlannedEntry, PlannedService, Worlds,
+};
 use crate::engine::config::Flavour;
 use crate::workload::ComponentName;
 
-/// The entries, and the callees that they reach over isolated links, directly or through other callees. Each callee stands behind
-/// those that it calls itself.
+/// The entries, the service, and the callees that they reach over isolated links, directly or through other callees. Each callee
+/// stands behind those that it calls itself.
 pub(super) fn lay_out(
     roots: Vec<Root>,
+    service: Option<Service<'_>>,
     worlds: &Worlds,
     resolved: &Resolved,
-) -> (Vec<PlannedEntry>, Vec<PlannedCallee>) {
+) -> (
+    Vec<PlannedEntry>,
+    Option<PlannedService>,
+    Vec<PlannedCallee>,
+) {
     let mut layout = Layout {
         worlds,
         resolved,
@@ -36,9 +44,18 @@ pub(super) fn lay_out(
         .into_iter()
         .map(|root| entry(&mut layout, root))
         .collect();
+    let mut service = service.map(|service| {
+        let (flavour, members) = layout.behind(service.name);
+        PlannedService {
+            run: service.run,
+            flavour,
+            members,
+        }
+    });
     let members = entries.iter_mut().flat_map(|entry| &mut entry.members);
+    let members = members.chain(service.iter_mut().flat_map(|service| &mut service.members));
     let callees = layout.callees(members.collect());
-    (entries, callees)
+    (entries, service, callees)
 }
 
 /// Something that is called, with everything fused behind it.
@@ -173,7 +190,9 @@ impl<'a> Layout<'a> {
         for (import, resolution) in resolved.get(component).into_iter().flatten() {
             let import = import.clone();
             match resolution {
-                Resolution::Sibling { to, export, over } => {
+                Resolution::Sibling {
+                    to, export, over, ..
+                } => {
                     let export = export.clone();
                     match over {
                         Over::Fused => member.fused.push(FusedImport {

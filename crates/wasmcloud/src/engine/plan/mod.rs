@@ -7,6 +7,7 @@ mod layout;
 mod problem;
 mod resolve;
 mod schedules;
+mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -100,6 +101,9 @@ pub struct LinkPlan {
     pub links: Vec<PlannedLink>,
     /// What is called from outside, by plugin and component.
     pub entries: Vec<PlannedEntry>,
+    /// The service, where the workload has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<PlannedService>,
     /// What components call over isolated links; each behind those that it calls itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callees: Vec<PlannedCallee>,
@@ -119,6 +123,9 @@ pub struct PlannedLink {
     pub to: String,
     /// Over what.
     pub kind: PlannedKind,
+    /// Why not over what would be usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// Over what a link goes.
@@ -155,6 +162,18 @@ impl PlannedEntry {
     pub fn root(&self) -> Option<&ComponentName> {
         self.members.first().map(|member| &member.component)
     }
+}
+
+/// The service of a workload, with everything fused behind it. There is one instance of it at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedService {
+    /// What is called when it starts, and runs for as long as it does; none where it only answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Interface>,
+    /// Which engine runs it.
+    pub flavour: Flavour,
+    /// The service, at position 0, and every component it reaches through fused links.
+    pub members: Vec<Member>,
 }
 
 /// A component that others call over isolated links, with everything fused behind it. All of them share it.
@@ -220,15 +239,21 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
     let mut problems = Vec::new();
     let resolved = resolve::resolve(workload, worlds, offers, &mut problems);
     problems.extend(graph::cycles(&resolved));
+    let service = service::service(workload, worlds);
     let roots = entries::roots(workload, worlds, offers, &resolved, &mut problems);
+    if let Some(service) = &service {
+        let called = roots.iter().any(|root| root.component == *service.name);
+        problems.extend(service::idle(service, worlds, offers).filter(|_| !called));
+    }
     if !problems.is_empty() {
         return Err(PlanErrors(problems));
     }
-    let (entries, callees) = layout::lay_out(roots, worlds, &resolved);
+    let (entries, service, callees) = layout::lay_out(roots, service, worlds, &resolved);
     let called = callees.iter().flat_map(|callee| &callee.members);
     let reached: BTreeSet<&ComponentName> = entries
         .iter()
         .flat_map(|entry| &entry.members)
+        .chain(service.iter().flat_map(|service| &service.members))
         .chain(called)
         .map(|member| &member.component)
         .collect();
@@ -240,6 +265,7 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
     Ok(LinkPlan {
         links: resolve::links(&resolved),
         entries,
+        service,
         callees,
         unreached,
     })

@@ -129,6 +129,13 @@ pub enum Problem {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// Nothing of the service would run.
+    IdleService {
+        /// What it exports.
+        exports: Vec<Interface>,
+        /// What of that would be called, were it listed.
+        handler: Option<Interface>,
+    },
     /// Nothing of the workload is called from outside.
     NothingToRun {
         /// Components that could be called if the manifest listed their exports.
@@ -160,6 +167,7 @@ impl Problem {
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
+            Self::IdleService { .. } => "spec.service".to_owned(),
             Self::AmbiguousEntry { .. } | Self::EntryMissing { .. } | Self::NothingToRun { .. } => {
                 "spec.hostInterfaces".to_owned()
             }
@@ -224,6 +232,7 @@ impl Problem {
                 Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
             }
             Self::Schedule { hint, .. } => hint.clone(),
+            Self::IdleService { handler, .. } => Some(idle_hint(handler.as_ref())),
             Self::NothingToRun { ungranted, .. } => {
                 let (_, export) = ungranted.first()?;
                 Some(format!(
@@ -308,11 +317,30 @@ impl fmt::Display for Problem {
             ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
             Self::Schedule { message, .. } => f.write_str(message),
+            Self::IdleService { exports, .. } => f.write_str(&idle(exports)),
             Self::NothingToRun {
                 ungranted,
                 callable,
             } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
+    }
+}
+
+fn idle(exports: &[Interface]) -> String {
+    let found = match exports {
+        [] => "nothing".to_owned(),
+        exports => either(exports).replace(" or ", ", "),
+    };
+    format!("the service would do nothing: it exports {found}")
+}
+
+fn idle_hint(handler: Option<&Interface>) -> String {
+    match handler {
+        Some(handler) => format!(
+            "export `wasi:cli/run`; or, to have its `{handler}` called, list under `hostInterfaces:`\n{}",
+            interface_entry(handler)
+        ),
+        None => "export `wasi:cli/run` (0.2 or 0.3) or `wasi:http/handler@0.3.0`; what only answers calls belongs under `components`".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Answer, Offers, PlannedKind, PlannedLink, Problem, Worlds};
-use crate::engine::inspect::{Extern, ExternKind};
+use crate::engine::inspect::{Confined, Extern, ExternKind};
 use crate::plugin::Grant;
 use crate::workload::{
     ComponentName, HostInterface, Interface, Link, LinkKind, LinkTarget, Workload, nearest,
@@ -17,6 +17,8 @@ pub(super) enum Resolution {
         to: ComponentName,
         export: String,
         over: Over,
+        /// What keeps the two in one store although they would be apart otherwise.
+        confined: Option<Confined>,
     },
     /// A plugin.
     Host {
@@ -78,15 +80,20 @@ impl Over {
 
 pub(super) fn links(resolved: &Resolved) -> Vec<PlannedLink> {
     let link = |from: &ComponentName, import: &String, resolution: &Resolution| {
-        let (to, kind) = match resolution {
-            Resolution::Sibling { to, over, .. } => (to.to_string(), over.kind()),
-            Resolution::Host { plugin, .. } => ((*plugin).to_owned(), PlannedKind::Host),
+        let (to, kind, confined) = match resolution {
+            Resolution::Sibling {
+                to, over, confined, ..
+            } => (to.to_string(), over.kind(), confined.as_ref()),
+            Resolution::Host { plugin, .. } => ((*plugin).to_owned(), PlannedKind::Host, None),
         };
         PlannedLink {
             from: from.clone(),
             import: import.clone(),
             to,
             kind,
+            because: confined.map(|confined| {
+                format!("{confined}, so the instance lives as long as the service")
+            }),
         }
     };
     resolved
@@ -150,7 +157,9 @@ impl Resolver<'_> {
         if !types_only {
             let siblings = self.exporters(component, interface);
             match siblings.as_slice() {
-                [(to, export)] => return Ok(Some(sibling(to, export, Over::Fused))),
+                [(to, export)] => {
+                    return Ok(Some(self.by_default(component, import, to, export)));
+                }
                 [] => {}
                 several => {
                     return Err(Box::new(Problem::Ambiguous {
@@ -172,6 +181,29 @@ impl Resolver<'_> {
             import: interface.clone(),
             nearest: self.nearest_offer(component, interface),
         }))
+    }
+
+    /// Over what a sibling is reached where no link says. A component stays stateless although the service that calls it lives for
+    /// days, unless what crosses between them cannot be copied.
+    fn by_default(
+        &self,
+        component: &ComponentName,
+        import: &Extern,
+        to: &ComponentName,
+        export: &str,
+    ) -> Resolution {
+        let is_service = self.workload.is_service(component);
+        let confined = import.confined().filter(|_| is_service).cloned();
+        let over = match (is_service, &confined) {
+            (true, None) => Over::Isolated,
+            _ => Over::Fused,
+        };
+        Resolution::Sibling {
+            to: to.clone(),
+            export: export.to_owned(),
+            over,
+            confined,
+        }
     }
 
     /// The link for an import; where several fit, the one that names its version best.
@@ -238,7 +270,7 @@ impl Resolver<'_> {
         let mut found: Vec<(&ComponentName, &str)> = exports
             .into_iter()
             .flatten()
-            .filter(|(name, _)| *name != component)
+            .filter(|(name, _)| *name != component && !self.workload.is_service(name))
             .filter(|(_, export)| export.interface().is_some_and(|it| import.accepts(it)))
             .map(|(name, export)| (*name, export.name.as_str()))
             .collect();
@@ -411,6 +443,7 @@ fn sibling(to: &ComponentName, export: &str, over: Over) -> Resolution {
         to: to.clone(),
         export: export.to_owned(),
         over,
+        confined: None,
     }
 }
 

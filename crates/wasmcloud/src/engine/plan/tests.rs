@@ -13,6 +13,7 @@ mod links;
 mod messages;
 mod random;
 mod schedules;
+mod service;
 
 use std::sync::Arc;
 

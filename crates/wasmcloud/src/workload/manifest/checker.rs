@@ -181,9 +181,4 @@ impl Checker {
             .map(|(key, value)| (key.clone(), value.value.clone()))
             .collect()
     }
-
-    pub(super) fn texts(list: &raw::List<String>) -> Vec<String> {
-        let items = list.iter().flat_map(|list| &list.value);
-        items.map(|item| item.value.clone()).collect()
-    }
 }

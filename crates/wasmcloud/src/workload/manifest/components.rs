@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde_saphyr::{Location, Spanned};
 
@@ -9,22 +10,28 @@ use super::checker::Checker;
 use super::raw;
 use super::volumes::mounts;
 use crate::workload::diagnostic::quoted;
-use crate::workload::egress::AllowedHost;
+use crate::workload::egress::AllowedHostError;
 use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
+use crate::workload::reach::ReachError;
 use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
 
 /// Taken: a link writes it for the host.
 const HOST: &str = "host";
 const POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-pub(super) fn components(
-    checker: &mut Checker,
-    list: &raw::List<raw::Component>,
-) -> Vec<Component> {
+pub(super) fn components(checker: &mut Checker, spec: &raw::Spec) -> Vec<Component> {
     let mut seen = BTreeMap::new();
-    let items = list.iter().flat_map(|list| &list.value);
-    items
+    let items = || spec.components.iter().flat_map(|list| &list.value);
+    if spec.service.is_some() {
+        let names = items().filter_map(|item| item.value.name.as_ref());
+        let service = ComponentName::service();
+        for name in names.filter(|name| name.value == service.as_str()) {
+            let message = "a component is called `service`, as the service of the workload is";
+            checker.error(name.referenced, message, Some("choose another name"));
+        }
+    }
+    items()
         .filter_map(|item| component(checker, item, &mut seen))
         .collect()
 }
@@ -153,8 +160,21 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         &raw.image_pull_secret,
         &raw.image_pull_policy,
     );
-    let base = "spec.service";
-    let local_resources = local_resources(checker, base, raw.local_resources.as_ref());
+    // Whatever is found out later about a component is found out about the service as well.
+    let base = format!("spec.components.{}", ComponentName::service());
+    checker.place(&base, at);
+    checker.place_field(&base, "image", raw.image.as_ref());
+    let local_resources = local_resources(checker, &base, raw.local_resources.as_ref());
+    let cpu = raw
+        .local_resources
+        .as_ref()
+        .and_then(|it| it.value.cpu_limit.as_ref());
+    if let Some(cpu) = cpu {
+        let message =
+            "`cpuLimit` is for one invocation, and a service computes for as long as it lives";
+        let hint = "remove it; services share the processors fairly with everything else";
+        checker.error(cpu.referenced, message, Some(hint));
+    }
     let restarts = raw.max_restarts.as_ref().map_or(Ok(0), |number| {
         u64::try_from(number.value).map_err(|_| (number.referenced, number.value))
     });
@@ -162,11 +182,7 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         checker.error(at, format!("found {number}, wanted 0 or more"), None);
         0
     });
-    Some(Service {
-        image: image?,
-        local_resources,
-        max_restarts,
-    })
+    Some(Service::new(image?, local_resources, max_restarts))
 }
 
 fn local_resources(
@@ -200,21 +216,43 @@ fn local_resources(
             time: checker.limit(raw.timeout_ms.as_ref(), Milliseconds),
         },
         volume_mounts: mounts(checker, &raw.volume_mounts),
-        allowed_hosts: allowed_hosts(checker, &raw.allowed_hosts),
-        allowed_ip_name_lookups: Checker::texts(&raw.allowed_ip_name_lookups),
-        allowed_host_loopback_ports: Checker::texts(&raw.allowed_host_loopback_ports),
+        allowed_hosts: entries(checker, &raw.allowed_hosts, |error: AllowedHostError| {
+            error.hint
+        }),
+        allowed_ip_name_lookups: entries(
+            checker,
+            &raw.allowed_ip_name_lookups,
+            |error: ReachError| error.hint,
+        ),
+        allowed_host_loopback_ports: entries(
+            checker,
+            &raw.allowed_host_loopback_ports,
+            |error: ReachError| error.hint,
+        ),
     }
 }
 
-fn allowed_hosts(checker: &mut Checker, list: &raw::List<String>) -> Vec<AllowedHost> {
-    let mut allowed = Vec::new();
+/// A list of what a component may reach, each entry checked at its place.
+fn entries<T, E>(
+    checker: &mut Checker,
+    list: &raw::List<String>,
+    hint: impl Fn(E) -> String,
+) -> Vec<T>
+where
+    T: FromStr<Err = E>,
+    E: ToString,
+{
+    let mut entries = Vec::new();
     for item in list.iter().flat_map(|list| &list.value) {
-        match item.value.parse::<AllowedHost>() {
-            Ok(host) => allowed.push(host),
-            Err(error) => checker.error(item.referenced, error.to_string(), Some(&error.hint)),
+        match item.value.parse::<T>() {
+            Ok(entry) => entries.push(entry),
+            Err(error) => {
+                let message = error.to_string();
+                checker.error(item.referenced, message, Some(&hint(error)));
+            }
         }
     }
-    allowed
+    entries
 }
 
 fn environment(

@@ -187,11 +187,11 @@ fn fill(checker: &mut Checker, workload: &mut Workload, spec: &Spanned<Spec>) {
         .as_ref()
         .is_none_or(|list| list.value.is_empty());
     if empty && spec.service.is_none() {
-        let hint = "list at least one under `spec.components`, with `name` and `image`";
+        let hint = "list components under `spec.components`, each with `name` and `image`, or add a `spec.service`";
         checker.error(at, "the workload has no components", Some(hint));
     }
     workload.volumes = volumes::volumes(checker, &spec.volumes);
-    workload.components = components::components(checker, &spec.components);
+    workload.components = components::components(checker, spec);
     workload.service = spec
         .service
         .as_ref()

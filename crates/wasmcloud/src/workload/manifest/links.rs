@@ -14,7 +14,12 @@ pub(super) fn links(checker: &mut Checker, spec: &raw::Spec) -> Vec<Link> {
     // The written names: a component with an error of its own must not break its links as well.
     let components = spec.components.iter().flat_map(|list| &list.value);
     let names = components.filter_map(|component| component.value.name.as_ref());
-    let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
+    let service = spec.service.as_ref().map(|_| ComponentName::service());
+    let service = service.as_ref().map(ComponentName::as_str);
+    let names: Vec<&str> = names
+        .map(|name| name.value.as_str())
+        .chain(service)
+        .collect();
     let mut seen = BTreeMap::new();
     let mut links = Vec::new();
     for (index, item) in spec.links.iter().flat_map(|list| &list.value).enumerate() {
@@ -24,9 +29,32 @@ pub(super) fn links(checker: &mut Checker, spec: &raw::Spec) -> Vec<Link> {
         checker.place_field(&path, "import", item.value.import.as_ref());
         checker.place_field(&path, "to", item.value.to.as_ref());
         checker.place_field(&path, "kind", item.value.kind.as_ref());
-        links.extend(link(checker, item, &names, &mut seen));
+        let mut link = link(checker, item, &names, &mut seen);
+        if let (Some(link), true) = (&mut link, service.is_some()) {
+            with_service(checker, item, link);
+        }
+        links.extend(link);
     }
     links
+}
+
+/// What is different where the workload has a service.
+fn with_service(checker: &mut Checker, item: &Spanned<raw::Link>, link: &mut Link) {
+    let service = ComponentName::service();
+    if link.from.is_some() && link.to == LinkTarget::Component(service.clone()) {
+        let message = "a service cannot be linked to: its one instance is busy with what it runs";
+        let hint = "have the service listen on TCP, and connect to `service.wasmcloud.internal`";
+        let at = item
+            .value
+            .to
+            .as_ref()
+            .map_or(item.referenced, |to| to.referenced);
+        checker.error(at, message, Some(hint));
+    }
+    let to_component = link.to != LinkTarget::Host;
+    if link.from.as_ref() == Some(&service) && item.value.kind.is_none() && to_component {
+        link.kind = LinkKind::Isolated;
+    }
 }
 
 fn link(

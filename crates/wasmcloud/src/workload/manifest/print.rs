@@ -98,10 +98,14 @@ fn component(component: &Component) -> Value {
 }
 
 fn service(service: &Service) -> Value {
+    let component = &service.component;
     object([
-        ("image", image(&service.image)),
+        ("image", image(&component.image)),
         ("maxRestarts", json!(service.max_restarts)),
-        ("localResources", local_resources(&service.local_resources)),
+        (
+            "localResources",
+            local_resources(&component.local_resources),
+        ),
     ])
 }
 
@@ -131,11 +135,15 @@ fn local_resources(resources: &LocalResources) -> Value {
         ),
         (
             "allowedIpNameLookups",
-            json!(resources.allowed_ip_name_lookups),
+            list(&resources.allowed_ip_name_lookups, |name| {
+                json!(name.to_string())
+            }),
         ),
         (
             "allowedHostLoopbackPorts",
-            json!(resources.allowed_host_loopback_ports),
+            list(&resources.allowed_host_loopback_ports, |port| {
+                json!(port.to_string())
+            }),
         ),
     ])
 }

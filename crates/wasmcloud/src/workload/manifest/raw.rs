@@ -80,6 +80,7 @@ pub(super) struct Metadata {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Spec {
     pub(super) components: List<Component>,
+    #[serde(default, deserialize_with = "one_service")]
     pub(super) service: Option<Spanned<Service>>,
     pub(super) host_interfaces: List<HostInterface>,
     pub(super) links: List<Link>,
@@ -112,6 +113,41 @@ pub(super) struct Service {
     pub(super) image_pull_policy: Text,
     pub(super) max_restarts: Number,
     pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+/// There is one: who writes a list is told so, rather than that its first entry is no image.
+fn one_service<'de, D>(deserializer: D) -> Result<Option<Spanned<Service>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    struct One(Service);
+
+    impl<'de> Deserialize<'de> for One {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = One;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("one mapping, as a workload has one service at most")
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<One, A::Error> {
+                    let map = serde::de::value::MapAccessDeserializer::new(map);
+                    Service::deserialize(map).map(One)
+                }
+            }
+            deserializer.deserialize_any(Visitor)
+        }
+    }
+
+    let found: Option<Spanned<One>> = Option::deserialize(deserializer)?;
+    Ok(found.map(|found| Spanned {
+        value: found.value.0,
+        referenced: found.referenced,
+        defined: found.defined,
+    }))
 }
 
 #[derive(Deserialize)]

@@ -92,7 +92,12 @@ fn schedule(
             None => None,
             Some(function) => Some(function?),
         },
-        args: Checker::texts(&raw.args),
+        args: raw
+            .args
+            .iter()
+            .flat_map(|list| &list.value)
+            .map(|arg| arg.value.clone())
+            .collect(),
         schedule: schedule?.value.clone(),
         time_zone: raw.time_zone.as_ref().map(|zone| zone.value.clone()),
         concurrency: concurrency?,

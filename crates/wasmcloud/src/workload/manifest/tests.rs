@@ -104,9 +104,13 @@ fn bad(text: &str) -> String {
 
 /// The errors of a document with that `spec`, which begins on line 5.
 fn bad_spec(spec: &str) -> String {
-    bad(&format!(
+    bad(&whole(spec))
+}
+
+fn whole(spec: &str) -> String {
+    format!(
         "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: a}}\nspec:\n{spec}"
-    ))
+    )
 }
 
 #[test]
@@ -530,12 +534,45 @@ fn what_this_version_does_not_run_is_refused() {
     hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:18:35: the machine's loopback cannot be reached yet
     hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
-    workload.yaml:25:5: services are not run yet
-    hint: remove `service`; components run without one
     workload.yaml:29:14: named host interfaces are not routed yet
     hint: remove `name`, so that the entry serves the plain import
     workload.yaml:32:52: `remote` links are not made yet
     hint: use `kind: isolated` or `kind: fused`, or leave `kind` out
+    ");
+}
+
+#[test]
+fn a_service_is_one_and_goes_by_its_name() {
+    let service = |more: &str| {
+        format!(
+            "  components:\n  - {{name: api, image: a.wasm}}\n  service:\n    image: s.wasm\n{more}"
+        )
+    };
+    let workload = good(&whole(&service("    maxRestarts: 5\n")));
+    let parts: Vec<&str> = workload.parts().map(|part| part.name.as_str()).collect();
+    assert_eq!(parts, ["api", "service"]);
+    assert_eq!(workload.service.unwrap().max_restarts, 5);
+
+    insta::assert_snapshot!(bad_spec("  service:\n  - image: a.wasm\n  - image: b.wasm\n"), @"workload.yaml:5:3: found sequence, wanted one mapping, as a workload has one service at most");
+    insta::assert_snapshot!(bad_spec("  service: {image: a.wasm}\n  service: {image: b.wasm}\n"), @"
+    workload.yaml:6:3: `service` is there twice in one mapping; the first is at 5:3
+    hint: keep one of them
+    ");
+    insta::assert_snapshot!(bad_spec("  components:\n  - {name: service, image: a.wasm}\n  service: {image: s.wasm}\n"), @"
+    workload.yaml:6:12: a component is called `service`, as the service of the workload is
+    hint: choose another name
+    ");
+    insta::assert_snapshot!(bad_spec(&service("    maxRestarts: -1\n    poolSize: 2\n")), @"
+    workload.yaml:10:5: unknown field `poolSize`
+    hint: known here: `image`, `imagePullSecret`, `imagePullPolicy`, `maxRestarts`, `localResources`
+    ");
+    insta::assert_snapshot!(bad_spec(&service("    localResources: {cpuLimit: 100}\n")), @"
+    workload.yaml:9:32: `cpuLimit` is for one invocation, and a service computes for as long as it lives
+    hint: remove it; services share the processors fairly with everything else
+    ");
+    insta::assert_snapshot!(bad_spec(&service("  links:\n  - {from: api, import: \"a:b/c\", to: service}\n")), @"
+    workload.yaml:10:38: a service cannot be linked to: its one instance is busy with what it runs
+    hint: have the service listen on TCP, and connect to `service.wasmcloud.internal`
     ");
 }
 
@@ -564,7 +601,7 @@ fn a_file_without_a_workload_is_an_error() {
     ");
     insta::assert_snapshot!(bad_spec("  components: []\n"), @"
     workload.yaml:5:3: the workload has no components
-    hint: list at least one under `spec.components`, with `name` and `image`
+    hint: list components under `spec.components`, each with `name` and `image`, or add a `spec.service`
     ");
 }
 

@@ -195,7 +195,7 @@ impl Volumes {
 
 /// Every mount of a workload, with the component that has it.
 fn mounts(workload: &Workload) -> impl Iterator<Item = (&ComponentName, &VolumeMount)> {
-    workload.components.iter().flat_map(|component| {
+    workload.parts().flat_map(|component| {
         let mounts = &component.local_resources.volume_mounts;
         mounts.iter().map(|mount| (&component.name, mount))
     })

@@ -1,0 +1,3 @@
+//! Sockets of guests: the network inside a workload, and the ports that are published from it.
+
+pub mod network;
