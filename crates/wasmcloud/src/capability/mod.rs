@@ -2,6 +2,7 @@
 
 #[cfg(feature = "config")]
 pub mod config;
+mod denied;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
@@ -10,6 +11,5 @@ pub mod logging;
 pub mod resolve;
 #[cfg(feature = "schedule")]
 pub mod schedule;
-#[cfg(feature = "sockets")]
 pub mod sockets;
 pub mod wasi;

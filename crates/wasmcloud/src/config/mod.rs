@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod reader;
 mod services;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -31,6 +32,7 @@ pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
 pub use services::ServicesSection;
+pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
@@ -58,6 +60,8 @@ pub struct HostFile {
     pub limits: LimitsSection,
     /// Which addresses workloads may reach.
     pub egress: EgressSection,
+    /// Where the sockets of workloads may lead.
+    pub sockets: SocketsSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
     /// How services that crashed come back.
@@ -83,6 +87,7 @@ struct Document {
     http: Option<http::Raw>,
     limits: Option<limits::Raw>,
     egress: Option<egress::Raw>,
+    sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
     services: Option<services::Raw>,
     engine: Option<engine::Raw>,
@@ -138,6 +143,10 @@ impl HostFile {
                 .egress
                 .map(|raw| egress::read(&mut reader, raw))
                 .unwrap_or_default(),
+            sockets: raw
+                .sockets
+                .map(|raw| sockets::read(&mut reader, raw))
+                .unwrap_or_default(),
             volumes: raw
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
@@ -172,6 +181,7 @@ impl HostFile {
         self.http.apply(config);
         self.limits.apply(&mut config.limits);
         self.egress.apply(&mut config.egress);
+        self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
         self.services.apply(&mut config.restarts);
     }
