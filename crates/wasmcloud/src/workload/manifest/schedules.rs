@@ -196,8 +196,25 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_its_place() {
-        insta::assert_snapshot!(errors("  - {}\n  - {name: A, component: job, schedule: '@daily', concurrencyPolicy: Forbidd, missedRuns: Never, function: 'a:b/c'}\n"), @"");
-        insta::assert_snapshot!(errors("  - {name: a, component: jobs, schedule: '@daily'}\n  - {name: a, component: jobs, schedule: '@daily', args: ['1'], when: now}\n"), @"");
-        insta::assert_snapshot!(errors("  - {name: a, component: jobs, schedule: '@daily'}\n  - {name: a, component: jobs, schedule: '@daily', args: ['1']}\n"), @"");
+        insta::assert_snapshot!(errors("  - {}\n  - {name: A, component: job, schedule: '@daily', concurrencyPolicy: Forbidd, missedRuns: Never, function: 'a:b/c'}\n"), @r"
+        w.yaml:7:5: the schedule has no `name`
+        w.yaml:7:5: the schedule has no `component`
+        w.yaml:7:5: the schedule has no `schedule`
+        w.yaml:8:12: `A` is no schedule name; wanted 1 to 63 lower-case letters, digits and `-`, with no `-` at either end
+        w.yaml:8:26: `job` is no component of this workload
+        hint: did you mean `jobs`? known here: `jobs`
+        w.yaml:8:70: `Forbidd` is no policy for runs that overlap
+        hint: did you mean `Forbid`? known here: `Forbid`, `Allow`, `Replace`
+        w.yaml:8:91: `Never` is no policy for runs that were missed
+        hint: known here: `Skip`, `RunOnce`
+        w.yaml:8:108: `a:b/c` is no name of a function: it names an interface but no function; wanted `function`, or `namespace:package/interface#function`
+        ");
+        insta::assert_snapshot!(errors("  - {name: a, component: jobs, schedule: '@daily'}\n  - {name: a, component: jobs, schedule: '@daily', args: ['1']}\n"), @r"
+        w.yaml:8:12: a schedule called `a` is already there at 7:12
+        w.yaml:8:58: `args` are for a `function`, and there is none: a command is run without
+        hint: name the `function`, or remove `args`
+        ");
+        let unknown = errors("  - {name: a, component: jobs, scedule: '@daily'}\n");
+        assert!(unknown.contains("unknown field `scedule`\nhint: did you mean `schedule`?"), "{unknown}");
     }
 }
