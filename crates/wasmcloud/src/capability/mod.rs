@@ -9,6 +9,7 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+mod room;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 pub mod sockets;

@@ -9,6 +9,7 @@ mod interface;
 pub mod manifest;
 mod model;
 mod names;
+mod ports;
 mod reach;
 mod resources;
 mod schedule;
@@ -31,6 +32,7 @@ pub use model::{
 pub use names::{
     ComponentName, HostId, NameError, Namespace, ScheduleName, WorkloadId, WorkloadName,
 };
+pub use ports::{PortNameError, PortTls, PublishedPort};
 pub use reach::{AllowedName, HostPort, Protocol, ReachError};
 pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,

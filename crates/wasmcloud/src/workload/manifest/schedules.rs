@@ -215,6 +215,9 @@ mod tests {
         hint: name the `function`, or remove `args`
         ");
         let unknown = errors("  - {name: a, component: jobs, scedule: '@daily'}\n");
-        assert!(unknown.contains("unknown field `scedule`\nhint: did you mean `schedule`?"), "{unknown}");
+        assert!(
+            unknown.contains("unknown field `scedule`\nhint: did you mean `schedule`?"),
+            "{unknown}"
+        );
     }
 }
