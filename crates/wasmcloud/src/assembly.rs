@@ -14,16 +14,14 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 use crate::capability::resolve::{Resolve, SystemResolver};
+use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
 use crate::host::{self, Graces, HostIdentity, LocalHost, Restarts, StartError, StartRequest};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
-use crate::policy::EgressOptions;
-#[cfg(feature = "http")]
-use crate::policy::EgressPolicy;
-use crate::policy::GuestLimits;
+use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 use crate::workload::{Workload, unsupported};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
@@ -42,6 +40,8 @@ pub struct HostConfig {
     pub egress: EgressOptions,
     /// Where the addresses of names come from; by default the operating system.
     pub resolver: Arc<dyn Resolve>,
+    /// Where the sockets of workloads may lead; by default as far as requests may.
+    pub sockets: SocketOptions,
     /// What volumes workloads may have.
     pub volumes: VolumeOptions,
     /// Where components are fetched from.
@@ -73,6 +73,7 @@ impl Default for HostConfig {
             http_client: ClientOptions::default(),
             egress: EgressOptions::default(),
             resolver: Arc::new(SystemResolver::default()),
+            sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
@@ -122,9 +123,14 @@ pub enum AssembleError {
 /// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
+    let policy = EgressPolicy::new(config.egress);
+    let sockets = Sockets::new(
+        config.sockets,
+        policy.clone(),
+        Arc::clone(&config.resolver),
+    );
     #[cfg(feature = "http")]
     let (http, outgoing) = {
-        let policy = EgressPolicy::new(config.egress);
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
         let http = match config.http {
             Some(options) => listen(options).await?,
@@ -138,7 +144,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let http: Option<SocketAddr> = None;
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
-    plugins.extend(free_plugins(wasi));
+    plugins.extend(free_plugins(wasi, sockets));
     if let Some(cache) = config.engine.cache_dir.clone() {
         // Nobody waits for it: what is left over only takes room.
         tokio::task::spawn_blocking(move || remove_leftovers(&cache));
@@ -180,13 +186,14 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
 }
 
 /// The plugins that every host has.
-fn free_plugins(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
+fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
     vec![
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
         Arc::new(wasi),
+        Arc::new(sockets),
     ]
 }
 
@@ -295,5 +302,5 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
-    [plugins, free_plugins(wasi)].concat()
+    [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

@@ -2,12 +2,12 @@
 
 #[cfg(feature = "config")]
 pub mod config;
+mod denied;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
-#[cfg(feature = "sockets")]
 pub mod sockets;
 pub mod wasi;

@@ -10,6 +10,7 @@ mod http_limits;
 mod limits;
 mod log;
 mod reader;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -29,6 +30,7 @@ pub use http_limits::HttpLimitsSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
@@ -56,6 +58,8 @@ pub struct HostFile {
     pub limits: LimitsSection,
     /// Which addresses workloads may reach.
     pub egress: EgressSection,
+    /// Where the sockets of workloads may lead.
+    pub sockets: SocketsSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
     /// How components are compiled and instantiated.
@@ -77,6 +81,7 @@ struct Document {
     http: Option<http::Raw>,
     limits: Option<limits::Raw>,
     egress: Option<egress::Raw>,
+    sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -130,6 +135,10 @@ impl HostFile {
                 .egress
                 .map(|raw| egress::read(&mut reader, raw))
                 .unwrap_or_default(),
+            sockets: raw
+                .sockets
+                .map(|raw| sockets::read(&mut reader, raw))
+                .unwrap_or_default(),
             volumes: raw
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
@@ -159,6 +168,7 @@ impl HostFile {
         self.http.apply(config);
         self.limits.apply(&mut config.limits);
         self.egress.apply(&mut config.egress);
+        self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
     }
 }

@@ -202,7 +202,15 @@ mod tests {
             ["", "https://example.com", "example.com:53", "exam*ple.com", "a b", "127.1", "bücher.example"]
                 .map(told)
                 .join("\n"),
-            @""
+            @r"
+        `` has no host; wanted `*`, `db.example.com` or `*.example.com`
+        `https://example.com` has more than a name; names are looked up without a scheme or a path; leave them out
+        `example.com:53` has a port; names are looked up whatever the port; leave the port out
+        `exam*ple.com` has a `*` where none can be; a `*` stands alone, or as `*.` before a name
+        `a b` has no valid host; wanted `*`, `db.example.com` or `*.example.com`
+        `127.1` is neither a name nor an address; write an IPv4 address as four decimal numbers, such as `192.0.2.1`
+        `bücher.example` has letters that DNS does not know; write the name as DNS has it, with `xn--`
+        "
         );
     }
 
@@ -214,7 +222,14 @@ mod tests {
         };
         insta::assert_snapshot!(
             ["", "0", "65536", "+80", "80/sctp", "-1"].map(told).join("\n"),
-            @""
+            @r"
+        `` is no port; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        `0` is no port; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        `65536` is no port; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        `+80` is no port; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        `80/sctp` has a protocol that is neither `tcp` nor `udp`; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        `-1` is no port; wanted a number from 1 to 65535, such as `5432`, or with a protocol, such as `53/udp`
+        "
         );
     }
 

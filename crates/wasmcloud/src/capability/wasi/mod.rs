@@ -1,7 +1,6 @@
 //! WASI 0.2 and 0.3: environment and standard streams of the asking component, clocks, random numbers, I/O.
 //!
-//! Of files, a component sees the volumes that it mounts. Sockets link too, because components in the wild import more than they
-//! use, but nothing is granted: sockets and name lookups fail with the interface's own error.
+//! Of files, a component sees the volumes that it mounts.
 
 mod filesystem;
 mod lines;
@@ -94,19 +93,6 @@ impl Plugin for Wasi {
             identity("cli", &["environment", "stderr", "stdin", "stdout"], P2),
             shared("filesystem", &["types"], P2),
             identity("filesystem", &["preopens"], P2),
-            shared(
-                "sockets",
-                &[
-                    "ip-name-lookup",
-                    "network",
-                    "tcp",
-                    "tcp-create-socket",
-                    "udp",
-                    "udp-create-socket",
-                ],
-                P2,
-            ),
-            identity("sockets", &["instance-network"], P2),
             shared("clocks", &["monotonic-clock", "system-clock", "types"], P3),
             shared("random", &["insecure", "insecure-seed", "random"], P3),
             shared(
@@ -125,7 +111,6 @@ impl Plugin for Wasi {
             identity("cli", &["environment", "stderr", "stdin", "stdout"], P3),
             shared("filesystem", &["types"], P3),
             identity("filesystem", &["preopens"], P3),
-            shared("sockets", &["ip-name-lookup", "types"], P3),
         ]
         .concat()
     }

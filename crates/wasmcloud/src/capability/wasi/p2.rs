@@ -8,13 +8,12 @@ use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::Descriptor;
-use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, sockets};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
 use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, InputStream, Network, OutputStream, Pollable, StreamError,
+    DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError,
     StreamResult, pipe,
 };
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
@@ -31,14 +30,12 @@ mod generated {
             "wasi:cli/stdout": crate::plugin::Position,
             "wasi:cli/stderr": crate::plugin::Position,
             "wasi:filesystem/preopens": crate::plugin::Position,
-            "wasi:sockets/instance-network": crate::plugin::Position,
         },
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "wasi:cli": wasmtime_wasi::p2::bindings::cli,
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
             "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
-            "wasi:sockets": wasmtime_wasi::p2::bindings::sockets,
         },
         require_store_data_send: true,
     });
@@ -59,7 +56,6 @@ pub(super) fn link(
     match import.interface.package.as_str() {
         "cli" => link_cli(import, linker),
         "filesystem" => link_filesystem(import, linker),
-        "sockets" => link_sockets(import, linker),
         _ => link_basics(import, linker),
     }
 }
@@ -160,36 +156,6 @@ fn link_filesystem(
     }
 }
 
-fn link_sockets(
-    import: &Import<'_>,
-    linker: &mut LinkerInstance<'_, StoreData>,
-) -> wasmtime::Result<()> {
-    type S = StoreData;
-    match import.interface.name.as_str() {
-        "instance-network" => named::sockets::instance_network::add_to_linker_instance::<
-            S,
-            HasSelf<S>,
-        >(linker, import.position, |s| s),
-        "network" => sockets::network::add_to_linker_instance::<S, WasiSockets>(
-            linker,
-            &bindings::LinkOptions::default().into(),
-            S::sockets,
-        ),
-        "tcp" => sockets::tcp::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets),
-        "tcp-create-socket" => {
-            sockets::tcp_create_socket::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
-        }
-        "udp" => sockets::udp::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets),
-        "udp-create-socket" => {
-            sockets::udp_create_socket::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
-        }
-        "ip-name-lookup" => {
-            sockets::ip_name_lookup::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
-        }
-        _ => Err(super::not_offered(import)),
-    }
-}
-
 impl named::cli::environment::Host for StoreData {
     fn get_environment(&mut self, position: Position) -> wasmtime::Result<Vec<(String, String)>> {
         Ok(self.caller(position)?.environment.clone())
@@ -232,12 +198,6 @@ impl named::filesystem::preopens::Host for StoreData {
         position: Position,
     ) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         directories(self, position)
-    }
-}
-
-impl named::sockets::instance_network::Host for StoreData {
-    fn instance_network(&mut self, _: Position) -> wasmtime::Result<Resource<Network>> {
-        sockets::instance_network::Host::instance_network(&mut self.sockets())
     }
 }
 

@@ -14,9 +14,8 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
-use wasmtime_wasi::p3::bindings::{cli, clocks, filesystem, random, sockets};
+use wasmtime_wasi::p3::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::filesystem::{Filesystem, FilesystemView, directories};
 use super::lines::Lines;
@@ -134,12 +133,6 @@ fn link_rest(
             S,
             HasSelf<S>,
         >(linker, import.position, |s| s),
-        ("sockets", "types") => {
-            sockets::types::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
-        }
-        ("sockets", "ip-name-lookup") => {
-            sockets::ip_name_lookup::add_to_linker_instance::<S, WasiSockets>(linker, S::sockets)
-        }
         _ => Err(super::not_offered(import)),
     }
 }

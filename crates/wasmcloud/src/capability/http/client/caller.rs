@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::capability::denied::passes;
 use crate::plugin::{ComponentContext, Telling, WorkloadContext};
-use crate::policy::{Denial, EgressPolicy, Verdict};
+use crate::policy::{EgressPolicy, Verdict};
 use crate::workload::Destination;
 
 /// The component that sends a request.
@@ -19,37 +20,8 @@ pub(in crate::capability::http) struct Caller {
 impl Caller {
     /// Whether a verdict lets pass. What it denies, or would deny, is told to the host's log.
     pub(super) fn passes(&self, to: &Destination, verdict: Verdict, policy: &EgressPolicy) -> bool {
-        match verdict {
-            Verdict::Allowed => true,
-            Verdict::Audited(denial) => {
-                self.tell(
-                    to,
-                    &denial,
-                    policy,
-                    "would be denied, and passes as the policy is only audited",
-                );
-                true
-            }
-            Verdict::Denied(denial) => {
-                self.tell(to, &denial, policy, "is denied");
-                false
-            }
-        }
-    }
-
-    /// Once for each component and reason: guests seldom say why their requests fail, but they may send many.
-    fn tell(&self, to: &Destination, denial: &Denial, policy: &EgressPolicy, fate: &str) {
-        let hint = policy.hint(denial);
-        let more = match self.component.told.tell(&format!("{to} {denial}")) {
-            Telling::Known => return,
-            Telling::New => "",
-            Telling::Last => "; no more of this component is told",
-        };
-        tracing::warn!(
-            workload = %self.workload,
-            component = %self.component.name,
-            "an HTTP request to {to} {fate}: {denial}; {hint}{more}"
-        );
+        let what = format_args!("an HTTP request to {to}");
+        passes(&self.workload, &self.component, &what, verdict, policy)
     }
 
     /// That there are as many connections as may be. Once for each component.

@@ -1,0 +1,359 @@
+//! A TCP socket: unbound → bound → listening, or → connecting → connected. Whether it is one of the workload's own network or one
+//! of the operating system shows when it connects; until then it is neither.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use super::caller::Caller;
+use super::fault::Fault;
+use super::network::{Connect, Connection, Listener, NetError, TcpBinding};
+use super::outside;
+use super::rules::{self, Family, Way};
+use super::settings::TcpSettings;
+use super::stream::{Receiving, Sending};
+use crate::workload::Protocol;
+
+/// A TCP socket of a guest.
+pub struct Tcp {
+    family: Family,
+    state: State,
+    settings: TcpSettings,
+}
+
+enum State {
+    /// Goes on to any other state.
+    Unbound,
+    /// Has an address inside. Goes on to listening or connecting.
+    Bound(TcpBinding, Caller),
+    /// Stays so.
+    Listening(Arc<Listening>),
+    /// Goes on to connected or closed.
+    Connecting(Connecting),
+    /// Stays so; its halves may be elsewhere.
+    Connected(Connected),
+    /// It was to connect, and could not.
+    Closed,
+}
+
+/// What accepts connections. Whoever holds it keeps the address.
+pub(super) struct Listening {
+    listener: Mutex<Listener>,
+    local: SocketAddr,
+    family: Family,
+}
+
+/// A connection that is coming about.
+enum Connecting {
+    Inside(Connect),
+    Outside(Pin<Box<dyn Future<Output = Result<outside::Tcp, Fault>> + Send>>, SocketAddr),
+    /// It will not.
+    Failed(Fault),
+}
+
+/// A connection. What is taken out of it goes on without it.
+struct Connected {
+    local: SocketAddr,
+    peer: SocketAddr,
+    receiving: Option<Receiving>,
+    sending: Option<Sending>,
+    outside: Option<Arc<outside::Tcp>>,
+}
+
+impl Tcp {
+    /// A new socket. It holds nothing but memory.
+    pub(super) fn new(family: Family) -> Self {
+        Self {
+            family,
+            state: State::Unbound,
+            settings: TcpSettings::default(),
+        }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Takes an address inside.
+    pub(super) fn bind(&mut self, caller: Caller, to: SocketAddr) -> Result<(), Fault> {
+        if !matches!(self.state, State::Unbound) {
+            return Err(Fault::InvalidState);
+        }
+        let may = rules::bind_tcp(caller.role(), self.family, to);
+        if may == Err(Fault::AccessDenied) {
+            caller.tell_no_service(to);
+        }
+        may?;
+        let to = SocketAddr::new(to.ip(), to.port());
+        let binding = caller.network().bind_tcp(to)?;
+        self.state = State::Bound(binding, caller);
+        Ok(())
+    }
+
+    /// Listens, at any port if it is not bound.
+    pub(super) fn listen(&mut self, caller: Caller) -> Result<Arc<Listening>, Fault> {
+        if matches!(self.state, State::Unbound) {
+            self.bind(caller, self.family.unspecified())?;
+        }
+        self.listen_bound()
+    }
+
+    /// Listens where it is bound.
+    pub(super) fn listen_bound(&mut self) -> Result<Arc<Listening>, Fault> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Bound(binding, _) => {
+                let listener = binding.listen(self.settings.backlog());
+                let listening = Arc::new(Listening {
+                    local: listener.local_addr(),
+                    listener: Mutex::new(listener),
+                    family: self.family,
+                });
+                self.state = State::Listening(Arc::clone(&listening));
+                Ok(listening)
+            }
+            other => {
+                self.state = other;
+                Err(Fault::InvalidState)
+            }
+        }
+    }
+
+    /// Begins to connect. Why it may not shows when it ends, except for what is wrong with the call itself.
+    pub(super) fn connect(&mut self, caller: &Caller, to: SocketAddr) -> Result<(), Fault> {
+        match &self.state {
+            State::Unbound => {}
+            State::Bound(_, bound) if caller.is(bound) => {}
+            State::Bound(..) => return Err(Fault::InvalidArgument),
+            _ => return Err(Fault::InvalidState),
+        }
+        rules::connectable(self.family, to)?;
+        let from = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Bound(binding, _) => Some(binding),
+            _ => None,
+        };
+        let connecting = match Way::to(to.ip()) {
+            Way::Inside => {
+                let to = SocketAddr::new(to.ip(), to.port());
+                Connecting::Inside(caller.network().connect(from, to))
+            }
+            Way::Host | Way::Outside => self.leave(caller, from, to),
+        };
+        self.state = State::Connecting(connecting);
+        Ok(())
+    }
+
+    /// Begins to connect to the outside. What it was bound to inside is given back: the operating system chooses the address.
+    fn leave(&self, caller: &Caller, from: Option<TcpBinding>, to: SocketAddr) -> Connecting {
+        if from.is_some_and(|from| !from.local_addr().ip().is_unspecified()) {
+            // As from any loopback address.
+            return Connecting::Failed(Fault::Unreachable);
+        }
+        let exit = caller.exit(Protocol::Tcp, to);
+        match exit.and_then(|addresses| Ok((addresses, caller.place()?))) {
+            Ok((addresses, place)) => {
+                let connect = outside::connect(addresses, self.settings, place);
+                Connecting::Outside(Box::pin(connect), to)
+            }
+            Err(fault) => Connecting::Failed(fault),
+        }
+    }
+
+    /// The end of [`Tcp::connect`].
+    pub(super) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let State::Connecting(connecting) = &mut self.state else {
+            return Poll::Ready(match self.state {
+                State::Connected(_) => Ok(()),
+                _ => Err(Fault::InvalidState),
+            });
+        };
+        let connected = match ready!(connecting.poll(cx)) {
+            Ok(connected) => connected,
+            Err(fault) => {
+                self.state = State::Closed;
+                return Poll::Ready(Err(fault));
+            }
+        };
+        self.state = State::Connected(connected);
+        self.apply();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for what is under way: a connection that comes about, or one to accept.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            State::Connecting(connecting) => {
+                self.state = match ready!(connecting.poll(cx)) {
+                    Ok(connected) => State::Connected(connected),
+                    // It is for who asks how it ended.
+                    Err(fault) => State::Connecting(Connecting::Failed(fault)),
+                };
+                self.apply();
+                Poll::Ready(())
+            }
+            State::Listening(listening) => listening.poll_acceptable(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// The next connection. `InvalidState`: it does not listen, or the workload takes no more.
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Self, Fault>> {
+        let State::Listening(listening) = &self.state else {
+            return Poll::Ready(Err(Fault::InvalidState));
+        };
+        let accepted = ready!(listening.poll_accept(cx, self.settings));
+        Poll::Ready(accepted.ok_or(Fault::InvalidState))
+    }
+
+    fn of(connection: Connection, family: Family, settings: TcpSettings) -> Self {
+        let mut tcp = Self {
+            family,
+            state: State::Connected(Connected::inside(connection)),
+            settings,
+        };
+        tcp.apply();
+        tcp
+    }
+
+    /// The half that receives, once.
+    pub(super) fn take_receiving(&mut self) -> Result<Receiving, Fault> {
+        match &mut self.state {
+            State::Connected(connected) => connected.receiving.take().ok_or(Fault::InvalidState),
+            _ => Err(Fault::InvalidState),
+        }
+    }
+
+    /// The half that sends, once.
+    pub(super) fn take_sending(&mut self) -> Result<Sending, Fault> {
+        match &mut self.state {
+            State::Connected(connected) => connected.sending.take().ok_or(Fault::InvalidState),
+            _ => Err(Fault::InvalidState),
+        }
+    }
+
+    pub(super) fn local(&self) -> Result<SocketAddr, Fault> {
+        match &self.state {
+            State::Bound(binding, _) => Ok(binding.local_addr()),
+            State::Listening(listening) => Ok(listening.local),
+            State::Connected(connected) => Ok(connected.local),
+            State::Unbound | State::Connecting(_) | State::Closed => Err(Fault::InvalidState),
+        }
+    }
+
+    pub(super) fn peer(&self) -> Result<SocketAddr, Fault> {
+        match &self.state {
+            State::Connected(connected) => Ok(connected.peer),
+            _ => Err(Fault::InvalidState),
+        }
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        matches!(self.state, State::Listening(_))
+    }
+
+    pub(super) fn settings(&self) -> &TcpSettings {
+        &self.settings
+    }
+
+    /// Changes an option, and hands it on to where it matters.
+    pub(super) fn set(
+        &mut self,
+        change: impl FnOnce(&mut TcpSettings) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        change(&mut self.settings)?;
+        self.apply();
+        Ok(())
+    }
+
+    /// How many connections may wait to be accepted; set before it listens.
+    pub(super) fn set_backlog(&mut self, value: u64) -> Result<(), Fault> {
+        let mut settings = self.settings;
+        settings.set_backlog(value)?;
+        match self.state {
+            State::Unbound | State::Bound(..) => {
+                self.settings = settings;
+                Ok(())
+            }
+            State::Listening(_) => Err(Fault::NotSupported),
+            State::Connecting(_) | State::Connected(_) | State::Closed => Err(Fault::InvalidState),
+        }
+    }
+
+    fn apply(&mut self) {
+        let State::Connected(connected) = &mut self.state else {
+            return;
+        };
+        if let Some(outside) = &connected.outside {
+            outside.apply(&self.settings);
+        }
+        let buffer = self.settings.common.asked_send_buffer();
+        if let (Some(bytes), Some(sending)) = (buffer, &mut connected.sending) {
+            sending.set_buffer(bytes);
+        }
+    }
+}
+
+impl Listening {
+    fn listener(&self) -> MutexGuard<'_, Listener> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next connection, with the options of who listens. `None`: there will be none any more.
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+        settings: TcpSettings,
+    ) -> Poll<Option<Tcp>> {
+        let accepted = ready!(self.listener().poll_accept(cx));
+        Poll::Ready(accepted.map(|connection| Tcp::of(connection, self.family, settings)))
+    }
+
+    pub(super) fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.listener().poll_acceptable(cx)
+    }
+}
+
+impl Connecting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connected, Fault>> {
+        match self {
+            Self::Inside(connect) => {
+                let connected = ready!(Pin::new(connect).poll(cx));
+                Poll::Ready(match connected {
+                    Ok(connection) => Ok(Connected::inside(connection)),
+                    // A loopback address that is none of this network.
+                    Err(NetError::NotBindable) => Err(Fault::Unreachable),
+                    Err(error) => Err(error.into()),
+                })
+            }
+            Self::Outside(connect, to) => {
+                let tcp = ready!(connect.as_mut().poll(cx))?;
+                Poll::Ready(Ok(Connected::outside(tcp, *to)))
+            }
+            Self::Failed(fault) => Poll::Ready(Err(*fault)),
+        }
+    }
+}
+
+impl Connected {
+    fn inside(connection: Connection) -> Self {
+        Self {
+            local: connection.local,
+            peer: connection.peer,
+            receiving: Some(Receiving::Inside(connection.reader)),
+            sending: Some(Sending::Inside(connection.writer)),
+            outside: None,
+        }
+    }
+
+    /// The peer is the one that was asked for, which the machine's own loopback is not.
+    fn outside(tcp: outside::Tcp, peer: SocketAddr) -> Self {
+        let (tcp, receiving, sending) = tcp.split();
+        Self {
+            local: tcp.local,
+            peer,
+            receiving: Some(Receiving::Outside(receiving)),
+            sending: Some(Sending::Outside(sending)),
+            outside: Some(tcp),
+        }
+    }
+}
