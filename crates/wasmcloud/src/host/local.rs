@@ -287,6 +287,7 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
     if let Slot::Running { held, .. } = slot {
         status.usage = Some(held.usage());
         status.service = held.service();
+        status.ports = held.ports();
     }
     status
 }

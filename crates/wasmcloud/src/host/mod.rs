@@ -23,6 +23,7 @@ pub(crate) use start::{check, check_limits, look_at};
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;
+use crate::plugin::Port;
 use crate::workload::{
     ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
 };
@@ -107,6 +108,9 @@ pub struct WorkloadStatus {
     /// How its service is, while it runs and has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceStatus>,
+    /// The ports on which it listens, while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// What it uses, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<WorkloadUsage>,

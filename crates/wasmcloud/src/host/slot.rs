@@ -91,6 +91,7 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         plan: None,
         compiled: None,
         service: None,
+        ports: Vec::new(),
         usage: None,
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,8 +20,8 @@ use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
 use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
-    BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, States,
-    WorkloadContext,
+    BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, Port,
+    Presence, States, WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
@@ -29,6 +30,9 @@ use crate::workload::{
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
 const ABORT_WARNING: Duration = Duration::from_secs(10);
+
+/// How long a start waits until a service listens on its published ports.
+const READY: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
 const FETCHES: usize = 2;
@@ -66,6 +70,13 @@ impl Held {
     /// How its service is.
     pub(super) fn service(&self) -> Option<ServiceStatus> {
         self.service.as_ref().map(Keeper::status)
+    }
+
+    /// The ports on which it listens.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        let mut ports: Vec<Port> = self.bindings.iter().flat_map(|it| it.ports()).collect();
+        ports.sort();
+        ports
     }
 
     /// What it uses now.
@@ -224,7 +235,10 @@ impl Starter<'_> {
         }
         let pools = making.pools(&entries);
         let service = self.service(service, request, entries.is_empty()).await?;
-        self.open(&mut bound, entries.clone(), request).await?;
+        bound.ready(&request.workload).await;
+        let presence = Presence::of(&leases);
+        self.open(&mut bound, entries.clone(), request, presence)
+            .await?;
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
         let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
         let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
@@ -364,6 +378,7 @@ impl Starter<'_> {
         bound: &mut Bound,
         mut entries: Vec<(&str, Entry)>,
         request: &StartRequest,
+        presence: Presence,
     ) -> Result<(), StartError> {
         let _alone = self.opening.lock().await;
         for (plugin, binding) in &mut bound.0 {
@@ -375,6 +390,7 @@ impl Starter<'_> {
                 entries: own,
                 replaces: request.replaces.clone(),
                 ending: self.ending.clone(),
+                presence: presence.clone(),
             };
             binding
                 .open(opening)
@@ -458,6 +474,14 @@ pub(crate) fn check_limits(limits: &GuestLimits, workload: &Workload) -> Result<
 struct Bound(Vec<(&'static str, Box<dyn Binding>)>);
 
 impl Bound {
+    /// Waits until whoever is let in would find somebody, within reason: a service may well take its time.
+    async fn ready(&self, workload: &Workload) {
+        let all = self.0.iter().map(|(_, binding)| binding.ready());
+        if tokio::time::timeout(READY, join_all(all)).await.is_err() {
+            tracing::warn!(workload = %workload.name, "the service does not listen on all of its published ports yet; connections to them are refused until it does");
+        }
+    }
+
     fn context(
         &self,
         request: &StartRequest,

@@ -121,9 +121,7 @@ impl Callee {
     /// is there already.
     #[must_use]
     pub fn enter(&self) -> Option<Entered> {
-        let leases = &self.0.parts.leases;
-        let counted = leases.token();
-        (!leases.is_closed()).then_some(Entered { _counted: counted })
+        Presence(self.0.parts.leases.clone()).enter()
     }
 
     /// How often its instances were used again.
@@ -327,6 +325,25 @@ impl Callee {
             return Err(CallError::NotUp);
         }
         Ok(Admission::new(Arc::clone(crew), self.clone()))
+    }
+}
+
+/// Counts those for whom a workload waits before it is gone.
+#[derive(Clone, Debug)]
+pub struct Presence(TaskTracker);
+
+impl Presence {
+    /// With the tracker of the workload's invocations.
+    #[must_use]
+    pub fn of(leases: &TaskTracker) -> Self {
+        Self(leases.clone())
+    }
+
+    /// One more. `None`: it lets nobody in any more.
+    #[must_use]
+    pub fn enter(&self) -> Option<Entered> {
+        let counted = self.0.token();
+        (!self.0.is_closed()).then_some(Entered { _counted: counted })
     }
 }
 

@@ -22,7 +22,7 @@ mod ticker;
 mod told;
 
 pub use callee::{
-    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, TABLES_PER_SLOT,
+    Callee, CalleeParts, Entered, Lease, MEMORIES_PER_SLOT, OnInstance, Presence, TABLES_PER_SLOT,
 };
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{

@@ -8,6 +8,7 @@
 mod ending;
 mod entry;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,8 +21,8 @@ pub use entry::Entry;
 pub use crate::instance::{Answered, SendRequest};
 pub use crate::instance::{
     Attribution, CallError, Callee, ComponentContext, Entered, FileState, GuestLine, GuestOutput,
-    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Role, Source,
-    State, States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
+    InstanceContext, Invocation, Lease, LogLevel, NoMemory, OnInstance, Position, Presence, Role,
+    Source, State, States, StoreData, Telling, Told, TracingOutput, WorkloadContext,
 };
 use crate::workload::{ComponentName, HostInterface, Interface, Workload, WorkloadId};
 
@@ -151,6 +152,18 @@ pub struct Opening {
     pub replaces: Option<WorkloadId>,
     /// Where to tell the host that the workload is over.
     pub ending: EndingSender,
+    /// For whom the workload waits before it is gone, besides its entries' callers.
+    pub presence: Presence,
+}
+
+/// A port on which a workload listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Port {
+    /// Where, inside the workload.
+    pub inside: SocketAddr,
+    /// Where the machine takes connections for it, if it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<SocketAddr>,
 }
 
 /// What a plugin holds for one workload. Dropping it releases everything and ends what [`Binding::open`] began.
@@ -160,6 +173,14 @@ pub trait Binding: Send + Sync + 'static {
     fn state(&self) -> Option<State> {
         None
     }
+
+    /// The ports on which the workload listens now.
+    fn ports(&self) -> Vec<Port> {
+        Vec::new()
+    }
+
+    /// Returns when whoever is let in would find somebody. Called when the service of the workload is up, which may take its time.
+    async fn ready(&self) {}
 
     /// Makes ready to let the world in: everything that can fail. Called once, when everything else of the workload is ready; one
     /// workload at a time.
