@@ -1,6 +1,7 @@
 //! `wash dev`: builds a project, serves it, and does so again whenever a source changes.
 
 mod events;
+mod followed;
 mod grants;
 mod guests;
 mod lock;
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     let http = http.unwrap_or(address);
     lock.serving(http);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
-    let serving = Serving::new(Arc::clone(&host), guests, http);
+    let serving = Serving::new(Arc::clone(&host), guests, reporter.clone(), http);
     let mut session = Session::new(
         project,
         recipe,

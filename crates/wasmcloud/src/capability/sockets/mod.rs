@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use wasmtime::component::LinkerInstance;
 
 pub use options::SocketOptions;
@@ -127,6 +127,10 @@ struct Bound(Arc<WorkloadSockets>);
 impl Binding for Bound {
     fn state(&self) -> Option<State> {
         Some(State::new(Arc::clone(&self.0)))
+    }
+
+    fn port_changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.0.network.changes())
     }
 }
 
