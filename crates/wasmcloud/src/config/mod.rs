@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod reader;
 mod sockets;
+mod services;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -31,6 +32,7 @@ pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
 pub use sockets::{NetworkSection, SocketsSection};
+pub use services::ServicesSection;
 pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
@@ -62,6 +64,8 @@ pub struct HostFile {
     pub sockets: SocketsSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
+    /// How services that crashed come back.
+    pub services: ServicesSection,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -83,6 +87,7 @@ struct Document {
     egress: Option<egress::Raw>,
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
+    services: Option<services::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
 }
@@ -143,6 +148,10 @@ impl HostFile {
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
                 .unwrap_or_default(),
+            services: raw
+                .services
+                .map(|raw| services::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -170,5 +179,6 @@ impl HostFile {
         self.egress.apply(&mut config.egress);
         self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
+        self.services.apply(&mut config.restarts);
     }
 }

@@ -60,6 +60,8 @@ fn written(file: &HostFile) -> String {
         config.egress,
         config.sockets,
         config.volumes
+        config.volumes,
+        config.restarts
     );
     #[cfg(feature = "http")]
     text.push_str(&format!(" {:?}", config.http_client));
@@ -329,4 +331,20 @@ fn what_is_wrong_with_limits_and_networks_and_folders_is_told_as_well() {
 fn everything_that_is_wrong_is_told_at_once() {
     let error = parse("grace: x\nhttp: { addr: y }\nengine: { compilations: -1 }\n").unwrap_err();
     assert_eq!(error.matches("host.yaml:").count(), 3, "{error}");
+}
+
+#[test]
+fn the_waits_of_services_make_sense() {
+    let text = "services: { firstRestart: 1s, longestRestart: 5m, healthyAfter: 10m }\n";
+    let mut config = HostConfig::default();
+    parse(text).unwrap().apply(&mut config);
+    let restarts = config.restarts;
+    assert_eq!(
+        [restarts.first, restarts.longest, restarts.healthy].map(|it| it.as_secs()),
+        [1, 300, 600]
+    );
+    insta::assert_snapshot!(parse("services: { firstRestart: 1h }\n").unwrap_err(), @"
+    /etc/wasmcloud/host.yaml:1:27: `firstRestart` is more than `longestRestart`
+    hint: lower it, or raise `longestRestart`
+    ");
 }

@@ -391,3 +391,61 @@ impl<T> std::fmt::Debug for Invocation<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn runner<T: Send + 'static>(
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> (Runner<T>, Processors) {
+        let processors = Processors::here();
+        let guest = Box::pin(async { Ok(guest.await) });
+        let tenant = Arc::new(Tenant::default());
+        let runner = Runner::new(guest, processors.clone(), tenant, Duration::MAX);
+        (runner, processors)
+    }
+
+    fn compute() {
+        let began = Instant::now();
+        while began.elapsed() < LONG + SHORT {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Else a service that once computed for long would stay behind everything else for the rest of its days.
+    #[tokio::test]
+    async fn who_computes_no_more_comes_back_from_the_background() {
+        let (runner, _processors) = runner(async {
+            assert!(!in_background(), "it begins where its caller is");
+            compute();
+            tokio::task::yield_now().await;
+            assert!(in_background(), "it was in the way");
+            let mut pauses = 0;
+            while in_background() {
+                tokio::task::yield_now().await;
+                pauses += 1;
+            }
+            pauses
+        });
+        let pauses = runner.await.unwrap();
+        assert!(pauses + 1 >= CALM, "after {pauses} pauses");
+    }
+
+    #[tokio::test]
+    async fn who_computes_on_stays_there() {
+        let (runner, _processors) = runner(async {
+            compute();
+            tokio::task::yield_now().await;
+            let mut there = 0;
+            for _ in 0..2 * CALM {
+                compute();
+                tokio::task::yield_now().await;
+                there += u32::from(in_background());
+            }
+            there
+        });
+        assert_eq!(runner.await.unwrap(), 2 * CALM);
+    }
+}
