@@ -13,7 +13,7 @@ use wasmcloud::workload::{
 };
 
 use super::resources::Folder;
-use super::service::{self, Chosen};
+use super::service::{self, Chosen, Ports};
 use super::{Config, Project, ToRun, label};
 use crate::failure::Failure;
 
@@ -122,7 +122,10 @@ fn world_of(project: &Project, file: &Path) -> Option<Arc<World>> {
 /// The service runs with what the project's own components run with.
 fn service_of(config: &Config, file: &Path) -> Service {
     let image = Image::File(file.to_owned());
-    Service::new(image, own_resources(config), RESTARTS)
+    Service {
+        ports: config.service.ports.iter().map(Ports::published).collect(),
+        ..Service::new(image, own_resources(config), RESTARTS)
+    }
 }
 
 fn component_name(package: &str) -> Result<ComponentName, Failure> {

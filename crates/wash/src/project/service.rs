@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_saphyr::Spanned;
 use wasmcloud::engine::inspect::World;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::workload::Interface;
+use wasmcloud::workload::{Interface, PublishedPort};
 
 use super::Built;
 use super::config::Checker;
@@ -36,6 +37,19 @@ pub(crate) struct Ports {
     pub(crate) host: u16,
     /// The port inside the workload.
     pub(crate) inside: u16,
+}
+
+impl Ports {
+    /// The way a manifest says it.
+    pub(super) fn published(&self) -> PublishedPort {
+        PublishedPort {
+            name: format!("port-{}", self.host),
+            container_port: self.inside,
+            host_port: self.host,
+            host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            tls: None,
+        }
+    }
 }
 
 /// One of `service_ports` as it is written: a number or a text.

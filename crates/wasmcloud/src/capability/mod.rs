@@ -9,5 +9,6 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+mod room;
 pub mod sockets;
 pub mod wasi;

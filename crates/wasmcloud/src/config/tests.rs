@@ -59,7 +59,6 @@ fn written(file: &HostFile) -> String {
         config.limits,
         config.egress,
         config.sockets,
-        config.volumes
         config.volumes,
         config.restarts
     );

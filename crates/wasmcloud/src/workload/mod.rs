@@ -8,6 +8,7 @@ mod interface;
 pub mod manifest;
 mod model;
 mod names;
+mod ports;
 mod reach;
 mod resources;
 mod support;
@@ -23,6 +24,7 @@ pub use model::{
     VolumeSource, Workload,
 };
 pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
+pub use ports::{PortNameError, PortTls, PublishedPort};
 pub use reach::{AllowedName, HostPort, Protocol, ReachError};
 pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,

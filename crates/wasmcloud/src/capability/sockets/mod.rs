@@ -15,6 +15,7 @@ mod outside;
 mod p2;
 mod p3;
 mod places;
+pub mod publish;
 mod rules;
 mod settings;
 mod stream;

@@ -8,6 +8,7 @@ mod components;
 mod document;
 mod interfaces;
 mod links;
+mod ports;
 mod print;
 mod raw;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A workload as a manifest again, in JSON.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -8,6 +9,7 @@ use super::API_VERSION;
 use crate::workload::model::{
     Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
 };
+use crate::workload::ports::PublishedPort;
 use crate::workload::resources::{
     Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
 };
@@ -100,10 +102,26 @@ fn service(service: &Service) -> Value {
     object([
         ("image", image(&component.image)),
         ("maxRestarts", json!(service.max_restarts)),
+        ("ports", list(&service.ports, port)),
         (
             "localResources",
             local_resources(&component.local_resources),
         ),
+    ])
+}
+
+fn port(port: &PublishedPort) -> Value {
+    let file = |path: &Path| json!(path.display().to_string());
+    let tls = port
+        .tls
+        .as_ref()
+        .map(|tls| json!({"certificate": file(&tls.certificate), "key": file(&tls.key)}));
+    object([
+        ("name", json!(port.name)),
+        ("containerPort", json!(port.container_port)),
+        ("hostPort", json!(port.host_port)),
+        ("hostIP", json!(port.host_ip)),
+        ("tls", json!(tls)),
     ])
 }
 

@@ -111,7 +111,27 @@ pub(super) struct Service {
     pub(super) image_pull_secret: Refused,
     pub(super) image_pull_policy: Text,
     pub(super) max_restarts: Number,
+    pub(super) ports: List<Port>,
     pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Port {
+    pub(super) name: Text,
+    pub(super) container_port: Number,
+    pub(super) host_port: Number,
+    #[serde(rename = "hostIP")]
+    pub(super) host_ip: Text,
+    pub(super) protocol: Text,
+    pub(super) tls: Option<Spanned<PortTls>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PortTls {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
 }
 
 /// There is one: who writes a list is told so, rather than that its first entry is no image.

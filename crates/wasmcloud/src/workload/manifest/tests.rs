@@ -564,7 +564,7 @@ fn a_service_is_one_and_goes_by_its_name() {
     ");
     insta::assert_snapshot!(bad_spec(&service("    maxRestarts: -1\n    poolSize: 2\n")), @"
     workload.yaml:10:5: unknown field `poolSize`
-    hint: known here: `image`, `imagePullSecret`, `imagePullPolicy`, `maxRestarts`, `localResources`
+    hint: known here: `image`, `imagePullSecret`, `imagePullPolicy`, `maxRestarts`, `ports`, `localResources`
     ");
     insta::assert_snapshot!(bad_spec(&service("    localResources: {cpuLimit: 100}\n")), @"
     workload.yaml:9:32: `cpuLimit` is for one invocation, and a service computes for as long as it lives
