@@ -124,11 +124,7 @@ pub enum AssembleError {
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
     let policy = EgressPolicy::new(config.egress);
-    let sockets = Sockets::new(
-        config.sockets,
-        policy.clone(),
-        Arc::clone(&config.resolver),
-    );
+    let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;

@@ -10,8 +10,8 @@ mod http_limits;
 mod limits;
 mod log;
 mod reader;
-mod sockets;
 mod services;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -31,8 +31,8 @@ pub use http_limits::HttpLimitsSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
-pub use sockets::{NetworkSection, SocketsSection};
 pub use services::ServicesSection;
+pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};

@@ -53,14 +53,14 @@ fn written(file: &HostFile) -> String {
     let mut config = HostConfig::default();
     file.apply(&mut config);
     let mut text = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         config.grace,
         config.replaced_grace,
         config.limits,
         config.egress,
-        config.sockets,
         config.volumes,
-        config.restarts
+        config.restarts,
+        config.sockets
     );
     #[cfg(feature = "http")]
     text.push_str(&format!(" {:?}", config.http_client));

@@ -19,7 +19,7 @@ const MOST_ASKED: usize = 256;
 /// The room for instances of one engine.
 pub struct Capacity {
     total: u32,
-    ticker: Arc<Ticker>,
+    _ticker: Arc<Ticker>,
     state: Mutex<State>,
 }
 
@@ -73,7 +73,6 @@ impl Drop for Waiter<'_> {
         let mut state = self.share.capacity.state();
         state.forget_those_who_left(self.share.key);
         state.serve();
-        self.share.capacity.tell_ticker(&state);
     }
 }
 
@@ -118,7 +117,7 @@ impl Capacity {
         };
         Arc::new(Self {
             total,
-            ticker,
+            _ticker: ticker,
             state: Mutex::new(state),
         })
     }
@@ -162,10 +161,6 @@ impl Capacity {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell_ticker(&self, state: &State) {
-        self.ticker.live(self.total - state.free);
     }
 
     /// Asks those who hold idle instances to give one up, each in turn. False when nobody has one.
@@ -302,7 +297,6 @@ impl Share {
                 .is_some_and(|share| share.waiting.is_empty());
             if first && state.grants(self.key, weight) {
                 state.take(self.key, weight);
-                self.capacity.tell_ticker(&state);
                 drop(state);
                 return Ok(self.permit(weight));
             }
@@ -389,7 +383,6 @@ impl Drop for Share {
         }
         // Who is left alone may take everything.
         state.serve();
-        self.capacity.tell_ticker(&state);
     }
 }
 
@@ -398,7 +391,6 @@ impl Drop for Permit {
         let mut state = self.share.capacity.state();
         state.give_back(self.share.key, self.weight);
         state.serve();
-        self.share.capacity.tell_ticker(&state);
     }
 }
 

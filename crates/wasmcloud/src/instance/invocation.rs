@@ -17,6 +17,7 @@ use wasmtime_wasi::I32Exit;
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
 use super::processor::{Background, Processors, Tenant, in_background, processor_time};
+use super::ticker::Turn;
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
 const LONG: Duration = Duration::from_millis(2);
@@ -139,7 +140,10 @@ impl<T> Metered<T> {
     ) -> (Duration, Poll<Result<T, CallError>>) {
         let outer = WITHIN.replace(Duration::ZERO);
         let began = clock();
-        let poll = self.guest.as_mut().poll(cx);
+        let poll = {
+            let _turn = Turn::begin();
+            self.guest.as_mut().poll(cx)
+        };
         let whole = clock().saturating_sub(began);
         let time = whole.saturating_sub(WITHIN.get());
         WITHIN.set(outer.saturating_add(whole));

@@ -21,7 +21,10 @@ impl Callee {
     /// # Errors
     /// When there is no room, or the component fails while it starts.
     pub async fn reside(&self) -> Result<Resident, CallError> {
-        let warm = self.fresh().await?;
+        // What runs while it starts is an invocation like any other, with an end.
+        let callee = self.clone();
+        let making = Box::pin(async move { callee.fresh().await });
+        let warm = self.invocation(making, self.context().limits.time).await?;
         let crew = Crew::launch(self, warm, true);
         crew.board_resident();
         self.0.pool.settle(Some(Arc::clone(&crew)));

@@ -1,8 +1,7 @@
-//! Moves an engine's epoch on, so that guests which compute yield, and rests while there are no guests.
+//! Moves an engine's epoch on, so that guests which compute yield, and rests while no guest does anything.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -11,11 +10,99 @@ const TICK: Duration = Duration::from_millis(10);
 /// The same while some compute in the background. A kernel that does not preempt lets them go on until they enter it, which they do
 /// at each tick: so often a thread that serves can take their place.
 const FINE_TICK: Duration = Duration::from_micros(250);
-/// After how many ticks without any instance the thread goes to sleep.
+/// After how many ticks in which no guest did anything the thread goes to sleep.
 const REST_AFTER: u32 = 100;
 
 /// How many guests compute in the background, or wait there for a processor: of all hosts in the process.
 pub(super) static COMPUTING: AtomicUsize = AtomicUsize::new(0);
+
+/// How often guests began and ended to do something, counted in several places because one would be fought over.
+static TURNS: [Turns; 16] = [const { Turns::new() }; 16];
+
+/// The threads of tickers that sleep, and how many there are.
+static SLEEPERS: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+static ASLEEP: AtomicUsize = AtomicUsize::new(0);
+
+/// Alone on its lines of the processor's cache.
+#[repr(align(128))]
+struct Turns {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self {
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    /// The place of this thread.
+    fn here() -> &'static Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len();
+        }
+        let [first, ..] = &TURNS;
+        TURNS.get(PLACE.with(|place| *place)).unwrap_or(first)
+    }
+}
+
+/// How many turns have begun, and whether all of them have ended.
+fn turns() -> (u64, bool) {
+    // Those that ended first: one that ends meanwhile seems not to have ended, which does no harm.
+    let ended: u64 = TURNS.iter().map(|it| it.ended.load(Ordering::SeqCst)).sum();
+    let begun: u64 = TURNS.iter().map(|it| it.begun.load(Ordering::SeqCst)).sum();
+    (begun, begun == ended)
+}
+
+/// A guest does something, from now until this is dropped: epochs move on meanwhile.
+pub(super) struct Turn(&'static Turns);
+
+impl Turn {
+    pub(super) fn begin() -> Self {
+        let turns = Turns::here();
+        turns.begun.fetch_add(1, Ordering::SeqCst);
+        // Whoever falls asleep looks at the turns once more when it is counted here, so one of the two sees the other.
+        if ASLEEP.load(Ordering::SeqCst) > 0 {
+            wake_all();
+        }
+        Self(turns)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn sleepers() -> MutexGuard<'static, Vec<Thread>> {
+    SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wake_all() {
+    let mut sleepers = sleepers();
+    ASLEEP.store(0, Ordering::SeqCst);
+    for thread in sleepers.drain(..) {
+        thread.unpark();
+    }
+}
+
+/// Parks this thread until a guest does something, unless one does or has since there were so many turns.
+fn sleep_since(seen: u64) {
+    {
+        let mut sleepers = sleepers();
+        sleepers.push(thread::current());
+        ASLEEP.store(sleepers.len(), Ordering::SeqCst);
+    }
+    if turns() == (seen, true) {
+        thread::park();
+    } else {
+        wake_all();
+    }
+}
 
 fn tick() -> Duration {
     match COMPUTING.load(Ordering::Relaxed) {
@@ -27,9 +114,6 @@ fn tick() -> Duration {
 /// The thread that drives one engine's epoch. It ends when this is dropped.
 #[derive(Debug, Default)]
 pub struct Ticker {
-    /// How many instances there are.
-    live: AtomicU32,
-    asleep: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -44,45 +128,44 @@ impl Ticker {
         let handle = thread::Builder::new()
             .name(format!("epoch-{name}"))
             .spawn(move || {
-                let mut quiet = 0;
+                let mut quiet = Quiet::default();
                 while let (Some(engine), Some(this)) = (engine.upgrade(), this.upgrade()) {
                     engine.increment_epoch();
-                    quiet = if this.is_idle() { quiet + 1 } else { 0 };
-                    let rests = quiet >= REST_AFTER && this.falls_asleep();
                     // Whoever drops the last handle must not wait for a tick.
                     drop((engine, this));
-                    if rests {
-                        thread::park();
-                        quiet = 0;
-                    } else {
-                        thread::park_timeout(tick());
+                    match quiet.look() {
+                        Some(seen) => sleep_since(seen),
+                        None => thread::park_timeout(tick()),
                     }
                 }
             })?;
         let _ = ticker.thread.set(handle.thread().clone());
         Ok(ticker)
     }
+}
 
-    /// Tells how many instances there are.
-    pub(super) fn live(&self, instances: u32) {
-        self.live.store(instances, Ordering::SeqCst);
-        if instances > 0
-            && self.asleep.load(Ordering::SeqCst)
-            && self.asleep.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+/// For how many ticks no guest has done anything.
+#[derive(Default)]
+struct Quiet {
+    seen: u64,
+    ticks: u32,
+}
+
+impl Quiet {
+    /// The count of turns, when it has not changed for so long that it is time to rest.
+    fn look(&mut self) -> Option<u64> {
+        let (begun, over) = turns();
+        self.ticks = if over && begun == self.seen {
+            self.ticks + 1
+        } else {
+            0
+        };
+        self.seen = begun;
+        if self.ticks < REST_AFTER {
+            return None;
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.live.load(Ordering::SeqCst) == 0
-    }
-
-    /// Whether it may sleep: whoever makes an instance from now on sees that it does.
-    fn falls_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        self.is_idle() || !self.asleep.swap(false, Ordering::SeqCst)
+        self.ticks = 0;
+        Some(begun)
     }
 }
 
@@ -96,25 +179,33 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
 
-    fn until(mut condition: impl FnMut() -> bool) {
-        while !condition() {
-            thread::yield_now();
-        }
+    /// Tests of other things run beside this one, so what is asked of it here holds whatever they do.
+    #[test]
+    fn it_does_not_rest_while_a_guest_is_at_work() {
+        let turn = Turn::begin();
+        let (begun, over) = turns();
+        assert!(begun > 0 && !over);
+        let mut quiet = Quiet::default();
+        assert!((0..=2 * REST_AFTER).all(|_| quiet.look().is_none()));
+        // Who wants to sleep all the same does not.
+        sleep_since(begun);
+        drop(turn);
     }
 
     #[test]
-    fn it_rests_when_nobody_computes_and_goes_on_when_somebody_does() {
-        let engine = wasmtime::Engine::default();
-        let ticker = Ticker::start(&engine, "test").unwrap();
-        until(|| ticker.asleep.load(Ordering::SeqCst));
-        ticker.live(1);
-        assert!(!ticker.asleep.load(Ordering::SeqCst));
-        // Somebody is there: it does not fall asleep.
-        assert!(!ticker.falls_asleep());
-        ticker.live(0);
-        until(|| ticker.asleep.load(Ordering::SeqCst));
+    fn a_turn_wakes_all_who_rest() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let sleeper = thread::spawn(move || {
+            tell.send(()).ok();
+            // Turns of other tests may wake it as well.
+            sleep_since(turns().0);
+        });
+        told.recv().ok();
+        while !sleeper.is_finished() {
+            drop(Turn::begin());
+            thread::yield_now();
+        }
     }
 }

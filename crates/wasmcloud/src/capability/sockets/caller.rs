@@ -41,10 +41,7 @@ impl Caller {
         Self::new(store, components)
     }
 
-    fn new(
-        store: &StoreData,
-        components: Arc<[Arc<ComponentContext>]>,
-    ) -> wasmtime::Result<Self> {
+    fn new(store: &StoreData, components: Arc<[Arc<ComponentContext>]>) -> wasmtime::Result<Self> {
         Ok(Self {
             workload: Arc::clone(store.workload()),
             components,
@@ -74,7 +71,10 @@ impl Caller {
     /// A service, if all of them are.
     pub(super) fn role(&self) -> Role {
         let services = self.components.iter();
-        match services.map(|component| component.role).all(|role| role == Role::Service) {
+        match services
+            .map(|component| component.role)
+            .all(|role| role == Role::Service)
+        {
             true => Role::Service,
             false => Role::Component,
         }
@@ -92,7 +92,11 @@ impl Caller {
     }
 
     /// The addresses of the operating system that an address outside the workload stands for, if it may be reached.
-    pub(super) fn exit(&self, protocol: Protocol, to: SocketAddr) -> Result<Vec<SocketAddr>, Fault> {
+    pub(super) fn exit(
+        &self,
+        protocol: Protocol,
+        to: SocketAddr,
+    ) -> Result<Vec<SocketAddr>, Fault> {
         let what = match protocol {
             Protocol::Tcp => format!("a TCP connection to {to}"),
             Protocol::Udp => format!("sending UDP to {to}"),
@@ -101,7 +105,8 @@ impl Caller {
         match Way::to(to.ip()) {
             Way::Inside => return Err(Fault::AccessDenied),
             Way::Host => {
-                let mut all = components.map(|component| self.host(component, protocol, to.port(), &what));
+                let mut all =
+                    components.map(|component| self.host(component, protocol, to.port(), &what));
                 all.try_for_each(|may| may)?;
                 let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
                 return Ok(local.map(|ip| SocketAddr::new(ip, to.port())).into());
@@ -126,7 +131,14 @@ impl Caller {
         let allowed = self.sockets.host.options.allow_host_loopback;
         let may = rules::host_loopback(allowed, &component.host_ports, port, protocol);
         may.map_err(|denial| {
-            denied::tell(&self.workload, component, what, "is denied", &denial, denial.hint());
+            denied::tell(
+                &self.workload,
+                component,
+                what,
+                "is denied",
+                &denial,
+                denial.hint(),
+            );
             Fault::AccessDenied
         })
     }

@@ -118,7 +118,10 @@ async fn ask(caller: &Caller, name: String) -> Answer {
         resolver.resolve(&name).await
     });
     match lookup.await {
-        Ok(Ok(found)) => Ok(found.into_iter().map(|address| address.to_canonical()).collect()),
+        Ok(Ok(found)) => Ok(found
+            .into_iter()
+            .map(|address| address.to_canonical())
+            .collect()),
         Ok(Err(ResolveError::NotFound)) => Err(LookupFault::Unresolvable),
         Ok(Err(ResolveError::Failed(error))) => {
             tracing::debug!("a name was not found: {error}");
@@ -186,7 +189,11 @@ mod tests {
         ] {
             assert_eq!(answer(name), Some(Err(LookupFault::Unresolvable)), "{name}");
         }
-        for name in ["notwasmcloud.internal", "example.com", "wasmcloud.internal.example"] {
+        for name in [
+            "notwasmcloud.internal",
+            "example.com",
+            "wasmcloud.internal.example",
+        ] {
             assert_eq!(answer(name), None, "{name}");
         }
     }
@@ -200,16 +207,33 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("169.254.169.254", "169.254.169.254"),
         ] {
-            assert_eq!(answer(text), Some(Ok(vec![address.parse().unwrap()])), "{text}");
+            assert_eq!(
+                answer(text),
+                Some(Ok(vec![address.parse().unwrap()])),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn names_are_read_as_dns_has_them() {
         let name = |text: &str| read(text).map(|host| host.to_string());
-        assert_eq!(name("Bücher.Example").as_deref(), Some("xn--bcher-kva.example"));
+        assert_eq!(
+            name("Bücher.Example").as_deref(),
+            Some("xn--bcher-kva.example")
+        );
         assert_eq!(name("EXAMPLE.com.").as_deref(), Some("example.com"));
-        for text in ["", ".", "a b", "127.1", "0x7f.1", "a..b", "exa\u{0}mple", "[::1", "http://a"] {
+        for text in [
+            "",
+            ".",
+            "a b",
+            "127.1",
+            "0x7f.1",
+            "a..b",
+            "exa\u{0}mple",
+            "[::1",
+            "http://a",
+        ] {
             assert_eq!(name(text), None, "{text}");
         }
     }

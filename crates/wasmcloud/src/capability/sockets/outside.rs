@@ -58,11 +58,13 @@ pub(super) async fn connect(
             Err(error) => drop(first.get_or_insert(error)),
         }
     }
-    Err(first.map_or(Fault::Unreachable, |error| match Fault::from(error) {
-        // Nobody bound the socket, so there was no port left to bind it to.
-        Fault::NotBindable => Fault::InUse,
-        fault => fault,
-    }))
+    Err(
+        first.map_or(Fault::Unreachable, |error| match Fault::from(error) {
+            // Nobody bound the socket, so there was no port left to bind it to.
+            Fault::NotBindable => Fault::InUse,
+            fault => fault,
+        }),
+    )
 }
 
 async fn connect_to(to: SocketAddr, settings: &TcpSettings) -> io::Result<TcpStream> {

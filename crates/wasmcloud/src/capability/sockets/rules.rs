@@ -188,10 +188,20 @@ mod tests {
         for (to, may) in service {
             assert_eq!(bind_tcp(Role::Service, Family::V4, at(to)), may, "{to}");
             let component = may.map_or_else(
-                |fault| Err(if fault == NotBindable { AccessDenied } else { fault }),
+                |fault| {
+                    Err(if fault == NotBindable {
+                        AccessDenied
+                    } else {
+                        fault
+                    })
+                },
                 |()| Err(AccessDenied),
             );
-            assert_eq!(bind_tcp(Role::Component, Family::V4, at(to)), component, "{to}");
+            assert_eq!(
+                bind_tcp(Role::Component, Family::V4, at(to)),
+                component,
+                "{to}"
+            );
             assert_eq!(bind_udp(Family::V4, at(to)), may, "{to}");
         }
         for (to, may) in [
@@ -215,10 +225,23 @@ mod tests {
             "255.255.255.255:80",
             "[::1]:80",
         ] {
-            assert_eq!(connectable(Family::V4, at(to)), Err(Fault::InvalidArgument), "{to}");
+            assert_eq!(
+                connectable(Family::V4, at(to)),
+                Err(Fault::InvalidArgument),
+                "{to}"
+            );
         }
-        for to in ["[::]:80", "[::ffff:192.0.2.1]:80", "[ff02::1]:80", "127.0.0.1:80"] {
-            assert_eq!(connectable(Family::V6, at(to)), Err(Fault::InvalidArgument), "{to}");
+        for to in [
+            "[::]:80",
+            "[::ffff:192.0.2.1]:80",
+            "[ff02::1]:80",
+            "127.0.0.1:80",
+        ] {
+            assert_eq!(
+                connectable(Family::V6, at(to)),
+                Err(Fault::InvalidArgument),
+                "{to}"
+            );
         }
         assert_eq!(connectable(Family::V4, at("127.0.0.1:80")), Ok(()));
         assert_eq!(connectable(Family::V6, at("[2001:db8::1]:80")), Ok(()));
@@ -231,7 +254,11 @@ mod tests {
         assert_eq!(may(true, 5432, Protocol::Tcp), Ok(()));
         assert_eq!(may(true, 53, Protocol::Udp), Ok(()));
         assert_eq!(may(false, 5432, Protocol::Tcp), Err(HostDenial::Host));
-        for (port, protocol) in [(5432, Protocol::Udp), (53, Protocol::Tcp), (80, Protocol::Tcp)] {
+        for (port, protocol) in [
+            (5432, Protocol::Udp),
+            (53, Protocol::Tcp),
+            (80, Protocol::Tcp),
+        ] {
             let denied = Err(HostDenial::Port(HostPort { port, protocol }));
             assert_eq!(may(true, port, protocol), denied);
             assert_eq!(may(false, port, protocol), denied);

@@ -254,7 +254,10 @@ mod tests {
         tcp.apply(&SockRef::from(&socket), Family::V4);
         assert_eq!(socket.ttl_v4().unwrap(), 7);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
     }
 }

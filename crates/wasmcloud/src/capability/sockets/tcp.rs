@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
 use super::caller::Caller;
 use super::fault::Fault;
 use super::network::{Connect, Connection, Listener, NetError, TcpBinding};
@@ -39,15 +41,25 @@ enum State {
 
 /// What accepts connections. Whoever holds it keeps the address.
 pub(super) struct Listening {
-    listener: Mutex<Listener>,
+    accepting: Mutex<Accepting>,
     local: SocketAddr,
     family: Family,
+}
+
+struct Accepting {
+    /// `None`: it accepts no more.
+    listener: Option<Listener>,
+    /// That nobody connects any more tells a service that it should come to its end.
+    farewell: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// A connection that is coming about.
 enum Connecting {
     Inside(Connect),
-    Outside(Pin<Box<dyn Future<Output = Result<outside::Tcp, Fault>> + Send>>, SocketAddr),
+    Outside(
+        Pin<Box<dyn Future<Output = Result<outside::Tcp, Fault>> + Send>>,
+        SocketAddr,
+    ),
     /// It will not.
     Failed(Fault),
 }
@@ -102,11 +114,15 @@ impl Tcp {
     /// Listens where it is bound.
     pub(super) fn listen_bound(&mut self) -> Result<Arc<Listening>, Fault> {
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::Bound(binding, _) => {
+            State::Bound(binding, caller) => {
                 let listener = binding.listen(self.settings.backlog());
+                let (workload, _) = caller.workload();
                 let listening = Arc::new(Listening {
                     local: listener.local_addr(),
-                    listener: Mutex::new(listener),
+                    accepting: Mutex::new(Accepting {
+                        listener: Some(listener),
+                        farewell: Box::pin(workload.farewell.hear()),
+                    }),
                     family: self.family,
                 });
                 self.state = State::Listening(Arc::clone(&listening));
@@ -294,8 +310,10 @@ impl Tcp {
 }
 
 impl Listening {
-    fn listener(&self) -> MutexGuard<'_, Listener> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accepting(&self) -> MutexGuard<'_, Accepting> {
+        self.accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next connection, with the options of who listens. `None`: there will be none any more.
@@ -304,12 +322,30 @@ impl Listening {
         cx: &mut Context<'_>,
         settings: TcpSettings,
     ) -> Poll<Option<Tcp>> {
-        let accepted = ready!(self.listener().poll_accept(cx));
+        let mut accepting = self.accepting();
+        let Some(listener) = accepting.poll_open(cx) else {
+            return Poll::Ready(None);
+        };
+        let accepted = ready!(listener.poll_accept(cx));
         Poll::Ready(accepted.map(|connection| Tcp::of(connection, self.family, settings)))
     }
 
     pub(super) fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.listener().poll_acceptable(cx)
+        let mut accepting = self.accepting();
+        match accepting.poll_open(cx) {
+            Some(listener) => listener.poll_acceptable(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Accepting {
+    /// What accepts, unless its service was asked to end. From then on, connects are refused.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Option<&mut Listener> {
+        if self.listener.is_some() && self.farewell.as_mut().poll(cx).is_ready() {
+            self.listener = None;
+        }
+        self.listener.as_mut()
     }
 }
 

@@ -116,9 +116,7 @@ fn settings<'a>(store: &'a mut StoreData, socket: &Socket) -> Outcome<&'a TcpSet
 
 impl tcp_create_socket::Host for StoreData {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> Outcome<Socket> {
-        Ok(self
-            .table()
-            .push(TcpSocket::new(Tcp::new(family.into())))?)
+        Ok(self.table().push(TcpSocket::new(Tcp::new(family.into())))?)
     }
 }
 
@@ -247,7 +245,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_hop_limit(&mut self, socket: Socket, value: u8) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_hop_limit(value))
+        set(self, &socket, |settings| {
+            settings.common.set_hop_limit(value)
+        })
     }
 
     fn receive_buffer_size(&mut self, socket: Socket) -> Outcome<u64> {
@@ -255,7 +255,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_receive_buffer_size(&mut self, socket: Socket, value: u64) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_receive_buffer(value))
+        set(self, &socket, |settings| {
+            settings.common.set_receive_buffer(value)
+        })
     }
 
     fn send_buffer_size(&mut self, socket: Socket) -> Outcome<u64> {
@@ -263,7 +265,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_send_buffer_size(&mut self, socket: Socket, value: u64) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_send_buffer(value))
+        set(self, &socket, |settings| {
+            settings.common.set_send_buffer(value)
+        })
     }
 
     fn subscribe(&mut self, socket: Socket) -> wasmtime::Result<Resource<DynPollable>> {

@@ -321,11 +321,7 @@ impl HostUdpSocket for StoreData {
 }
 
 impl HostIncomingDatagramStream for StoreData {
-    fn receive(
-        &mut self,
-        stream: Resource<Incoming>,
-        most: u64,
-    ) -> Outcome<Vec<IncomingDatagram>> {
+    fn receive(&mut self, stream: Resource<Incoming>, most: u64) -> Outcome<Vec<IncomingDatagram>> {
         Ok(self.table().get_mut(&stream)?.receive(most)?)
     }
 

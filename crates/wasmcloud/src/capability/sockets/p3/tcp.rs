@@ -3,9 +3,7 @@
 use std::task::Poll;
 
 use tokio::sync::oneshot;
-use wasmtime::component::{
-    Access, Accessor, FutureReader, HasSelf, Resource, StreamReader,
-};
+use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 use super::Outcome;
 use super::stream::{Accepted, Done, Received, Sent};
@@ -50,7 +48,10 @@ impl HostTcpSocketWithStore<StoreData> for Own {
         store.with(|mut store| -> Outcome<()> {
             let store = store.get();
             let caller = Caller::all(store)?;
-            Ok(store.table().get_mut(&socket)?.connect(&caller, to.into())?)
+            Ok(store
+                .table()
+                .get_mut(&socket)?
+                .connect(&caller, to.into())?)
         })?;
         std::future::poll_fn(|cx| {
             store.with(|mut store| match store.get().table().get_mut(&socket) {
@@ -181,7 +182,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_hop_limit(&mut self, socket: Socket, value: u8) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_hop_limit(value))
+        set(self, &socket, |settings| {
+            settings.common.set_hop_limit(value)
+        })
     }
 
     fn get_receive_buffer_size(&mut self, socket: Socket) -> Outcome<u64> {
@@ -189,7 +192,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_receive_buffer_size(&mut self, socket: Socket, value: u64) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_receive_buffer(value))
+        set(self, &socket, |settings| {
+            settings.common.set_receive_buffer(value)
+        })
     }
 
     fn get_send_buffer_size(&mut self, socket: Socket) -> Outcome<u64> {
@@ -197,7 +202,9 @@ impl HostTcpSocket for StoreData {
     }
 
     fn set_send_buffer_size(&mut self, socket: Socket, value: u64) -> Outcome<()> {
-        set(self, &socket, |settings| settings.common.set_send_buffer(value))
+        set(self, &socket, |settings| {
+            settings.common.set_send_buffer(value)
+        })
     }
 
     fn drop(&mut self, socket: Socket) -> wasmtime::Result<()> {
