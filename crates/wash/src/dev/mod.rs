@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
 use wasmcloud::policy::{EgressHints, EgressOptions};
@@ -138,6 +139,10 @@ fn host_config(
                     .to_owned(),
             },
             ..EgressOptions::default()
+        },
+        sockets: SocketOptions {
+            allow_host_loopback: args.allow_host_loopback,
+            ..SocketOptions::default()
         },
         volumes: VolumeOptions {
             roots: folders.chain(&args.allow_folder).cloned().collect(),
