@@ -137,6 +137,7 @@ fn host_config(
                 name: "list it in `allowedIpNameLookups`, in workload.yaml or else in .wash/config.yaml".to_owned(),
                 address: "if it is meant to be reached, start `wash dev` with `--allow-egress` and its network"
                     .to_owned(),
+                loopback: "if it is meant to be reached, start `wash dev` with `--allow-host-loopback`".to_owned(),
             },
             ..EgressOptions::default()
         },
