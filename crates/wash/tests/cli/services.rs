@@ -49,8 +49,10 @@ fn say(port: u16, word: &str) -> String {
     answer
 }
 
-fn published(port: u16) -> Value {
-    json!({"inside": "127.0.0.1:7070", "published": format!("127.0.0.1:{port}")})
+/// The ports of a service that listens where it is published.
+fn ports(published: u16) -> Value {
+    let published = format!("127.0.0.1:{published}");
+    json!([{"inside": "127.0.0.1:7070"}, {"inside": "127.0.0.1:7070", "published": published}])
 }
 
 #[test]
@@ -72,18 +74,21 @@ fn a_program_is_a_service_whose_ups_and_downs_are_told() {
         (&up["workload"], &up["state"], &up["restarts"]),
         (&json!("till"), &json!("running"), &json!(0))
     );
-    dev.ports_are(&json!([published(port)]));
+    dev.ports_are(&ports(port));
     assert_eq!(say(port, "hello"), "first edition");
 
     say(port, "more");
-    dev.ports_are(&json!([published(port), {"inside": "127.0.0.1:7071"}]));
+    let mut more = ports(port);
+    let more_of_them = more.as_array_mut().unwrap();
+    more_of_them.push(json!({"inside": "127.0.0.1:7071"}));
+    dev.ports_are(&more);
 
     say(port, "crash");
     let again = dev.service_is("running");
     assert_eq!(again["restarts"], 1);
     let reason = again["reason"].as_str().unwrap();
     assert!(reason.contains("unreachable"), "{reason}");
-    dev.ports_are(&json!([published(port)]));
+    dev.ports_are(&ports(port));
     assert_eq!(say(port, "hello"), "first edition");
 
     sandbox.edit("till/src/main.rs", "first edition", "second edition");
@@ -96,7 +101,7 @@ fn a_program_is_a_service_whose_ups_and_downs_are_told() {
     sandbox.edit("till/src/main.rs", "second edition", "third edition");
     dev.wait_for("reloaded");
     dev.service_is("running");
-    dev.ports_are(&json!([published(port)]));
+    dev.ports_are(&ports(port));
     assert_eq!(say(port, "hello"), "third edition");
     dev.stop("TERM");
 }
@@ -155,7 +160,7 @@ fn a_component_beside_the_project_is_the_service_if_the_configuration_says_so() 
         ready["plan"]["entries"][0]["members"][0]["component"],
         "app"
     );
-    dev.ports_are(&json!([published(port)]));
+    dev.ports_are(&ports(port));
     assert_eq!(say(port, "echo"), "echo");
     dev.stop("TERM");
     let plan = sandbox.run(&["inspect", "shop"]).succeeded().stdout;

@@ -242,7 +242,7 @@ impl Starter<'_> {
         let pools = making.pools(&entries);
         let service = self.service(service, request, entries.is_empty()).await?;
         bound.ready(&request.workload).await;
-        let presence = Presence::of(&leases);
+        let presence = Presence::of(&leases, &stopping);
         self.open(&mut bound, entries.clone(), request, presence)
             .await?;
         let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
@@ -359,13 +359,14 @@ impl Starter<'_> {
         for plugin in self.engine.plugins().iter() {
             let uses = uses(plugin.as_ref(), plan);
             let called = plan.entries.iter().any(|entry| entry.plugin == plugin.id());
-            if uses.is_empty() && !called {
+            if uses.is_empty() && !called && !plugin.is_wanted(&request.workload) {
                 continue;
             }
             let interfaces = interfaces(plugin.as_ref(), &request.workload);
             let bind = BindRequest {
                 id: &request.id,
                 workload: &request.workload,
+                base: &request.base,
                 interfaces: &interfaces,
                 uses: &uses,
             };

@@ -9,6 +9,7 @@ mod ending;
 mod entry;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -95,6 +96,12 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether a workload uses it although none of its components imports or exports anything for it.
+    fn is_wanted(&self, workload: &Workload) -> bool {
+        let _ = workload;
+        false
+    }
+
     /// Acquires what one workload needs.
     ///
     /// # Errors
@@ -138,6 +145,8 @@ pub struct BindRequest<'a> {
     pub id: &'a WorkloadId,
     /// The whole workload.
     pub workload: &'a Workload,
+    /// Where relative paths in it begin.
+    pub base: &'a Path,
     /// The entries of `hostInterfaces` that concern this plugin.
     pub interfaces: &'a [HostInterface],
     /// Which components use which of its offers, by their position in the workload.
