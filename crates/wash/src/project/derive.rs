@@ -88,6 +88,7 @@ pub(crate) fn derive(
         host_interfaces,
         links: Vec::new(),
         volumes: config.volumes.iter().enumerate().map(volume).collect(),
+        schedules: Vec::new(),
     };
     Ok(ToRun {
         workload,
@@ -254,6 +255,7 @@ mod tests {
                     id("wasi:http/incoming-handler@0.2.12"),
                 ],
             }],
+            ..Offers::default()
         };
         let world = World {
             imports: [
@@ -290,6 +292,7 @@ mod tests {
                 plugin: "http",
                 exports: vec![id("wasi:http/incoming-handler@0.2.12")],
             }],
+            ..Offers::default()
         };
         let world = World {
             exports: vec![external("wasi:http/incoming-handler@0.2.0")],
