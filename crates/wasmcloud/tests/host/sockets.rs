@@ -61,7 +61,11 @@ fn with_service(mut spec: Value, image: &str, script: &str) -> Value {
 
 /// A service alone, which runs a script.
 fn service(image: &str, script: &str) -> Value {
-    with_service(json!({ "components": [], "hostInterfaces": [] }), image, script)
+    with_service(
+        json!({ "components": [], "hostInterfaces": [] }),
+        image,
+        script,
+    )
 }
 
 /// Runs a script on the component that answers under a host name; gives the answers.
