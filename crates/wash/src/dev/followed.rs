@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::task::AbortOnDropHandle;
-use wasmcloud::host::{Host as _, LocalHost, ServiceState, ServiceStatus, Watched};
+use wasmcloud::host::{
+    Host as _, LocalHost, ServiceState, ServiceStatus, Watched, WorkloadState, WorkloadStatus,
+};
 use wasmcloud::plugin::Port;
 use wasmcloud::workload::{WorkloadId, WorkloadName};
 
@@ -88,7 +90,10 @@ impl Follower {
 
     async fn ports(&self) {
         let status = self.host.status(&self.id).await;
-        let ports = status.map(|status| status.ports).unwrap_or_default();
+        // That the ports of one that is being stopped close is no news.
+        let Some(WorkloadStatus { ports, .. }) = status.ok().filter(is_running) else {
+            return;
+        };
         let mut told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *told == ports {
             return;
@@ -106,6 +111,10 @@ impl Follower {
             .event(&event, || (!lines.is_empty()).then(|| lines.join("\n")));
         *told = ports;
     }
+}
+
+fn is_running(status: &WorkloadStatus) -> bool {
+    status.state == WorkloadState::Running
 }
 
 /// What people hear of a service. Why it crashed is in the host's log, which they see as well.

@@ -288,7 +288,14 @@ impl Dev {
                 .unwrap()
                 .success()
         );
-        self.expect("stopped");
+        // What was told about services before is of no interest any more.
+        let last = loop {
+            let event = self.next();
+            if event["event"] != "service" && event["event"] != "ports" {
+                break event;
+            }
+        };
+        assert_eq!(last["event"], "stopped", "{last}\nit said:\n{}", self.talk());
         assert_eq!(
             self.child.wait().unwrap().code(),
             Some(0),
