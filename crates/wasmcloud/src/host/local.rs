@@ -19,8 +19,8 @@ use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{
-    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, Watched, WorkloadState,
-    WorkloadStatus,
+    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, Watched,
+    WorkloadState, WorkloadStatus,
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
