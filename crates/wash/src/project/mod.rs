@@ -5,6 +5,7 @@ mod derive;
 mod interface;
 mod raw;
 mod resources;
+mod service;
 mod workloads;
 
 use std::io;
@@ -70,6 +71,15 @@ impl Project {
             config,
             manifest,
         })
+    }
+
+    /// What stands in for a project around a single file of the current folder.
+    pub(crate) fn of_a_file() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            config: Config::default(),
+            manifest: None,
+        }
     }
 
     /// How it is built. `dev` says whether the settings for `wash dev` come first.

@@ -10,10 +10,13 @@
 
 mod bad_input;
 mod build;
+mod call;
 mod dev;
 mod examples;
 mod inspect;
 mod new;
+mod postgres;
 mod reload;
+mod services;
 mod support;
 mod surroundings;

@@ -9,5 +9,8 @@ pub mod http;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;
+mod room;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod sockets;
 pub mod wasi;

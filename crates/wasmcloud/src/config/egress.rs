@@ -39,7 +39,7 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> EgressSection {
 }
 
 /// A network whose first address is written, so that nobody takes `10.1.2.3/16` for one address.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let Ok(network) = text.parse::<IpNet>() else {
         return Err(
             "wanted a network such as `10.1.0.0/16`, or `127.0.0.1/32` for one address".to_owned(),

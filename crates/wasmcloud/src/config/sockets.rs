@@ -1,8 +1,10 @@
 //! The section `sockets`: where the sockets of workloads may lead, and how many there may be.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::reader::{Number, Reader, Text};
+use super::egress::network;
+use super::reader::{List, Number, Reader, Text};
 use crate::capability::sockets::SocketOptions;
 
 /// Where the sockets of workloads may lead, and how many there may be. What is left out stays at its default.
@@ -16,6 +18,8 @@ pub struct SocketsSection {
     pub connections_per_workload: Option<u32>,
     /// The network inside each workload.
     pub network: NetworkSection,
+    /// What may be published on the machine.
+    pub publish: PublishSection,
 }
 
 /// The network inside each workload. What is left out stays at its default.
@@ -27,6 +31,17 @@ pub struct NetworkSection {
     pub buffered: Option<u64>,
 }
 
+/// What may be published on the machine. What is left out stays at its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishSection {
+    /// Networks of the machine's addresses where ports may be published.
+    pub allow: Option<Vec<IpNet>>,
+    /// How many connections from outside one workload has open.
+    pub connections_per_workload: Option<u32>,
+    /// How many all workloads together have open.
+    pub connections: Option<u32>,
+}
+
 /// The section as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -35,6 +50,15 @@ pub(super) struct Raw {
     connections: Number,
     connections_per_workload: Number,
     network: Option<RawNetwork>,
+    publish: Option<RawPublish>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawPublish {
+    allow: List,
+    connections_per_workload: Number,
+    connections: Number,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +83,14 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> SocketsSection {
                 buffered: reader.size(raw.buffered),
             })
             .unwrap_or_default(),
+        publish: raw
+            .publish
+            .map(|raw| PublishSection {
+                allow: reader.list(raw.allow, |reader, text| reader.text(Some(text), network)),
+                connections_per_workload: reader.number(raw.connections_per_workload, 1..=MOST),
+                connections: reader.number(raw.connections, 1..=MOST),
+            })
+            .unwrap_or_default(),
     }
 }
 
@@ -80,5 +112,14 @@ impl SocketsSection {
         network.buffered = self.network.buffered.map_or(network.buffered, |bytes| {
             usize::try_from(bytes).unwrap_or(usize::MAX)
         });
+        let publish = &mut options.publish;
+        if let Some(allow) = &self.publish.allow {
+            publish.allow.clone_from(allow);
+        }
+        publish.workload_connections = self
+            .publish
+            .connections_per_workload
+            .map_or(publish.workload_connections, number);
+        publish.connections = self.publish.connections.map_or(publish.connections, number);
     }
 }

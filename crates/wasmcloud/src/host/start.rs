@@ -12,16 +12,17 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::making::{MadeService, Making, Pooled};
+use super::call::{Calling, Ways};
+use super::making::{Made, MadeService, Making, Pooled, pools};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
-use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
-use crate::artifact::Fetch;
+use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
+use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
 use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, Port,
-    Presence, States, WorkloadContext,
+    Presence, ScheduleStatus, Scheduled, States, WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
@@ -59,6 +60,10 @@ pub(super) struct Held {
     memory: Arc<MemoryAccount>,
     _artifacts: Prepared,
     pub(super) components: usize,
+    /// For calls that nothing else may make.
+    pub(super) calling: Arc<Calling>,
+    /// Its schedules, if it has any.
+    pub(super) scheduled: Option<Arc<dyn Scheduled>>,
 }
 
 impl Held {
@@ -67,9 +72,21 @@ impl Held {
         self.leases.len()
     }
 
+    /// How its schedules stand.
+    pub(super) fn schedules(&self) -> Vec<ScheduleStatus> {
+        let scheduled = self.scheduled.iter();
+        scheduled.flat_map(|scheduled| scheduled.status()).collect()
+    }
+
     /// How its service is.
     pub(super) fn service(&self) -> Option<ServiceStatus> {
         self.service.as_ref().map(Keeper::status)
+    }
+
+    /// How its service and its ports are, as they change.
+    pub(super) fn watch(&self) -> Watched {
+        let ports = self.bindings.iter().filter_map(|it| it.port_changes());
+        Watched::new(self.service.as_ref().map(Keeper::watch), ports)
     }
 
     /// The ports on which it listens.
@@ -89,7 +106,12 @@ impl Held {
         WorkloadUsage {
             invocations: self.leases.len(),
             memory_bytes: self.memory.used(),
-            pools: self.pools.iter().map(pool).collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(pool)
+                .chain(self.calling.pools().iter().map(pool))
+                .collect(),
         }
     }
 
@@ -98,7 +120,11 @@ impl Held {
     pub(super) async fn release(self, patience: &Patience) -> bool {
         let begun = Instant::now();
         drop(self.bindings);
-        let clear = || self.pools.iter().for_each(|pooled| pooled.callee.clear());
+        let clear = || {
+            let made = self.calling.pools();
+            let pools = self.pools.iter().chain(made.iter());
+            pools.for_each(|pooled| pooled.callee.clear());
+        };
         clear();
         self.leases.close();
         let mut finished = patience.outlasts(self.leases.wait()).await;
@@ -117,7 +143,8 @@ impl Held {
         }
         // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
         clear();
-        for pooled in &self.pools {
+        let made = self.calling.pools().clone();
+        for pooled in self.pools.iter().chain(&made) {
             pooled.callee.gone().await;
         }
         finished
@@ -163,10 +190,10 @@ impl Patience {
 }
 
 /// What the entries and callees of a plan are made from, in its order.
-struct Prepared {
-    entries: Vec<Arc<Artifact>>,
-    service: Option<Arc<Artifact>>,
-    callees: Vec<Arc<Artifact>>,
+pub(super) struct Prepared {
+    pub(super) entries: Vec<Arc<Artifact>>,
+    pub(super) service: Option<Arc<Artifact>>,
+    pub(super) callees: Vec<Arc<Artifact>>,
 }
 
 /// A workload that runs.
@@ -199,7 +226,7 @@ impl Starter<'_> {
         let leases = TaskTracker::new();
         let stopping = CancellationToken::new();
         let stop = stopping.clone().drop_guard();
-        let mut making = Making {
+        let making = Making {
             room: &mut room,
             workload: &context,
             spec: &request.workload,
@@ -208,51 +235,46 @@ impl Starter<'_> {
             stopping: &stopping,
             made: Vec::new(),
         };
-        for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
-            making.isolated(&planned.members, artifact)?;
-        }
-        let service = match plan.service.as_ref().zip(prepared.service.as_ref()) {
-            Some((planned, artifact)) => Some(making.service(planned, artifact)?),
-            None => None,
-        };
-        let mut entries = Vec::new();
-        for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
-            let Some(root) = planned.root() else { continue };
-            // Whoever calls the service calls the one instance of it.
-            let own = service
-                .as_ref()
-                .filter(|_| request.workload.is_service(root));
-            let callee = match own {
-                Some(service) => service.callee.clone(),
-                None => making.callee(&planned.members, artifact)?,
-            };
-            let entry = Entry {
-                component: root.clone(),
-                export: planned.export.clone(),
-                callee,
-            };
-            entries.push((planned.plugin.as_str(), entry));
-        }
-        let pools = making.pools(&entries);
+        let Made {
+            service,
+            entries,
+            isolated,
+        } = making.all(&plan, &prepared)?;
+        let pools = pools(&entries, &isolated);
         let service = self.service(service, request, entries.is_empty()).await?;
         bound.ready(&request.workload).await;
-        let presence = Presence::of(&leases);
+        let presence = Presence::of(&leases, &stopping);
         self.open(&mut bound, entries.clone(), request, presence)
             .await?;
-        let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let bindings: Vec<_> = bound.0.into_iter().map(|(_, binding)| binding).collect();
         let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
         let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
             || artifacts.any(|artifact| !artifact.from_disk);
+        let reached = worlds.len() - plan.unreached.len();
+        let memory = Arc::clone(&room.memory);
+        let calling = Calling {
+            spec: request.workload.clone(),
+            base: request.base.clone(),
+            worlds,
+            digests: digests(&components),
+            context,
+            leases: leases.clone(),
+            stopping,
+            ways: Ways::of(room, &entries, isolated).into(),
+            pools: Default::default(),
+        };
         Ok(Started {
             held: Held {
+                scheduled: bindings.iter().find_map(|binding| binding.schedules()),
                 bindings,
                 service,
                 leases,
                 stop,
                 pools,
-                memory: room.memory,
+                memory,
                 _artifacts: prepared,
-                components: worlds.len() - plan.unreached.len(),
+                components: reached,
+                calling: Arc::new(calling),
             },
             plan: Arc::new(plan),
             compiled,
@@ -353,13 +375,14 @@ impl Starter<'_> {
         for plugin in self.engine.plugins().iter() {
             let uses = uses(plugin.as_ref(), plan);
             let called = plan.entries.iter().any(|entry| entry.plugin == plugin.id());
-            if uses.is_empty() && !called {
+            if uses.is_empty() && !called && !plugin.is_wanted(&request.workload) {
                 continue;
             }
             let interfaces = interfaces(plugin.as_ref(), &request.workload);
             let bind = BindRequest {
                 id: &request.id,
                 workload: &request.workload,
+                base: &request.base,
                 interfaces: &interfaces,
                 uses: &uses,
             };
@@ -403,6 +426,14 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// What components are made of.
+fn digests(components: &Components) -> BTreeMap<ComponentName, Digest> {
+    let components = components.iter();
+    components
+        .map(|(name, inspected)| (name.clone(), inspected.digest))
+        .collect()
 }
 
 /// Fetches a component and looks at it, on a thread that serves nobody.

@@ -121,7 +121,8 @@ impl Callee {
     /// is there already.
     #[must_use]
     pub fn enter(&self) -> Option<Entered> {
-        Presence(self.0.parts.leases.clone()).enter()
+        let parts = &self.0.parts;
+        Presence::of(&parts.leases, &parts.stopping).enter()
     }
 
     /// How often its instances were used again.
@@ -330,20 +331,31 @@ impl Callee {
 
 /// Counts those for whom a workload waits before it is gone.
 #[derive(Clone, Debug)]
-pub struct Presence(TaskTracker);
+pub struct Presence {
+    leases: TaskTracker,
+    stopping: CancellationToken,
+}
 
 impl Presence {
-    /// With the tracker of the workload's invocations.
+    /// With the tracker of the workload's invocations, and what ends them.
     #[must_use]
-    pub fn of(leases: &TaskTracker) -> Self {
-        Self(leases.clone())
+    pub fn of(leases: &TaskTracker, stopping: &CancellationToken) -> Self {
+        Self {
+            leases: leases.clone(),
+            stopping: stopping.clone(),
+        }
+    }
+
+    /// Completes when the workload waits no longer.
+    pub async fn stopped(&self) {
+        self.stopping.cancelled().await;
     }
 
     /// One more. `None`: it lets nobody in any more.
     #[must_use]
     pub fn enter(&self) -> Option<Entered> {
-        let counted = self.0.token();
-        (!self.0.is_closed()).then_some(Entered { _counted: counted })
+        let counted = self.leases.token();
+        (!self.leases.is_closed()).then_some(Entered { _counted: counted })
     }
 }
 

@@ -7,15 +7,22 @@
 
 mod ending;
 mod entry;
+mod scheduled;
+mod wave;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use wasmtime::component::LinkerInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
+pub use scheduled::{LastRun, RunOutcome, ScheduleStatus, Scheduled};
+pub(crate) use wave::in_full;
+pub use wave::{Answer, WaveError};
 
 #[cfg(feature = "http")]
 pub use crate::instance::{Answered, SendRequest};
@@ -87,11 +94,22 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether it calls what the `schedules` of a workload name. Of several plugins that do, the first one does.
+    fn runs_schedules(&self) -> bool {
+        false
+    }
+
     /// Looks at the settings of a workload, without touching anything: everything that is wrong with them. Called before anything
     /// is fetched, and by whoever wants to know without starting.
     fn check(&self, workload: &Workload) -> Vec<PluginError> {
         let _ = workload;
         Vec::new()
+    }
+
+    /// Whether a workload uses it although none of its components imports or exports anything for it.
+    fn is_wanted(&self, workload: &Workload) -> bool {
+        let _ = workload;
+        false
     }
 
     /// Acquires what one workload needs.
@@ -137,6 +155,8 @@ pub struct BindRequest<'a> {
     pub id: &'a WorkloadId,
     /// The whole workload.
     pub workload: &'a Workload,
+    /// Where relative paths in it begin.
+    pub base: &'a Path,
     /// The entries of `hostInterfaces` that concern this plugin.
     pub interfaces: &'a [HostInterface],
     /// Which components use which of its offers, by their position in the workload.
@@ -179,6 +199,11 @@ pub trait Binding: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Changes whenever [`Binding::ports`] may have.
+    fn port_changes(&self) -> Option<watch::Receiver<()>> {
+        None
+    }
+
     /// Returns when whoever is let in would find somebody. Called when the service of the workload is up, which may take its time.
     async fn ready(&self) {}
 
@@ -190,6 +215,11 @@ pub trait Binding: Send + Sync + 'static {
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
         let _ = opening;
         Ok(())
+    }
+
+    /// How the schedules of the workload stand, and how to run one now; for the plugin that runs them.
+    fn schedules(&self) -> Option<Arc<dyn Scheduled>> {
+        None
     }
 
     /// Lets the world in, taking over from the workload that is replaced. Called when all plugins have opened; it cannot fail.

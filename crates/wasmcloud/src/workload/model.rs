@@ -10,7 +10,9 @@ use semver::Version;
 use super::diagnostic::quoted;
 use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
+use super::ports::PublishedPort;
 use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
+use super::schedule::Schedule;
 
 /// A set of components and what they need, under one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Workload {
     pub links: Vec<Link>,
     /// Folders that components may mount. Their names are unique.
     pub volumes: Vec<Volume>,
+    /// What a clock calls. Their names are unique.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Workload {
@@ -76,10 +80,12 @@ pub struct Service {
     pub component: Component,
     /// How often it is started again after a crash, in a row. Once it has been well for a while, it counts from the beginning.
     pub max_restarts: u64,
+    /// Its ports that can be reached from outside the workload. None unless the manifest lists them.
+    pub ports: Vec<PublishedPort>,
 }
 
 impl Service {
-    /// A service; its name is always `service`.
+    /// A service that publishes nothing; its name is always `service`.
     #[must_use]
     pub fn new(image: Image, local_resources: LocalResources, max_restarts: u64) -> Self {
         Self {
@@ -90,6 +96,7 @@ impl Service {
                 reuse: Reuse::Fresh,
             },
             max_restarts,
+            ports: Vec::new(),
         }
     }
 }

@@ -12,7 +12,9 @@
 mod attacks;
 mod big_body;
 mod calc;
+mod calls;
 mod cancellation;
+mod control;
 mod crews;
 mod echo;
 mod egress;
@@ -32,6 +34,7 @@ mod outbound_faults;
 mod pools;
 mod replacement;
 mod routes;
+mod schedules;
 mod services;
 mod sockets;
 mod stories;
@@ -39,7 +42,9 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
+use calc::{calc_callee, calc_caller};
 use calc::{calc_callee, calc_caller, calc_service};
+use calls::{errands, errands_p3};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{

@@ -9,11 +9,14 @@
 
 mod check;
 mod configuration;
+mod control;
 mod crash;
 mod ending;
 mod examples;
 mod following;
 mod machine;
+#[path = "../../../wash/tests/cli/postgres.rs"]
+mod postgres;
 mod sections;
 mod starting;
 mod support;

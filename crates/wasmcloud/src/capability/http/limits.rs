@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
+use crate::capability::room::part_of_open_files;
 
 const KIB: usize = 1 << 10;
 const GIB: u64 = 1 << 30;
 
 /// The fewest and the most connections that [`HttpLimits::connections`] allows by default.
-const CONNECTIONS: std::ops::RangeInclusive<u64> = 64..=32_768;
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 64..=32_768;
 
 /// The least that a head may be limited to: Hyper reads that much at once.
 const MIN_HEAD_SIZE: usize = 8 * KIB;
@@ -59,7 +59,8 @@ impl Default for HttpLimits {
             body_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
-            connections: connections(getrlimit(Resource::Nofile).current),
+            // The other half is for what guests and caches open.
+            connections: part_of_open_files(2, CONNECTIONS),
             connections_per_client: None,
             streams: 128,
             pending_resets: 20,
@@ -73,25 +74,5 @@ impl HttpLimits {
     /// [`Self::head_size`], as far as it can be had.
     pub(super) fn head_size(&self) -> usize {
         self.head_size.max(MIN_HEAD_SIZE)
-    }
-}
-
-/// How many connections a process serves that may have so many files open; the rest is for what guests and caches open.
-fn connections(open_files: Option<u64>) -> usize {
-    let half = open_files.map_or(*CONNECTIONS.end(), |files| files / 2);
-    let clamped = half.clamp(*CONNECTIONS.start(), *CONNECTIONS.end());
-    usize::try_from(clamped).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_take_half_of_the_open_files() {
-        assert_eq!(connections(Some(1024)), 512);
-        assert_eq!(connections(Some(16)), 64);
-        assert_eq!(connections(Some(1 << 40)), 32_768);
-        assert_eq!(connections(None), 32_768);
     }
 }

@@ -1,7 +1,8 @@
 //! `wasi:sockets`: TCP, UDP and name lookups for guests of both versions of WASI.
 //!
 //! Inside a workload, 127.0.0.0/8 and ::1 are a network of its own, which the operating system knows nothing of. Everything else
-//! passes the egress policy, on the address that is really connected to. Nothing listens outside.
+//! passes the egress policy, on the address that is really connected to. What listens outside is the host, for the ports that a
+//! manifest publishes.
 
 mod caller;
 #[expect(unreachable_pub, reason = "generated code makes its types public")]
@@ -15,6 +16,7 @@ mod outside;
 mod p2;
 mod p3;
 mod places;
+pub mod publish;
 mod rules;
 mod settings;
 mod stream;
@@ -25,10 +27,13 @@ mod udp;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use futures::future::join_all;
+use tokio::sync::{Semaphore, watch};
 use wasmtime::component::LinkerInstance;
 
 pub use options::SocketOptions;
@@ -36,10 +41,14 @@ pub use options::SocketOptions;
 use self::known::Known;
 use self::network::Network;
 use self::places::Places;
+use self::publish::{Publication, Publisher};
 use crate::capability::resolve::{Resolve, SystemResolver};
-use crate::plugin::{BindRequest, Binding, Import, Offer, Plugin, PluginError, State, StoreData};
+use crate::plugin::{
+    BindRequest, Binding, Import, Offer, Opening, Plugin, PluginError, Port, Presence, State,
+    StoreData,
+};
 use crate::policy::EgressPolicy;
-use crate::workload::{ComponentName, Interface};
+use crate::workload::{ComponentName, Interface, PublishedPort, Workload, WorkloadId};
 
 /// The plugin for sockets.
 #[derive(Clone)]
@@ -47,6 +56,7 @@ pub struct Sockets(Arc<HostSockets>);
 
 /// What the workloads of a host share.
 struct HostSockets {
+    publisher: Publisher,
     options: SocketOptions,
     policy: EgressPolicy,
     resolver: Arc<dyn Resolve>,
@@ -60,6 +70,7 @@ impl Sockets {
         let places = options.max_connections_of_host;
         Self(Arc::new(HostSockets {
             places: places::semaphore(places.unwrap_or_else(places::default_of_host)),
+            publisher: Publisher::new(options.publish.clone()),
             options,
             policy,
             resolver,
@@ -122,11 +133,75 @@ impl fmt::Debug for WorkloadSockets {
 }
 
 /// Keeps the network of a workload. Instances that are still at work keep it as well.
-struct Bound(Arc<WorkloadSockets>);
+struct Bound {
+    sockets: Arc<WorkloadSockets>,
+    id: WorkloadId,
+    ports: Vec<PublishedPort>,
+    base: PathBuf,
+    published: Vec<Publication>,
+    presence: Option<Presence>,
+}
 
+#[async_trait]
 impl Binding for Bound {
     fn state(&self) -> Option<State> {
-        Some(State::new(Arc::clone(&self.0)))
+        Some(State::new(Arc::clone(&self.sockets)))
+    }
+
+    fn port_changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.sockets.network.changes())
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        let listeners = self.sockets.network.listeners().into_iter();
+        let inside = listeners.map(|inside| Port {
+            inside,
+            published: None,
+        });
+        let published = self.ports.iter().zip(&self.published);
+        let published = published.map(|(port, publication)| Port {
+            inside: (Ipv4Addr::LOCALHOST, port.container_port).into(),
+            published: Some(publication.addr()),
+        });
+        inside.chain(published).collect()
+    }
+
+    async fn ready(&self) {
+        let ports = self.ports.iter().map(|port| port.container_port);
+        join_all(ports.map(|port| self.sockets.network.listening(port))).await;
+    }
+
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        let (publisher, network) = (&self.sockets.host.publisher, &self.sockets.network);
+        let replaces = opening.replaces.as_ref();
+        let opened = publisher.open(&self.id, replaces, &self.ports, &self.base, network);
+        self.published = opened.await?;
+        self.presence = Some(opening.presence);
+        Ok(())
+    }
+
+    fn go_live(&mut self) {
+        self.published.iter_mut().for_each(Publication::go_live);
+    }
+}
+
+/// Nobody is let in any more; the workload waits for those who are, as long as it waits for anybody.
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let outside = self.published.first().map(Publication::outside);
+        self.published.clear();
+        let entered = self.presence.as_ref().and_then(Presence::enter);
+        if let (Some(outside), Some(presence), Some(entered)) =
+            (outside, self.presence.take(), entered)
+        {
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = outside.drained() => {}
+                    () = presence.stopped() => {}
+                }
+                drop((outside, entered));
+            });
+        }
     }
 }
 
@@ -154,11 +229,30 @@ impl Plugin for Sockets {
         shared.into_iter().chain(own).collect()
     }
 
+    fn check(&self, workload: &Workload) -> Vec<PluginError> {
+        let service = workload.service.iter();
+        let ports = service.flat_map(|service| self.0.publisher.check_all(&service.ports));
+        ports.collect()
+    }
+
+    fn is_wanted(&self, workload: &Workload) -> bool {
+        let service = workload.service.as_ref();
+        service.is_some_and(|service| !service.ports.is_empty())
+    }
+
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
         let uses = request.uses.iter();
         let sharing = uses.filter(|(_, interface)| is_p3(interface) && interface.name == "types");
         let sharing = sharing.map(|(component, _)| component.clone()).collect();
-        Ok(Box::new(Bound(Arc::new(self.workload(sharing)))))
+        let service = request.workload.service.iter();
+        Ok(Box::new(Bound {
+            sockets: Arc::new(self.workload(sharing)),
+            id: request.id.clone(),
+            ports: service.flat_map(|service| service.ports.clone()).collect(),
+            base: request.base.to_owned(),
+            published: Vec::new(),
+            presence: None,
+        }))
     }
 
     fn link(

@@ -1,6 +1,7 @@
 //! What can be said about the sockets of a host.
 
 use super::network::NetworkBudget;
+use super::publish::PublishOptions;
 
 /// Settings of the sockets of all workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct SocketOptions {
     pub max_connections_of_host: Option<usize>,
     /// What the network inside each workload may hold.
     pub network: NetworkBudget,
+    /// What may be published on the machine.
+    pub publish: PublishOptions,
 }
 
 impl Default for SocketOptions {
@@ -23,6 +26,7 @@ impl Default for SocketOptions {
             max_connections: 256,
             max_connections_of_host: None,
             network: NetworkBudget::default(),
+            publish: PublishOptions::default(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::capability::room::part_of_open_files;
+
 /// The places of one workload, which are also places of the host.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
@@ -44,7 +46,7 @@ impl Places {
 
 /// Half of the files that the process may have open, within reason.
 pub(super) fn default_of_host() -> usize {
-    512
+    part_of_open_files(2, 64..=32_768)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde_saphyr::{Location, Spanned};
 
 use super::checker::Checker;
+use super::ports::ports;
 use super::raw;
 use super::volumes::mounts;
 use crate::workload::diagnostic::quoted;
@@ -182,7 +183,11 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         checker.error(at, format!("found {number}, wanted 0 or more"), None);
         0
     });
-    Some(Service::new(image?, local_resources, max_restarts))
+    let ports = ports(checker, &raw.ports);
+    Some(Service {
+        ports,
+        ..Service::new(image?, local_resources, max_restarts)
+    })
 }
 
 fn local_resources(

@@ -8,8 +8,10 @@ mod components;
 mod document;
 mod interfaces;
 mod links;
+mod ports;
 mod print;
 mod raw;
+mod schedules;
 #[cfg(test)]
 mod tests;
 mod volumes;

@@ -1,6 +1,7 @@
 //! A workload as a manifest again, in JSON.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -8,9 +9,11 @@ use super::API_VERSION;
 use crate::workload::model::{
     Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
 };
+use crate::workload::ports::PublishedPort;
 use crate::workload::resources::{
     Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
 };
+use crate::workload::schedule::Schedule;
 
 impl Workload {
     /// The workload as a manifest, in JSON. Read again, it is the same workload.
@@ -36,6 +39,7 @@ impl Workload {
             ),
             ("links", list(&self.links, link)),
             ("volumes", list(&self.volumes, volume)),
+            ("schedules", list(&self.schedules, schedule)),
         ]);
         json!({"apiVersion": API_VERSION, "kind": "Workload", "metadata": metadata, "spec": spec})
     }
@@ -100,10 +104,26 @@ fn service(service: &Service) -> Value {
     object([
         ("image", image(&component.image)),
         ("maxRestarts", json!(service.max_restarts)),
+        ("ports", list(&service.ports, port)),
         (
             "localResources",
             local_resources(&component.local_resources),
         ),
+    ])
+}
+
+fn port(port: &PublishedPort) -> Value {
+    let file = |path: &Path| json!(path.display().to_string());
+    let tls = port
+        .tls
+        .as_ref()
+        .map(|tls| json!({"certificate": file(&tls.certificate), "key": file(&tls.key)}));
+    object([
+        ("name", json!(port.name)),
+        ("containerPort", json!(port.container_port)),
+        ("hostPort", json!(port.host_port)),
+        ("hostIP", json!(port.host_ip)),
+        ("tls", json!(tls)),
     ])
 }
 
@@ -175,6 +195,23 @@ fn link(link: &Link) -> Value {
         ("import", json!(link.import)),
         ("to", json!(link.to.to_string())),
         ("kind", json!(link.kind.as_str())),
+    ])
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    object([
+        ("name", json!(schedule.name)),
+        ("component", json!(schedule.component)),
+        ("function", json!(schedule.function)),
+        ("args", json!(schedule.args)),
+        ("schedule", json!(schedule.schedule)),
+        ("timeZone", json!(schedule.time_zone)),
+        ("concurrencyPolicy", json!(schedule.concurrency.as_str())),
+        ("missedRuns", json!(schedule.missed.as_str())),
+        (
+            "suspend",
+            schedule.suspend.then_some(json!(true)).unwrap_or_default(),
+        ),
     ])
 }
 

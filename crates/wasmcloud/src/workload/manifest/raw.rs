@@ -85,6 +85,7 @@ pub(super) struct Spec {
     pub(super) host_interfaces: List<HostInterface>,
     pub(super) links: List<Link>,
     pub(super) volumes: List<Volume>,
+    pub(super) schedules: List<Schedule>,
     pub(super) host_selector: Refused,
     pub(super) host_id: Refused,
     pub(super) environment: Refused,
@@ -111,7 +112,27 @@ pub(super) struct Service {
     pub(super) image_pull_secret: Refused,
     pub(super) image_pull_policy: Text,
     pub(super) max_restarts: Number,
+    pub(super) ports: List<Port>,
     pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Port {
+    pub(super) name: Text,
+    pub(super) container_port: Number,
+    pub(super) host_port: Number,
+    #[serde(rename = "hostIP")]
+    pub(super) host_ip: Text,
+    pub(super) protocol: Text,
+    pub(super) tls: Option<Spanned<PortTls>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PortTls {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
 }
 
 /// There is one: who writes a list is told so, rather than that its first entry is no image.
@@ -199,6 +220,20 @@ pub(super) struct Link {
     pub(super) import: Text,
     pub(super) to: Text,
     pub(super) kind: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Schedule {
+    pub(super) name: Text,
+    pub(super) component: Text,
+    pub(super) function: Text,
+    pub(super) args: List<String>,
+    pub(super) schedule: Text,
+    pub(super) time_zone: Text,
+    pub(super) concurrency_policy: Text,
+    pub(super) missed_runs: Text,
+    pub(super) suspend: Option<bool>,
 }
 
 #[derive(Deserialize)]

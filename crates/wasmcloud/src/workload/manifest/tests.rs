@@ -239,7 +239,7 @@ fn later_errors_can_point_into_the_file() {
 fn typos_get_the_nearest_name() {
     insta::assert_snapshot!(bad_spec("  componets: []\n"), @"
     workload.yaml:5:3: unknown field `componets`
-    hint: did you mean `components`? known here: `components`, `service`, `hostInterfaces`, `links`, `volumes`, `hostSelector`, `hostId`, `environment`, `kubernetes`
+    hint: did you mean `components`? known here: `components`, `service`, `hostInterfaces`, `links`, `volumes`, `schedules`, `hostSelector`, `hostId`, `environment`, `kubernetes`
     ");
     insta::assert_snapshot!(bad_spec("  components:\n  - {name: a, image: ./a.wasm, pool_size: 1}\n"), @"
     workload.yaml:6:32: unknown field `pool_size`
@@ -530,10 +530,6 @@ fn an_allowed_host_that_is_none_is_told_with_its_place() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:17:31: name lookups are not served yet
-    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
-    workload.yaml:18:35: the machine's loopback cannot be reached yet
-    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:29:14: named host interfaces are not routed yet
     hint: remove `name`, so that the entry serves the plain import
     workload.yaml:32:52: `remote` links are not made yet
@@ -564,7 +560,7 @@ fn a_service_is_one_and_goes_by_its_name() {
     ");
     insta::assert_snapshot!(bad_spec(&service("    maxRestarts: -1\n    poolSize: 2\n")), @"
     workload.yaml:10:5: unknown field `poolSize`
-    hint: known here: `image`, `imagePullSecret`, `imagePullPolicy`, `maxRestarts`, `localResources`
+    hint: known here: `image`, `imagePullSecret`, `imagePullPolicy`, `maxRestarts`, `ports`, `localResources`
     ");
     insta::assert_snapshot!(bad_spec(&service("    localResources: {cpuLimit: 100}\n")), @"
     workload.yaml:9:32: `cpuLimit` is for one invocation, and a service computes for as long as it lives

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::capability::room::part_of_open_files;
+
 /// What is counted about the client of one workload.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -36,6 +38,9 @@ pub struct ClientStats {
     pub denied: u64,
 }
 
+/// The fewest and the most places that a host has by default.
+const BY_DEFAULT: std::ops::RangeInclusive<usize> = 64..=32_768;
+
 /// As many as a semaphore can count.
 fn semaphore(places: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
@@ -50,9 +55,9 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The places of a host; `None`: as many as its files allow.
+    /// The places of a host; `None`: half of the files that the process may have open, within reason.
     pub(super) fn of_host(wanted: Option<usize>) -> Arc<Semaphore> {
-        semaphore(wanted.unwrap_or_else(default_of_host))
+        semaphore(wanted.unwrap_or_else(|| part_of_open_files(2, BY_DEFAULT)))
     }
 
     pub(super) fn new(own: usize, host: Arc<Semaphore>) -> Self {
@@ -188,40 +193,10 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Half of the files that the process may have open, within reason.
-fn default_of_host() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    open_files(&limits).map_or(512, |files| (files / 2).clamp(64, 32_768))
-}
-
-/// The soft limit of open files, as Linux tells it. Asking the operating system itself would take unsafe code.
-fn open_files(limits: &str) -> Option<usize> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
-        "unlimited" => Some(usize::MAX),
-        number => number.parse().ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-
-    #[test]
-    fn the_limit_of_open_files_is_read() {
-        let line = |limit: &str| {
-            format!(
-                "Limit  Soft Limit  Hard Limit  Units\nMax open files            {limit}                 1048576              files     \n"
-            )
-        };
-        assert_eq!(open_files(&line("1024")), Some(1024));
-        assert_eq!(open_files(&line("unlimited")), Some(usize::MAX));
-        assert_eq!(open_files(""), None);
-        assert!((64..=32_768).contains(&default_of_host()));
-    }
 
     #[test]
     fn a_place_is_one_of_the_workload_and_one_of_the_host() {

@@ -110,9 +110,9 @@ enum Side {
 
 impl Connection {
     /// Lets it go in such a way that the other end sees a reset, not an end.
-    pub(super) fn reset(self) {
-        let writer = &self.writer;
-        writer.wire.written_by(writer.side).reset();
+    pub fn reset(self) {
+        drop(self.reader);
+        self.writer.reset();
     }
 
     /// Whether the other end is gone without an orderly end.
@@ -232,6 +232,11 @@ impl Writer {
     /// Ready when nobody will read what is written any more.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wire.written_by(self.side).poll_abandoned(cx)
+    }
+
+    /// Ends in such a way that the other end sees a reset, not an end.
+    pub fn reset(self) {
+        self.wire.written_by(self.side).reset();
     }
 
     /// How many bytes may be on their way, held to 4 KiB..=1 MiB. Gives what it is now.

@@ -31,10 +31,21 @@ struct State {
     abandoned: bool,
     /// The end is no orderly one.
     reset: bool,
-    /// Whoever waits to write waits for room that all pipes share.
-    starved: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// What the writer waits for, if it does.
+    wants: Wants,
+}
+
+/// What a writer waits for; all of them wait for the end, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// Only for the end.
+    End,
+    /// Room in the pipe.
+    Room,
+    /// Room that all pipes share.
+    SharedRoom,
 }
 
 impl State {
@@ -71,8 +82,11 @@ impl State {
 
     /// Whether there is so much room that whoever waits to write should know. Not at once: it would write a little, and wait again.
     fn is_roomy(&self) -> bool {
-        let enough = if self.starved { FLOOR } else { self.capacity() } / 2;
-        self.queue.len() <= enough
+        match self.wants {
+            Wants::End => false,
+            Wants::Room => self.queue.len() <= self.capacity() / 2,
+            Wants::SharedRoom => self.queue.len() <= FLOOR / 2,
+        }
     }
 }
 
@@ -99,9 +113,9 @@ impl Pipe {
             ended: false,
             abandoned: false,
             reset: false,
-            starved: false,
             reader: None,
             writer: None,
+            wants: Wants::End,
         }))
     }
 
@@ -166,12 +180,15 @@ impl Pipe {
                 return Poll::Ready(Err(NetError::Reset));
             }
             if let Some(room) = room(&state) {
-                state.starved = false;
                 let _left = state.writer.take();
                 return Poll::Ready(Ok(Turn { state, room, _left }));
             }
-            state.starved = state.queue.len() < state.capacity();
-            let starved = state.starved;
+            let starved = state.queue.len() < state.capacity();
+            state.wants = if starved {
+                Wants::SharedRoom
+            } else {
+                Wants::Room
+            };
             let old = park(&mut state.writer, cx);
             drop(state);
             drop(old);
@@ -190,6 +207,7 @@ impl Pipe {
         if state.abandoned || state.ended {
             return Poll::Ready(());
         }
+        state.wants = Wants::End;
         let old = park(&mut state.writer, cx);
         drop(state);
         drop(old);

@@ -14,6 +14,7 @@ use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::folder::Folder;
 use super::quota::{ENTRY, Held, Quota};
+use crate::capability::room::part_of_open_files;
 
 /// How many writes of streams into one volume are under way at once …
 const WRITES: usize = 64;
@@ -294,8 +295,7 @@ impl OpenFiles {
 
     /// Those of all volumes of a host: a quarter of the files that the process may have open, within reason.
     pub(super) fn of_host() -> Self {
-        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        Self::new(limit_of_files(&limits).map_or(256, |files| (files / 4).clamp(64, 65_536)))
+        Self::new(part_of_open_files(4, 64..=65_536))
     }
 
     fn add(&self, file: &Arc<File>) -> io::Result<()> {
@@ -316,29 +316,10 @@ impl OpenFiles {
     }
 }
 
-/// The soft limit of open files, as Linux tells it. Asking the operating system itself would take unsafe code.
-fn limit_of_files(limits: &str) -> Option<usize> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
-        "unlimited" => Some(usize::MAX),
-        number => number.parse().ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-
-    #[test]
-    fn the_limit_of_open_files_is_read() {
-        let line =
-            "Max open files            1024                 1048576              files     \n";
-        assert_eq!(limit_of_files(line), Some(1024));
-        assert_eq!(limit_of_files(""), None);
-    }
 
     #[test]
     fn a_file_that_is_closed_makes_room_for_another() {

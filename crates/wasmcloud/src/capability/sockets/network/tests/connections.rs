@@ -205,6 +205,16 @@ fn bytes_that_were_thrown_away_make_the_end_a_reset() {
 }
 
 #[test]
+fn one_can_reset_a_connection_on_purpose() {
+    let network = network();
+    let (mut client, mut server) = pair(&network);
+    write(&mut server, b"answer").is_ready();
+    server.reset();
+    assert_eq!(read(&mut client, 9), Poll::Ready(Ok("answer".into())));
+    assert_eq!(read(&mut client, 9), Poll::Ready(Err(NetError::Reset)));
+}
+
+#[test]
 fn all_is_freed_in_whatever_order_it_is_dropped() {
     for order in 0..24 {
         let network = network();

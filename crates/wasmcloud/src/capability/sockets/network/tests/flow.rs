@@ -87,6 +87,19 @@ fn nobody_is_woken_for_nothing() {
 }
 
 #[test]
+fn whoever_waits_for_the_end_only_is_not_woken_by_room() {
+    let network = network();
+    let (mut client, mut server) = pair(&network);
+    let task = Task::new();
+    assert_eq!(write(&mut client, &[1; 65_536]), Poll::Ready(Ok(65_536)));
+    assert!(client.writer.poll_closed(&mut task.cx()).is_pending());
+    assert!(read(&mut server, 65_536).is_ready());
+    assert_eq!(task.rang(), 0);
+    drop(server);
+    assert_eq!(task.rang(), 1);
+}
+
+#[test]
 fn the_last_that_polled_is_woken() {
     let network = network();
     let (mut client, mut server) = pair(&network);
