@@ -1,5 +1,7 @@
 //! What an open connection inside a workload costs in memory.
 
+use std::process::Stdio;
+
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
