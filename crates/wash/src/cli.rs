@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Build a project, serve it, and do so again whenever a source changes.
     Dev(DevArgs),
+    /// Call a function that a component exports, and print what it returns.
+    Call(CallArgs),
+    /// Show the workloads and schedules of a host that runs on this machine.
+    Status(StatusArgs),
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
 }
@@ -110,6 +114,61 @@ pub(crate) struct DevArgs {
     /// The Cargo profile to build with.
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,
+}
+
+/// Arguments of `wash call`.
+#[derive(Args, Debug)]
+#[command(
+    allow_negative_numbers = true,
+    override_usage = "wash call [OPTIONS] [WORKLOAD] EXPORT [ARG]..."
+)]
+pub(crate) struct CallArgs {
+    /// The workload, if one that runs is to be called; the function, such as `add` or `demo:math/calc#add`; and its arguments in
+    /// WAVE, such as 42, '"text"', '[1, 2]' or '{name: "x", age: 3}'. What begins with `-` and is no number stands after `--`.
+    #[arg(value_name = "WORD", required_unless_present = "schedule")]
+    pub(crate) words: Vec<String>,
+    /// Call a component in this file, in a host of its own.
+    #[arg(long, value_name = "WASM", conflicts_with_all = ["manifest", "host", "workload"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Call a component of this manifest, in a host of its own.
+    #[arg(long, short = 'f', value_name = "FILE", conflicts_with = "host")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// The workload, apart from the other words: one that runs, or with `--manifest` one of several there.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workload: Option<String>,
+    /// The component, where several export the function.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Option<String>,
+    /// Run a schedule of a workload now, with the function and arguments of its manifest.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "manifest", "component"])]
+    pub(crate) schedule: Option<String>,
+    /// The host that runs the workload: the data folder of `wasmcloud run`, or the folder of a project that `wash dev` serves. By
+    /// default the `wash dev` of this folder or one around it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) host: Option<PathBuf>,
+    /// Where compiled components are kept between calls; by default below the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// A network that components may reach besides public addresses, such as 127.0.0.1/32; may be repeated. For calls in a host of
+    /// their own.
+    #[arg(long, value_name = "NETWORK", conflicts_with = "host")]
+    pub(crate) allow_egress: Vec<IpNet>,
+    /// Lets components reach ports of this machine's own loopback, as `host.wasmcloud.internal`, that they list in
+    /// `allowedHostLoopbackPorts`. For calls in a host of their own.
+    #[arg(long, conflicts_with = "host")]
+    pub(crate) allow_host_loopback: bool,
+    /// A folder of this machine that the manifest may name as `hostPath`; may be repeated. For calls in a host of their own.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "host")]
+    pub(crate) allow_folder: Vec<PathBuf>,
+}
+
+/// Arguments of `wash status`.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// The host: the data folder of `wasmcloud run`, or the folder of a project that `wash dev` serves. By default the `wash dev` of
+    /// this folder or one around it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) host: Option<PathBuf>,
 }
 
 /// Arguments of `wash completion`.

@@ -47,6 +47,14 @@ impl Failure {
         self
     }
 
+    /// Goes on after what it says to do.
+    pub(crate) fn more_hint(mut self, more: &str) -> Self {
+        if let Some(hint) = self.problems.first_mut().and_then(|it| it.hint.as_mut()) {
+            hint.push_str(more);
+        }
+        self
+    }
+
     /// Both failures as one.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.problems.extend(other.problems);

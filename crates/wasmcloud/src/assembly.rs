@@ -14,6 +14,8 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 use crate::capability::resolve::{Resolve, SystemResolver};
+#[cfg(feature = "schedule")]
+use crate::capability::schedule::Schedules;
 use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -33,6 +35,9 @@ pub struct HostConfig {
     /// The HTTP server; without it, no workload can serve HTTP.
     #[cfg(feature = "http")]
     pub http: Option<HttpOptions>,
+    /// Whether nobody calls its workloads from outside but the program around it: they serve no HTTP and run no schedules, whatever
+    /// their manifests say, and need not export anything that this host calls. [`LocalHost::call`] calls them.
+    pub calls_only: bool,
     /// The HTTP client that sends what components ask for, with an HTTP server or without one.
     #[cfg(feature = "http")]
     pub http_client: ClientOptions,
@@ -69,6 +74,7 @@ impl Default for HostConfig {
             limits: GuestLimits::default(),
             #[cfg(feature = "http")]
             http: None,
+            calls_only: false,
             #[cfg(feature = "http")]
             http_client: ClientOptions::default(),
             egress: EgressOptions::default(),
@@ -129,6 +135,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
         let http = match config.http {
+            _ if config.calls_only => Http::unopened(),
             Some(options) => listen(options).await?,
             None => Http::without_server(),
         };
@@ -145,7 +152,11 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         // Nobody waits for it: what is left over only takes room.
         tokio::task::spawn_blocking(move || remove_leftovers(&cache));
     }
-    let engine = Engine::new(config.engine, plugins.into());
+    let engine = if config.calls_only {
+        Engine::closed(config.engine, plugins.into())
+    } else {
+        Engine::new(config.engine, plugins.into())
+    };
     let identity = HostIdentity::new(
         config.friendly_name,
         config.labels,
@@ -188,6 +199,8 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
         Arc::new(Config),
         #[cfg(feature = "logging")]
         Arc::new(Logging),
+        #[cfg(feature = "schedule")]
+        Arc::new(Schedules::default()),
         Arc::new(wasi),
         Arc::new(sockets),
     ]

@@ -114,6 +114,7 @@ pub mod artifact;
 pub mod assembly;
 pub mod capability;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod host;
 pub mod instance;

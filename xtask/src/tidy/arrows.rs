@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "capability",
     "host",
     "supervisor",
+    "control",
     "assembly",
     "config",
     "run",

@@ -22,7 +22,9 @@ use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
+use wasmcloud::control::Control;
 use wasmcloud::engine::EngineOptions;
+use wasmcloud::host::LocalHost;
 use wasmcloud::policy::{EgressHints, EgressOptions};
 
 use crate::build::outside_sources;
@@ -57,6 +59,8 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
         .map_err(|error| cannot_start(&error))?;
     let http = http.unwrap_or(address);
     lock.serving(http);
+    // Held to the end.
+    let _control = control(&host, http, &project);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
     let serving = Serving::new(Arc::clone(&host), guests, reporter.clone(), http);
     let mut session = Session::new(
@@ -83,6 +87,17 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     }
     reporter.finish();
     outcome
+}
+
+/// The way in for `wash call`. Without it, everything else works.
+fn control(host: &Arc<LocalHost>, http: SocketAddr, project: &Project) -> Option<Control> {
+    let folder = project.dir.join(".wash");
+    let started = Control::start(Arc::clone(host), Some(http), &folder);
+    started
+        .inspect_err(|error| {
+            tracing::warn!("`wash call` cannot reach what is served here: {error}")
+        })
+        .ok()
 }
 
 /// The wish to end: Ctrl-C, or a polite request of the system.
@@ -132,13 +147,7 @@ fn host_config(
         },
         egress: EgressOptions {
             allow: networks.copied().collect(),
-            hints: EgressHints {
-                host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
-                name: "list it in `allowedIpNameLookups`, in workload.yaml or else in .wash/config.yaml".to_owned(),
-                address: "if it is meant to be reached, start `wash dev` with `--allow-egress` and its network"
-                    .to_owned(),
-                loopback: "if it is meant to be reached, start `wash dev` with `--allow-host-loopback`".to_owned(),
-            },
+            hints: egress_hints("start `wash dev`"),
             ..EgressOptions::default()
         },
         sockets: SocketOptions {
@@ -155,8 +164,21 @@ fn host_config(
     }
 }
 
+/// What to do where a component is denied something. `how` is how networks are allowed.
+pub(crate) fn egress_hints(how: &str) -> EgressHints {
+    EgressHints {
+        host: "list it in `allowedHosts`, in workload.yaml or else in .wash/config.yaml".to_owned(),
+        name: "list it in `allowedIpNameLookups`, in workload.yaml or else in .wash/config.yaml"
+            .to_owned(),
+        address: format!(
+            "if it is meant to be reached, {how} with `--allow-egress` and its network"
+        ),
+        loopback: format!("if it is meant to be reached, {how} with `--allow-host-loopback`"),
+    }
+}
+
 /// The folder for compiled components below the user's cache folder, if the user has one.
-fn usual_cache() -> Option<PathBuf> {
+pub(crate) fn usual_cache() -> Option<PathBuf> {
     let absolute = |key: &str| {
         env::var_os(key)
             .map(PathBuf::from)

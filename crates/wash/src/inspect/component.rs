@@ -32,6 +32,22 @@ fn look_at(path: &Path, bytes: &[u8]) -> Result<Inspected, Failure> {
     inspect(bytes).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
+/// A file as if a build had made it.
+pub(crate) fn built_file(path: &Path) -> Result<Built, Failure> {
+    let bytes =
+        fs::read(path).map_err(|error| Failure::io("cannot read", path.display(), &error))?;
+    let name = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Built {
+        name,
+        inspected: look_at(path, &bytes)?,
+        path: path.to_owned(),
+        changed: false,
+    })
+}
+
 /// What the last build of a project left behind.
 pub(super) fn built(project: &Project) -> Result<Vec<Built>, Failure> {
     let paths = match project.recipe(true) {

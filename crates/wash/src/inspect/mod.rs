@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::project::{self, Project, ToRun};
 use crate::ui::Ui;
 
+pub(crate) use component::built_file;
 pub(crate) use plan::{plan_json, plan_text};
 
 pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
@@ -45,7 +46,7 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 /// The workloads of a project: those of its manifest, or what was built last.
-fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
+pub(crate) fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
     let project = Project::open(dir)?;
     if let Some(manifest) = &project.manifest {
         return project::of_manifest(manifest);

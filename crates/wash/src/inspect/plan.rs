@@ -183,8 +183,10 @@ fn service_text(service: &PlannedService) -> String {
 
 fn entry_text(entry: &PlannedEntry) -> String {
     let root = entry.root().map(ToString::to_string).unwrap_or_default();
+    let schedule = entry.schedule.as_ref();
+    let schedule = schedule.map_or_else(String::new, |name| format!(" `{name}`"));
     format!(
-        "{} calls {root} ({}){}; {} engine",
+        "{}{schedule} calls {root} ({}){}; {} engine",
         entry.plugin,
         entry.export,
         fused_with(&entry.members),
@@ -215,7 +217,7 @@ fn fused_with(members: &[Member]) -> String {
 mod tests {
     use wasmcloud::engine::Flavour;
     use wasmcloud::engine::plan::{IsolatedImport, PlannedLink};
-    use wasmcloud::workload::manifest;
+    use wasmcloud::workload::{Export, manifest};
 
     use super::*;
 
@@ -257,7 +259,8 @@ mod tests {
             ],
             entries: vec![PlannedEntry {
                 plugin: "wasi-http".to_owned(),
-                export: "wasi:http/incoming-handler@0.2.6".parse().unwrap(),
+                export: Export::Interface("wasi:http/incoming-handler@0.2.6".parse().unwrap()),
+                schedule: None,
                 flavour: Flavour::Plain,
                 members: vec![front, member("back")],
             }],

@@ -87,6 +87,7 @@ pub(crate) fn derive(
         host_interfaces,
         links: Vec::new(),
         volumes: config.volumes.iter().enumerate().map(volume).collect(),
+        schedules: Vec::new(),
     };
     Ok(ToRun {
         workload,
@@ -296,6 +297,7 @@ mod tests {
                     id("wasi:http/incoming-handler@0.2.12"),
                 ],
             }],
+            ..Offers::default()
         };
         let world = World {
             imports: [
@@ -332,6 +334,7 @@ mod tests {
                 plugin: "http",
                 exports: vec![id("wasi:http/incoming-handler@0.2.12")],
             }],
+            ..Offers::default()
         };
         let world = World {
             exports: vec![external("wasi:http/incoming-handler@0.2.0")],

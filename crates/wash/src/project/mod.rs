@@ -73,6 +73,15 @@ impl Project {
         })
     }
 
+    /// What stands in for a project around a single file of the current folder.
+    pub(crate) fn of_a_file() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            config: Config::default(),
+            manifest: None,
+        }
+    }
+
     /// How it is built. `dev` says whether the settings for `wash dev` come first.
     pub(crate) fn recipe(&self, dev: bool) -> Result<Recipe, Failure> {
         if let Some((command, component)) = self.config.command(dev) {

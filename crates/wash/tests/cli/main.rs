@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod build;
+mod call;
 mod dev;
 mod examples;
 mod inspect;

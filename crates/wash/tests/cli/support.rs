@@ -295,7 +295,12 @@ impl Dev {
                 break event;
             }
         };
-        assert_eq!(last["event"], "stopped", "{last}\nit said:\n{}", self.talk());
+        assert_eq!(
+            last["event"],
+            "stopped",
+            "{last}\nit said:\n{}",
+            self.talk()
+        );
         assert_eq!(
             self.child.wait().unwrap().code(),
             Some(0),

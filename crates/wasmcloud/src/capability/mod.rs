@@ -10,5 +10,7 @@ pub mod http;
 pub mod logging;
 pub mod resolve;
 mod room;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod sockets;
 pub mod wasi;

@@ -70,6 +70,8 @@ pub struct HostFile {
     pub engine: EngineSection,
     /// What is logged, and how.
     pub log: LogSection,
+    /// Whether programs of the same user may ask and call the host through its data folder.
+    pub control: Option<bool>,
 }
 
 /// The file as it is written.
@@ -90,6 +92,7 @@ struct Document {
     services: Option<services::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
+    control: Option<bool>,
 }
 
 impl HostFile {
@@ -160,6 +163,7 @@ impl HostFile {
                 .log
                 .map(|raw| log::read(&mut reader, raw))
                 .unwrap_or_default(),
+            control: raw.control,
         };
         reader.finish(read)
     }

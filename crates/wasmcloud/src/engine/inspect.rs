@@ -1,6 +1,7 @@
 //! Looks at bytes: what world a component has, and whether they are a component at all. Core modules are adapted on the way.
 
 mod confined;
+mod functions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub use confined::{Confined, ConfinedValue};
 use super::adapt::adapt;
 use super::modules::ModuleShape;
 use crate::artifact::Digest;
-use crate::workload::Interface;
+use crate::workload::{Function, Interface};
 
 /// A component that was looked at: valid, adapted if it was a core module.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct World {
     pub imports: Vec<Extern>,
     /// Its exports, in the order of the binary.
     pub exports: Vec<Extern>,
+    /// The functions among its exports and in the interfaces that it exports, in the order of the binary.
+    pub functions: Vec<Function>,
     /// Whether it needs the async ABI of the component model.
     pub concurrent: bool,
     /// Its core modules, to tell from a backtrace which component trapped.
@@ -171,13 +174,14 @@ fn inspect_component(bytes: Arc<[u8]>, adapted: bool) -> Result<Inspected, Inspe
         reason: error.to_string(),
     };
     check_complete(&bytes)?;
-    let (imports, exports) = externals(&bytes).map_err(|error| invalid(&error))?;
+    let (imports, exports, functions) = externals(&bytes).map_err(|error| invalid(&error))?;
     let modules = ModuleShape::all(&bytes).map_err(|error| invalid(&error))?;
     let concurrent =
         imports.iter().chain(&exports).any(Extern::is_wasi_0_3) || !validates_without_async(&bytes);
     let world = World {
         imports,
         exports,
+        functions,
         concurrent,
         modules,
     };
@@ -213,11 +217,11 @@ fn check_complete(bytes: &[u8]) -> Result<(), InspectError> {
     Ok(())
 }
 
-/// The imports and the exports.
+/// The imports, the exports, and the functions that are exported.
 ///
 /// The reader behind [`Package`] asserts and leaves undone what a valid but unusual component can hold. Bytes come from anywhere, so
 /// its panics are caught here, where nothing outlives them.
-fn externals(bytes: &Arc<[u8]>) -> Result<(Vec<Extern>, Vec<Extern>), String> {
+fn externals(bytes: &Arc<[u8]>) -> Result<(Vec<Extern>, Vec<Extern>, Vec<Function>), String> {
     let world = || {
         let mut types = Types::default();
         let package = Package::from_bytes("component", None, bytes.to_vec(), &mut types)
@@ -225,7 +229,8 @@ fn externals(bytes: &Arc<[u8]>) -> Result<(Vec<Extern>, Vec<Extern>), String> {
         let world = &types[package.ty()];
         let read = |(name, kind): (&String, &ItemKind)| external(&types, name, *kind);
         let imports = world.imports.iter().map(read).collect();
-        Ok((imports, world.exports.iter().map(read).collect()))
+        let exports = world.exports.iter().map(read).collect();
+        Ok((imports, exports, functions::functions(&types, world)))
     };
     let crashed = |_| Err("its imports and exports have types that are not known".to_owned());
     std::panic::catch_unwind(world).unwrap_or_else(crashed)

@@ -26,5 +26,5 @@ pub(crate) use isolated::slots;
 pub use link::LinkError;
 pub use machine::Machine;
 pub use modules::{ModuleShape, attribution};
-pub use plan::{LinkPlan, PlanErrors, plan};
+pub use plan::{LinkPlan, PlanErrors, plan, plan_call};
 pub use prepare::{Artifact, Components, Engine, PrepareError};

@@ -101,6 +101,10 @@ impl Engine {
     #[must_use]
     pub fn new(options: EngineOptions, plugins: Plugins) -> Self {
         let offers = Offers::of(&plugins);
+        Self::with_offers(options, plugins, offers)
+    }
+
+    fn with_offers(options: EngineOptions, plugins: Plugins, offers: Offers) -> Self {
         let compilations = Arc::new(Semaphore::new(options.compilations.max(1)));
         let worlds = KnownWorlds::new(options.cache_dir.clone());
         let engines = Engines::new(options.allocation);
@@ -113,6 +117,16 @@ impl Engine {
             worlds,
             artifacts: Mutex::default(),
         }))
+    }
+
+    /// Like [`Engine::new`], for workloads that nobody calls from outside but whoever has the host in hand: they need no entry.
+    #[must_use]
+    pub fn closed(options: EngineOptions, plugins: Plugins) -> Self {
+        let offers = Offers {
+            closed: true,
+            ..Offers::of(&plugins)
+        };
+        Self::with_offers(options, plugins, offers)
     }
 
     /// What its plugins offer.

@@ -185,6 +185,7 @@ fn workload(kind: LinkKind, components: &Components, links: &[(&str, &str, &str)
         host_interfaces: vec!["demo:entry/run".parse().unwrap()],
         links: links.collect(),
         volumes: Vec::new(),
+        schedules: Vec::new(),
     }
 }
 

@@ -13,18 +13,20 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::call::for_calls_only;
 use super::identity::HostIdentity;
 use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{
-    Heartbeat, Host, NotFound, StartError, StartRequest, Watched, WorkloadState, WorkloadStatus,
+    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, Watched,
+    WorkloadState, WorkloadStatus,
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
 use crate::instance::HostRoom;
-use crate::plugin::{Ended, Ending, EndingSender, GuestOutput};
-use crate::workload::WorkloadId;
+use crate::plugin::{Answer, Ended, Ending, EndingSender, GuestOutput};
+use crate::workload::{ScheduleName, WorkloadId};
 use reservation::Reservation;
 
 /// How long a workload may finish what it is answering.
@@ -131,6 +133,51 @@ impl LocalHost {
     }
 }
 
+impl LocalHost {
+    /// Calls a function of a workload that runs, whoever else may call it: on a fresh instance, or a pooled one where the manifest
+    /// asks for that, within all limits. Dropping the future ends the guest.
+    ///
+    /// # Errors
+    /// When the workload does not run, when it has no such function or that takes other arguments, and when the call comes to no
+    /// good end.
+    pub async fn call(&self, request: &CallRequest) -> Result<Answer, CallFailed> {
+        let calling = self
+            .0
+            .held(&request.workload, |held| Arc::clone(&held.calling))?;
+        calling
+            .call(&self.0.engine, self.0.fetch.as_ref(), request)
+            .await
+    }
+
+    /// Runs a schedule of a workload now; it counts as a run of it. Dropping the future ends the run.
+    ///
+    /// # Errors
+    /// When the workload does not run or has no such schedule, and when the run comes to no good end.
+    pub async fn run_schedule(
+        &self,
+        id: &WorkloadId,
+        name: &ScheduleName,
+    ) -> Result<Answer, CallFailed> {
+        let scheduled = self.0.held(id, |held| held.scheduled.clone())?;
+        let schedules = scheduled.iter().flat_map(|it| it.status());
+        let schedules: Vec<_> = schedules.collect();
+        let known = || {
+            schedules
+                .iter()
+                .map(|it| it.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let none = || CallFailed::no_schedule(name, &known());
+        let schedule = schedules
+            .iter()
+            .find(|it| it.name == *name)
+            .ok_or_else(none)?;
+        let scheduled = scheduled.as_ref().ok_or_else(none)?;
+        let answer = scheduled.run(name).await.ok_or_else(none)?;
+        answer.map_err(|error| CallFailed::of(&schedule.component, &schedule.function, error))
+    }
+}
+
 /// Releases workloads that came to their end by themselves.
 async fn watch_endings(host: Weak<Inner>, mut ended: mpsc::UnboundedReceiver<Ended>) {
     while let Some(ended) = ended.recv().await {
@@ -142,6 +189,19 @@ async fn watch_endings(host: Weak<Inner>, mut ended: mpsc::UnboundedReceiver<End
 impl Inner {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something of what a workload holds that runs.
+    fn held<T>(&self, id: &WorkloadId, get: impl FnOnce(&Held) -> T) -> Result<T, CallFailed> {
+        let slots = self.slots();
+        match slots.by_id.get(id) {
+            None => Err(NotFound(id.clone()).into()),
+            Some((_, Slot::Running { held, .. })) => Ok(get(held)),
+            Some((label, slot)) => Err(CallFailed::NotRunning {
+                workload: id.clone(),
+                state: slot.status(label).state,
+            }),
+        }
     }
 
     /// Takes the slot of an id for a start.
@@ -297,6 +357,7 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
     let mut status = slot.status(label);
     if let Slot::Running { held, .. } = slot {
         status.usage = Some(held.usage());
+        status.schedules = held.schedules();
         status.service = held.service();
         status.ports = held.ports();
     }
@@ -342,7 +403,10 @@ impl Host for LocalHost {
             .heartbeat(workload_count, component_count, imports, exports)
     }
 
-    async fn start(&self, request: StartRequest) -> Result<WorkloadStatus, StartError> {
+    async fn start(&self, mut request: StartRequest) -> Result<WorkloadStatus, StartError> {
+        if self.0.engine.offers().closed {
+            for_calls_only(&mut request.workload);
+        }
         let label = Label {
             id: request.id.clone(),
             namespace: request.workload.namespace.clone(),

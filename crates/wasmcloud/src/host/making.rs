@@ -13,7 +13,7 @@ use crate::engine::plan::{Member, PlannedService, Worlds};
 use crate::engine::{Artifact, Flavour, IsolationError, PrepareError, attribution, slots};
 use crate::instance::{CalleeParts, IsolatedCallee, MemoryAccount, WorkloadRoom};
 use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, Role, WorkloadContext};
-use crate::workload::{Component, ComponentName, Interface, Reuse, Workload};
+use crate::workload::{Component, ComponentName, Export, Reuse, Workload};
 
 /// A page of linear memory, in bytes.
 const PAGE: u64 = 64 << 10;
@@ -35,8 +35,8 @@ pub(super) struct Making<'a> {
 pub(super) struct Pooled {
     /// The component that is called.
     pub(super) component: ComponentName,
-    /// Through which export; none where siblings call it.
-    pub(super) export: Option<Interface>,
+    /// Through which export; none where siblings call it, or whoever has the host in hand.
+    pub(super) export: Option<Export>,
     pub(super) callee: Callee,
 }
 

@@ -1,5 +1,6 @@
 //! The life of workloads: four calls, and a state machine for each workload behind them.
 
+mod call;
 mod error;
 mod identity;
 mod local;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+pub use call::{CallFailed, CallRequest};
 pub use error::{Place, StartError};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
@@ -25,9 +27,9 @@ pub use watched::Watched;
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;
-use crate::plugin::Port;
+use crate::plugin::{Port, ScheduleStatus};
 use crate::workload::{
-    ComponentName, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
+    ComponentName, Export, HostId, Interface, Namespace, Workload, WorkloadId, WorkloadName,
 };
 
 /// A host: whoever tells it what to run needs nothing else.
@@ -116,6 +118,9 @@ pub struct WorkloadStatus {
     /// What it uses, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<WorkloadUsage>,
+    /// How its schedules stand, while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleStatus>,
 }
 
 /// What a running workload uses.
@@ -135,9 +140,9 @@ pub struct WorkloadUsage {
 pub struct PoolStatus {
     /// The component that is called.
     pub component: ComponentName,
-    /// Through which export; none where siblings call it over isolated links.
+    /// Through which export; none where siblings call it over isolated links, or whoever has the host in hand.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub export: Option<Interface>,
+    pub export: Option<Export>,
     /// How often.
     #[serde(flatten)]
     pub usage: PoolUsage,

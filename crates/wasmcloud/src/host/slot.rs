@@ -93,5 +93,6 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         service: None,
         ports: Vec::new(),
         usage: None,
+        schedules: Vec::new(),
     }
 }

@@ -12,16 +12,17 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::call::{Calling, Ways};
 use super::making::{MadeService, Making, Pooled};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
-use crate::artifact::Fetch;
+use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
 use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, Port,
-    Presence, States, WorkloadContext,
+    Presence, ScheduleStatus, Scheduled, States, WorkloadContext,
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
@@ -59,12 +60,22 @@ pub(super) struct Held {
     memory: Arc<MemoryAccount>,
     _artifacts: Prepared,
     pub(super) components: usize,
+    /// For calls that nothing else may make.
+    pub(super) calling: Arc<Calling>,
+    /// Its schedules, if it has any.
+    pub(super) scheduled: Option<Arc<dyn Scheduled>>,
 }
 
 impl Held {
     /// How many instances are in use.
     pub(super) fn instances(&self) -> usize {
         self.leases.len()
+    }
+
+    /// How its schedules stand.
+    pub(super) fn schedules(&self) -> Vec<ScheduleStatus> {
+        let scheduled = self.scheduled.iter();
+        scheduled.flat_map(|scheduled| scheduled.status()).collect()
     }
 
     /// How its service is.
@@ -95,7 +106,12 @@ impl Held {
         WorkloadUsage {
             invocations: self.leases.len(),
             memory_bytes: self.memory.used(),
-            pools: self.pools.iter().map(pool).collect(),
+            pools: self
+                .pools
+                .iter()
+                .map(pool)
+                .chain(self.calling.pools().iter().map(pool))
+                .collect(),
         }
     }
 
@@ -104,7 +120,11 @@ impl Held {
     pub(super) async fn release(self, patience: &Patience) -> bool {
         let begun = Instant::now();
         drop(self.bindings);
-        let clear = || self.pools.iter().for_each(|pooled| pooled.callee.clear());
+        let clear = || {
+            let made = self.calling.pools();
+            let pools = self.pools.iter().chain(made.iter());
+            pools.for_each(|pooled| pooled.callee.clear());
+        };
         clear();
         self.leases.close();
         let mut finished = patience.outlasts(self.leases.wait()).await;
@@ -123,7 +143,8 @@ impl Held {
         }
         // What finished meanwhile was kept for the next one, and somebody may still hold the callee.
         clear();
-        for pooled in &self.pools {
+        let made = self.calling.pools().clone();
+        for pooled in self.pools.iter().chain(&made) {
             pooled.callee.gone().await;
         }
         finished
@@ -235,30 +256,47 @@ impl Starter<'_> {
             let entry = Entry {
                 component: root.clone(),
                 export: planned.export.clone(),
+                schedule: planned.schedule.clone(),
                 callee,
             };
             entries.push((planned.plugin.as_str(), entry));
         }
+        let isolated = making.made.clone();
         let pools = making.pools(&entries);
         let service = self.service(service, request, entries.is_empty()).await?;
         bound.ready(&request.workload).await;
         let presence = Presence::of(&leases, &stopping);
         self.open(&mut bound, entries.clone(), request, presence)
             .await?;
-        let bindings = bound.0.into_iter().map(|(_, binding)| binding).collect();
+        let bindings: Vec<_> = bound.0.into_iter().map(|(_, binding)| binding).collect();
         let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
         let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
             || artifacts.any(|artifact| !artifact.from_disk);
+        let reached = worlds.len() - plan.unreached.len();
+        let memory = Arc::clone(&room.memory);
+        let calling = Calling {
+            spec: request.workload.clone(),
+            base: request.base.clone(),
+            worlds,
+            digests: digests(&components),
+            context,
+            leases: leases.clone(),
+            stopping,
+            ways: tokio::sync::Mutex::new(Ways::of(room, &entries, isolated)),
+            pools: std::sync::Mutex::default(),
+        };
         Ok(Started {
             held: Held {
+                scheduled: bindings.iter().find_map(|binding| binding.schedules()),
                 bindings,
                 service,
                 leases,
                 stop,
                 pools,
-                memory: room.memory,
+                memory,
                 _artifacts: prepared,
-                components: worlds.len() - plan.unreached.len(),
+                components: reached,
+                calling: Arc::new(calling),
             },
             plan: Arc::new(plan),
             compiled,
@@ -410,6 +448,14 @@ impl Starter<'_> {
             .for_each(|(_, binding)| binding.go_live());
         Ok(())
     }
+}
+
+/// What components are made of.
+fn digests(components: &Components) -> BTreeMap<ComponentName, Digest> {
+    let components = components.iter();
+    components
+        .map(|(name, inspected)| (name.clone(), inspected.digest))
+        .collect()
 }
 
 /// Fetches a component and looks at it, on a thread that serves nobody.

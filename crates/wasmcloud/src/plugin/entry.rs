@@ -3,7 +3,7 @@
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use super::{CallError, Callee};
-use crate::workload::{ComponentName, Interface};
+use crate::workload::{ComponentName, Export, ScheduleName};
 
 /// An entry of a started workload: a component whose export the plugin may call.
 #[derive(Clone, Debug)]
@@ -11,7 +11,9 @@ pub struct Entry {
     /// The component that exports it.
     pub component: ComponentName,
     /// The export, as the component names it.
-    pub export: Interface,
+    pub export: Export,
+    /// The schedule that it is for, if it is for one.
+    pub schedule: Option<ScheduleName>,
     /// How to get instances of it.
     pub callee: Callee,
 }
@@ -43,15 +45,20 @@ impl Entry {
     /// When there is none of the name.
     pub fn function(&self, name: &str) -> wasmtime::Result<ComponentExportIndex> {
         let component = self.callee.pre().component();
-        let interface = component.get_export_index(None, self.export.to_string());
-        interface
-            .and_then(|interface| component.get_export_index(Some(&interface), name))
-            .ok_or_else(|| {
-                wasmtime::format_err!(
-                    "`{}` of component `{}` has no function `{name}`",
-                    self.export,
-                    self.component
-                )
-            })
+        let interface = self.export.interface();
+        let found = match interface {
+            Some(interface) => component
+                .get_export_index(None, interface.to_string())
+                .and_then(|interface| component.get_export_index(Some(&interface), name)),
+            None => component.get_export_index(None, name),
+        };
+        let other = matches!(&self.export, Export::Function(only) if only.function != name);
+        found.filter(|_| !other).ok_or_else(|| {
+            wasmtime::format_err!(
+                "`{}` of component `{}` has no function `{name}`",
+                self.export,
+                self.component
+            )
+        })
     }
 }

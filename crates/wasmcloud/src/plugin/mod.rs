@@ -7,6 +7,8 @@
 
 mod ending;
 mod entry;
+mod scheduled;
+mod wave;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,6 +20,9 @@ use wasmtime::component::LinkerInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
+pub use scheduled::{LastRun, RunOutcome, ScheduleStatus, Scheduled};
+pub(crate) use wave::in_full;
+pub use wave::{Answer, WaveError};
 
 #[cfg(feature = "http")]
 pub use crate::instance::{Answered, SendRequest};
@@ -87,6 +92,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// called through the first.
     fn handles(&self) -> Vec<Interface> {
         Vec::new()
+    }
+
+    /// Whether it calls what the `schedules` of a workload name. Of several plugins that do, the first one does.
+    fn runs_schedules(&self) -> bool {
+        false
     }
 
     /// Looks at the settings of a workload, without touching anything: everything that is wrong with them. Called before anything
@@ -205,6 +215,11 @@ pub trait Binding: Send + Sync + 'static {
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
         let _ = opening;
         Ok(())
+    }
+
+    /// How the schedules of the workload stand, and how to run one now; for the plugin that runs them.
+    fn schedules(&self) -> Option<Arc<dyn Scheduled>> {
+        None
     }
 
     /// Lets the world in, taking over from the workload that is replaced. Called when all plugins have opened; it cannot fail.

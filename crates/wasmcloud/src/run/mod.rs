@@ -8,10 +8,12 @@ mod settings;
 mod signals;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use wasmcloud::assembly::{AssembleError, Assembled, assemble};
+use wasmcloud::control::Control;
 use wasmcloud::host::LocalHost;
 use wasmcloud::supervisor::{Follower, Sources};
 use wasmcloud::workload::{Diagnostic, Diagnostics};
@@ -82,6 +84,7 @@ fn plain(error: impl std::fmt::Display) -> Diagnostics {
 async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Diagnostics> {
     let mut signals = Signals::listen().map_err(plain)?;
     let grace = settings.host.grace;
+    let control = settings.data_dir.clone().filter(|_| settings.control);
     // Held to the end.
     let _data = settings
         .data_dir
@@ -102,6 +105,8 @@ async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Di
         http,
         mut follower,
     } = begun;
+    // Held to the end: whoever called something is answered.
+    let _control = control.and_then(|folder| way_in(&host, http, &folder));
     let stop = tokio::select! {
         stop = signals.stop.wanted() => stop,
         never = async {
@@ -118,6 +123,16 @@ async fn serve(settings: Settings, reporter: &Arc<Reporter>) -> Result<Ended, Di
     } else {
         Ended::CutShort
     })
+}
+
+/// The way in for programs of this user. Without it, everything else works.
+fn way_in(host: &Arc<LocalHost>, http: Option<SocketAddr>, folder: &Path) -> Option<Control> {
+    let started = Control::start(Arc::clone(host), http, folder);
+    started
+        .inspect_err(
+            |error| tracing::warn!(%error, "`wash call` and `wash status` cannot reach this host"),
+        )
+        .ok()
 }
 
 /// A host that listens and runs nothing yet.

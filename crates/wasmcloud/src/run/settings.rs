@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// How to report: for people, or one JSON object a line.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
+    /// Let no program of this user ask and call the running host through its data folder.
+    #[arg(long)]
+    no_control: bool,
     /// Say what is wrong with the files and the configuration, and run nothing.
     #[arg(long)]
     pub(super) check: bool,
@@ -53,6 +56,8 @@ pub(super) struct Settings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) host: HostConfig,
     pub(super) log: LogSection,
+    /// Whether programs of this user may ask and call the host.
+    pub(super) control: bool,
 }
 
 impl Settings {
@@ -79,6 +84,7 @@ impl Settings {
             data_dir,
             host,
             log: file.log,
+            control: !args.no_control && file.control.unwrap_or(true),
         })
     }
 }

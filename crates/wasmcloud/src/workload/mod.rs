@@ -4,6 +4,7 @@
 
 mod diagnostic;
 mod egress;
+mod function;
 mod interface;
 pub mod manifest;
 mod model;
@@ -11,24 +12,34 @@ mod names;
 mod ports;
 mod reach;
 mod resources;
+mod schedule;
 mod support;
+mod value;
 mod yaml;
 
 pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Diagnostics, nearest};
 pub use egress::{AllowedHost, AllowedHostError, Destination, HostPattern, RemoteHost, Scheme};
+pub use function::{
+    ArgumentError, Export, Function, FunctionName, FunctionNameError, NotChosen, NotThere,
+};
 pub use interface::{Interface, InterfaceError};
 pub use manifest::{Locations, Manifest};
 pub use model::{
     Component, HostInterface, Image, ImageError, Link, LinkKind, LinkTarget, Service, Volume,
     VolumeSource, Workload,
 };
-pub use names::{ComponentName, HostId, NameError, Namespace, WorkloadId, WorkloadName};
+pub use names::{
+    ComponentName, HostId, NameError, Namespace, ScheduleName, WorkloadId, WorkloadName,
+};
 pub use ports::{PortNameError, PortTls, PublishedPort};
 pub use reach::{AllowedName, HostPort, Protocol, ReachError};
 pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,
 };
+pub use schedule::{ConcurrencyPolicy, MissedRuns, Schedule};
 pub use support::{Unsupported, unsupported};
+pub(crate) use value::Outline;
+pub use value::ValueType;
 pub use yaml::decode_yaml;
 pub(crate) use yaml::{MAX_BYTES, position, source_of};

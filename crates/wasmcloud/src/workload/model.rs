@@ -12,6 +12,7 @@ use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
 use super::ports::PublishedPort;
 use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
+use super::schedule::Schedule;
 
 /// A set of components and what they need, under one name.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Workload {
     pub links: Vec<Link>,
     /// Folders that components may mount. Their names are unique.
     pub volumes: Vec<Volume>,
+    /// What a clock calls. Their names are unique.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Workload {

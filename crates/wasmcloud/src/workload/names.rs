@@ -184,6 +184,12 @@ impl ComponentName {
     }
 }
 name_type!(
+    /// The name of a schedule inside its workload: one DNS label, at most 63 characters.
+    ScheduleName,
+    "schedule name",
+    Rule::Label
+);
+name_type!(
     /// The id under which a host runs a workload, chosen by whoever starts it: at most 128 characters.
     WorkloadId,
     "workload id",

@@ -12,7 +12,9 @@
 mod attacks;
 mod big_body;
 mod calc;
+mod calls;
 mod cancellation;
+mod control;
 mod crews;
 mod egress;
 mod fairness;
@@ -31,6 +33,7 @@ mod outbound_faults;
 mod pools;
 mod replacement;
 mod routes;
+mod schedules;
 mod services;
 mod sockets;
 mod stories;
@@ -39,6 +42,7 @@ mod volumes;
 mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
+use calls::{errands, errands_p3};
 use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,

@@ -9,6 +9,7 @@
 
 mod check;
 mod configuration;
+mod control;
 mod crash;
 mod ending;
 mod examples;

@@ -27,7 +27,8 @@ pub(super) enum Handler {
 
 impl Handler {
     pub(super) fn find(entry: &Entry, pre: &InstancePre<StoreData>) -> wasmtime::Result<Self> {
-        if entry.export.name == "handler" {
+        let interface = entry.export.interface();
+        if interface.is_some_and(|interface| interface.name == "handler") {
             p3::ServiceIndices::new(pre).map(Self::P3)
         } else {
             p2::ProxyIndices::new(pre).map(Self::P2)

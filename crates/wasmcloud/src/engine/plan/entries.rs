@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::resolve::{Resolution, Resolved};
-use super::{Calls, Offers, Problem, Worlds, service};
-use crate::workload::{ComponentName, Interface, LinkTarget, Workload};
+use super::{Calls, Offers, Problem, Worlds, schedules, service};
+use crate::workload::{ComponentName, Export, Interface, LinkTarget, ScheduleName, Workload};
 
 /// The component that a plugin calls, and through which export.
 pub(super) struct Root {
     pub(super) plugin: &'static str,
     pub(super) component: ComponentName,
-    pub(super) export: Interface,
+    pub(super) export: Export,
+    /// The schedule that it is for, if it is for one.
+    pub(super) schedule: Option<ScheduleName>,
 }
 
 pub(super) fn roots(
@@ -20,8 +22,11 @@ pub(super) fn roots(
     resolved: &Resolved,
     problems: &mut Vec<Problem>,
 ) -> Vec<Root> {
+    if offers.closed {
+        return Vec::new();
+    }
     let called = called(resolved);
-    let mut roots = Vec::new();
+    let mut roots = schedules::roots(workload, worlds, offers, problems);
     let mut ungranted = Vec::new();
     for calls in &offers.calls {
         let candidates = Candidates::of(calls, workload, worlds, &called);
@@ -29,7 +34,7 @@ pub(super) fn roots(
             roots.extend(chosen(calls, workload, candidates, problems));
         } else {
             let fronts = candidates.fronts().into_iter();
-            ungranted.extend(fronts.map(|root| (root.component, root.export)));
+            ungranted.extend(fronts.filter_map(named));
         }
     }
     if roots.is_empty() && workload.service.is_none() && problems.is_empty() {
@@ -43,6 +48,12 @@ pub(super) fn roots(
         });
     }
     roots
+}
+
+/// The component and the interface that is called.
+fn named(root: Root) -> Option<(ComponentName, Interface)> {
+    let interface = root.export.interface()?.clone();
+    Some((root.component, interface))
 }
 
 /// What siblings call: a component and the name of its export.
@@ -82,7 +93,8 @@ impl Candidates {
             let root = Root {
                 plugin: calls.plugin,
                 component: component.clone(),
-                export: export.clone(),
+                export: export.clone().into(),
+                schedule: None,
             };
             // The exports are dialects of one capability: who is called through one of them is no front in another.
             if exports().any(|export| called.contains(&(component, export.name.as_str()))) {
@@ -156,10 +168,7 @@ fn chosen(
     if fronts.len() > 1 {
         problems.push(Problem::AmbiguousEntry {
             exports: calls.exports.clone(),
-            candidates: fronts
-                .into_iter()
-                .map(|root| (root.component, root.export))
-                .collect(),
+            candidates: fronts.into_iter().filter_map(named).collect(),
         });
         return None;
     }

@@ -35,6 +35,7 @@ pub(super) fn lay_out(
         PlannedEntry {
             plugin: root.plugin.to_owned(),
             export: root.export,
+            schedule: root.schedule,
             flavour,
             members,
         }
@@ -51,11 +52,34 @@ pub(super) fn lay_out(
             members,
         }
     });
-    let mut callees = Vec::new();
-    while let Some(root) = layout.found.get(callees.len()).copied() {
-        let (flavour, members) = layout.behind(root);
-        callees.push(PlannedCallee { flavour, members });
-    }
+    let members = entries.iter_mut().flat_map(|entry| &mut entry.members);
+    let members = members.chain(service.iter_mut().flat_map(|service| &mut service.members));
+    let callees = layout.callees(members.collect());
+    (entries, service, callees)
+}
+
+/// Something that is called, with everything fused behind it.
+type Called = (Flavour, Vec<Member>);
+
+/// One component that is called, and the callees that it reaches over isolated links.
+pub(super) fn lay_out_call(
+    root: &ComponentName,
+    worlds: &Worlds,
+    resolved: &Resolved,
+) -> (Called, Vec<PlannedCallee>) {
+    let mut layout = Layout {
+        worlds,
+        resolved,
+        places: HashMap::new(),
+        found: Vec::new(),
+    };
+    let (flavour, mut members) = layout.behind(root);
+    let callees = layout.callees(members.iter_mut().collect());
+    ((flavour, members), callees)
+}
+
+/// Puts callees behind those that they call, and tells everybody where they are now.
+fn in_order(mut callees: Vec<PlannedCallee>, members: Vec<&mut Member>) -> Vec<PlannedCallee> {
     let order = called_first(&callees);
     let mut places = vec![0; order.len()];
     for (place, callee) in order.iter().enumerate() {
@@ -63,14 +87,13 @@ pub(super) fn lay_out(
             *known = place;
         }
     }
-    let members = entries.iter_mut().flat_map(|entry| &mut entry.members);
-    let members = members.chain(service.iter_mut().flat_map(|service| &mut service.members));
     let called = callees.iter_mut().flat_map(|callee| &mut callee.members);
-    for link in members.chain(called).flat_map(|it| &mut it.isolated) {
+    let all = members.into_iter().chain(called);
+    for link in all.flat_map(|it| &mut it.isolated) {
         link.callee = places.get(link.callee).copied().unwrap_or_default();
     }
     let callees = order.iter().filter_map(|callee| callees.get(*callee));
-    (entries, service, callees.cloned().collect())
+    callees.cloned().collect()
 }
 
 /// The places of callees in an order in which each stands behind those that it calls. Without recursion, as a chain may be long;
@@ -117,6 +140,16 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
+    /// Everything that was found to be called over isolated links, and what that calls.
+    fn callees(mut self, members: Vec<&mut Member>) -> Vec<PlannedCallee> {
+        let mut callees = Vec::new();
+        while let Some(root) = self.found.get(callees.len()).copied() {
+            let (flavour, members) = self.behind(root);
+            callees.push(PlannedCallee { flavour, members });
+        }
+        in_order(callees, members)
+    }
+
     /// The root first, then everything it reaches through fused links.
     fn behind(&mut self, root: &ComponentName) -> (Flavour, Vec<Member>) {
         let resolved = self.resolved;

@@ -6,6 +6,7 @@ mod graph;
 mod layout;
 mod problem;
 mod resolve;
+mod schedules;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ pub use problem::{PlanErrors, Problem};
 use super::config::Flavour;
 use super::inspect::World;
 use crate::plugin::{Offer, Plugin};
-use crate::workload::{ComponentName, Interface, Workload};
+use crate::workload::{ComponentName, Export, Interface, ScheduleName, Workload};
 
 /// The worlds of a workload's components.
 pub type Worlds = BTreeMap<ComponentName, Arc<World>>;
@@ -30,6 +31,10 @@ pub struct Offers {
     pub answers: Vec<Answer>,
     /// Exports that plugins call, in the order of the plugins.
     pub calls: Vec<Calls>,
+    /// The plugin that calls what schedules name, if there is one.
+    pub scheduler: Option<&'static str>,
+    /// Whether nobody calls from outside but whoever has the host in hand: then nothing needs to be an entry.
+    pub closed: bool,
 }
 
 /// An import that a plugin answers.
@@ -71,7 +76,13 @@ impl Offers {
             })
             .filter(|calls| !calls.exports.is_empty())
             .collect();
-        Self { answers, calls }
+        let mut schedulers = plugins.iter().filter(|plugin| plugin.runs_schedules());
+        Self {
+            answers,
+            calls,
+            scheduler: schedulers.next().map(|plugin| plugin.id()),
+            closed: false,
+        }
     }
 
     /// Who answers an import; the first plugin that can.
@@ -135,7 +146,10 @@ pub struct PlannedEntry {
     /// The plugin that calls it.
     pub plugin: String,
     /// The export that is called.
-    pub export: Interface,
+    pub export: Export,
+    /// The schedule that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
     /// Which engine runs it.
     pub flavour: Flavour,
     /// The root, at position 0, and every component it reaches through fused links.
@@ -254,6 +268,41 @@ pub fn plan(workload: &Workload, worlds: &Worlds, offers: &Offers) -> Result<Lin
         service,
         callees,
         unreached,
+    })
+}
+
+/// What it takes to call one component of a workload that nothing else may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallPlan {
+    /// Which engine runs it.
+    pub flavour: Flavour,
+    /// The component at position 0, and every component it reaches through fused links.
+    pub members: Vec<Member>,
+    /// What they call over isolated links; each behind those that it calls itself.
+    pub callees: Vec<PlannedCallee>,
+}
+
+/// Plans a call of a component, with the links that the plan of the workload has.
+///
+/// # Errors
+/// When the workload's links do not work out, which its own plan would have told.
+pub fn plan_call(
+    workload: &Workload,
+    worlds: &Worlds,
+    offers: &Offers,
+    component: &ComponentName,
+) -> Result<CallPlan, PlanErrors> {
+    let mut problems = Vec::new();
+    let resolved = resolve::resolve(workload, worlds, offers, &mut problems);
+    problems.extend(graph::cycles(&resolved));
+    if !problems.is_empty() {
+        return Err(PlanErrors(problems));
+    }
+    let ((flavour, members), callees) = layout::lay_out_call(component, worlds, &resolved);
+    Ok(CallPlan {
+        flavour,
+        members,
+        callees,
     })
 }
 

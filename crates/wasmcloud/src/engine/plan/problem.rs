@@ -120,6 +120,15 @@ pub enum Problem {
         /// The exports that would do.
         exports: Vec<Interface>,
     },
+    /// A schedule cannot call what it names.
+    Schedule {
+        /// Where in the manifest.
+        path: String,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// Nothing of the service would run.
     IdleService {
         /// What it exports.
@@ -145,6 +154,7 @@ impl Problem {
             | Self::Ambiguous { component, .. }
             | Self::NotGranted { component, .. }
             | Self::NotAnInterface { component, .. } => format!("spec.components.{component}"),
+            Self::Schedule { path, .. } => path.clone(),
             Self::Cycle { components } => components.first().map_or_else(
                 || "spec".to_owned(),
                 |component| format!("spec.components.{component}"),
@@ -221,6 +231,7 @@ impl Problem {
             Self::EntryMissing { .. } => {
                 Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
             }
+            Self::Schedule { hint, .. } => hint.clone(),
             Self::IdleService { handler, .. } => Some(idle_hint(handler.as_ref())),
             Self::NothingToRun { ungranted, .. } => {
                 let (_, export) = ungranted.first()?;
@@ -305,6 +316,7 @@ impl fmt::Display for Problem {
                 list(candidates.iter().map(|(name, _)| name))
             ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
+            Self::Schedule { message, .. } => f.write_str(message),
             Self::IdleService { exports, .. } => f.write_str(&idle(exports)),
             Self::NothingToRun {
                 ungranted,

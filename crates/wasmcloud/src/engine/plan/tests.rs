@@ -12,6 +12,7 @@ mod isolated;
 mod links;
 mod messages;
 mod random;
+mod schedules;
 mod service;
 
 use std::sync::Arc;
@@ -115,6 +116,7 @@ fn scene(sketches: impl IntoIterator<Item = Sketch>) -> Scene {
             host_interfaces: Vec::new(),
             links: Vec::new(),
             volumes: Vec::new(),
+            schedules: Vec::new(),
         },
         worlds: sketches
             .into_iter()
@@ -128,6 +130,8 @@ fn offers() -> Offers {
     let answer = |plugin, offer| Answer { plugin, offer };
     let offer = |text: &str| Offer::shared(text.parse().unwrap());
     Offers {
+        scheduler: Some("schedule"),
+        closed: false,
         answers: vec![
             answer("wasi", Offer::identity(STDOUT.parse().unwrap())),
             answer("wasi", offer(CLOCK)),

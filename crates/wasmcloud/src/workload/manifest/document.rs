@@ -7,7 +7,7 @@ use serde_saphyr::{Error, Spanned};
 
 use super::checker::Checker;
 use super::raw::{Document, Header, Metadata, Spec};
-use super::{API_VERSION, Manifest, components, interfaces, links, volumes};
+use super::{API_VERSION, Manifest, components, interfaces, links, schedules, volumes};
 use crate::workload::diagnostic::{Diagnostic, quoted};
 use crate::workload::model::Workload;
 use crate::workload::names::Namespace;
@@ -168,6 +168,7 @@ fn named(checker: &mut Checker, metadata: &Spanned<Metadata>) -> Option<Workload
         host_interfaces: Vec::new(),
         links: Vec::new(),
         volumes: Vec::new(),
+        schedules: Vec::new(),
     })
 }
 
@@ -179,6 +180,7 @@ fn fill(checker: &mut Checker, workload: &mut Workload, spec: &Spanned<Spec>) {
     checker.place_field("spec", "hostInterfaces", spec.host_interfaces.as_ref());
     checker.place_field("spec", "links", spec.links.as_ref());
     checker.place_field("spec", "volumes", spec.volumes.as_ref());
+    checker.place_field("spec", "schedules", spec.schedules.as_ref());
     refuse_placement(checker, spec);
     let empty = spec
         .components
@@ -197,6 +199,7 @@ fn fill(checker: &mut Checker, workload: &mut Workload, spec: &Spanned<Spec>) {
     volumes::check_mounts(checker, spec);
     workload.host_interfaces = interfaces::host_interfaces(checker, &spec.host_interfaces);
     workload.links = links::links(checker, spec);
+    workload.schedules = schedules::schedules(checker, spec);
 }
 
 fn refuse_placement(checker: &mut Checker, spec: &Spec) {

@@ -11,6 +11,7 @@ mod links;
 mod ports;
 mod print;
 mod raw;
+mod schedules;
 #[cfg(test)]
 mod tests;
 mod volumes;

@@ -13,6 +13,7 @@ use crate::workload::ports::PublishedPort;
 use crate::workload::resources::{
     Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
 };
+use crate::workload::schedule::Schedule;
 
 impl Workload {
     /// The workload as a manifest, in JSON. Read again, it is the same workload.
@@ -38,6 +39,7 @@ impl Workload {
             ),
             ("links", list(&self.links, link)),
             ("volumes", list(&self.volumes, volume)),
+            ("schedules", list(&self.schedules, schedule)),
         ]);
         json!({"apiVersion": API_VERSION, "kind": "Workload", "metadata": metadata, "spec": spec})
     }
@@ -193,6 +195,23 @@ fn link(link: &Link) -> Value {
         ("import", json!(link.import)),
         ("to", json!(link.to.to_string())),
         ("kind", json!(link.kind.as_str())),
+    ])
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    object([
+        ("name", json!(schedule.name)),
+        ("component", json!(schedule.component)),
+        ("function", json!(schedule.function)),
+        ("args", json!(schedule.args)),
+        ("schedule", json!(schedule.schedule)),
+        ("timeZone", json!(schedule.time_zone)),
+        ("concurrencyPolicy", json!(schedule.concurrency.as_str())),
+        ("missedRuns", json!(schedule.missed.as_str())),
+        (
+            "suspend",
+            schedule.suspend.then_some(json!(true)).unwrap_or_default(),
+        ),
     ])
 }
 

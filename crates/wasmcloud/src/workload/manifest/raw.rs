@@ -85,6 +85,7 @@ pub(super) struct Spec {
     pub(super) host_interfaces: List<HostInterface>,
     pub(super) links: List<Link>,
     pub(super) volumes: List<Volume>,
+    pub(super) schedules: List<Schedule>,
     pub(super) host_selector: Refused,
     pub(super) host_id: Refused,
     pub(super) environment: Refused,
@@ -219,6 +220,20 @@ pub(super) struct Link {
     pub(super) import: Text,
     pub(super) to: Text,
     pub(super) kind: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Schedule {
+    pub(super) name: Text,
+    pub(super) component: Text,
+    pub(super) function: Text,
+    pub(super) args: List<String>,
+    pub(super) schedule: Text,
+    pub(super) time_zone: Text,
+    pub(super) concurrency_policy: Text,
+    pub(super) missed_runs: Text,
+    pub(super) suspend: Option<bool>,
 }
 
 #[derive(Deserialize)]

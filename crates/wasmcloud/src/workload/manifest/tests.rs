@@ -239,7 +239,7 @@ fn later_errors_can_point_into_the_file() {
 fn typos_get_the_nearest_name() {
     insta::assert_snapshot!(bad_spec("  componets: []\n"), @"
     workload.yaml:5:3: unknown field `componets`
-    hint: did you mean `components`? known here: `components`, `service`, `hostInterfaces`, `links`, `volumes`, `hostSelector`, `hostId`, `environment`, `kubernetes`
+    hint: did you mean `components`? known here: `components`, `service`, `hostInterfaces`, `links`, `volumes`, `schedules`, `hostSelector`, `hostId`, `environment`, `kubernetes`
     ");
     insta::assert_snapshot!(bad_spec("  components:\n  - {name: a, image: ./a.wasm, pool_size: 1}\n"), @"
     workload.yaml:6:32: unknown field `pool_size`

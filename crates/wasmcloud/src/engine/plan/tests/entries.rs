@@ -13,14 +13,17 @@ fn one_capability_is_granted_by_any_of_its_dialects() {
     let entry = &plan.entries[0];
     assert_eq!(
         (entry.plugin.as_str(), &entry.export),
-        ("http", &id(HANDLER_0_3))
+        ("http", &Export::from(id(HANDLER_0_3)))
     );
 }
 
 #[test]
 fn a_component_with_both_dialects_is_called_through_the_most_wanted() {
     let scene = scene([world("front").exports([HANDLER_0_2, HANDLER_0_3])]).served();
-    assert_eq!(scene.plan().unwrap().entries[0].export, id(HANDLER_0_3));
+    assert_eq!(
+        scene.plan().unwrap().entries[0].export,
+        id(HANDLER_0_3).into()
+    );
 }
 
 #[test]
@@ -28,7 +31,7 @@ fn the_export_is_named_as_the_component_names_it() {
     let scene = scene([world("front").exports(["wasi:http/incoming-handler@0.2.0"])]).served();
     assert_eq!(
         scene.plan().unwrap().entries[0].export,
-        id("wasi:http/incoming-handler@0.2.0")
+        id("wasi:http/incoming-handler@0.2.0").into()
     );
 }
 
