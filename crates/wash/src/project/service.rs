@@ -296,6 +296,7 @@ mod tests {
                 plugin: "http",
                 exports: vec![HANDLER.parse().unwrap()],
             }],
+            ..Offers::default()
         }
     }
 
