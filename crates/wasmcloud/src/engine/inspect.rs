@@ -218,10 +218,13 @@ fn check_complete(bytes: &[u8]) -> Result<(), InspectError> {
 }
 
 /// The imports, the exports, and the functions that are exported.
+type Externals = (Vec<Extern>, Vec<Extern>, Vec<Function>);
+
+/// Reads what a component imports and exports.
 ///
 /// The reader behind [`Package`] asserts and leaves undone what a valid but unusual component can hold. Bytes come from anywhere, so
 /// its panics are caught here, where nothing outlives them.
-fn externals(bytes: &Arc<[u8]>) -> Result<(Vec<Extern>, Vec<Extern>, Vec<Function>), String> {
+fn externals(bytes: &Arc<[u8]>) -> Result<Externals, String> {
     let world = || {
         let mut types = Types::default();
         let package = Package::from_bytes("component", None, bytes.to_vec(), &mut types)

@@ -66,7 +66,7 @@ pub enum CallFailed {
         /// The component.
         component: ComponentName,
         /// The function.
-        function: FunctionName,
+        function: Box<FunctionName>,
         /// Why.
         source: CallError,
     },
@@ -111,7 +111,7 @@ impl CallFailed {
         match error {
             WaveError::Call(source) => Self::Call {
                 component: component.clone(),
-                function: function.clone(),
+                function: Box::new(function.clone()),
                 source,
             },
             WaveError::Arguments(errors) => Self::arguments(&errors),

@@ -9,8 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use super::service::Run;
+use super::start::Prepared;
 use crate::engine::plan::{Member, PlannedService, Worlds};
-use crate::engine::{Artifact, Flavour, IsolationError, PrepareError, attribution, slots};
+use crate::engine::{
+    Artifact, Flavour, IsolationError, LinkPlan, PrepareError, attribution, slots,
+};
 use crate::instance::{CalleeParts, IsolatedCallee, MemoryAccount, WorkloadRoom};
 use crate::plugin::{Callee, ComponentContext, Entry, InstanceContext, Role, WorkloadContext};
 use crate::workload::{Component, ComponentName, Export, Reuse, Workload};
@@ -46,7 +49,67 @@ pub(super) struct MadeService {
     pub(super) run: Option<Run>,
 }
 
+/// Everything that a plan asks for, ready to be started and called.
+pub(super) struct Made<'a> {
+    pub(super) service: Option<MadeService>,
+    /// The entries, each with the plugin that calls it.
+    pub(super) entries: Vec<(&'a str, Entry)>,
+    /// What others call over isolated links.
+    pub(super) isolated: Vec<(Arc<Artifact>, Pooled)>,
+}
+
+/// Everything that has instances.
+pub(super) fn pools(
+    entries: &[(&str, Entry)],
+    isolated: &[(Arc<Artifact>, Pooled)],
+) -> Vec<Pooled> {
+    let entries = entries.iter().map(|(_, entry)| Pooled {
+        component: entry.component.clone(),
+        export: Some(entry.export.clone()),
+        callee: entry.callee.clone(),
+    });
+    let isolated = isolated.iter().map(|(_, pooled)| pooled.clone());
+    entries.chain(isolated).collect()
+}
+
 impl Making<'_> {
+    /// Makes everything that a plan asks for from what was prepared for it.
+    pub(super) fn all<'p>(
+        mut self,
+        plan: &'p LinkPlan,
+        prepared: &Prepared,
+    ) -> Result<Made<'p>, StartError> {
+        for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
+            self.isolated(&planned.members, artifact)?;
+        }
+        let service = match plan.service.as_ref().zip(prepared.service.as_ref()) {
+            Some((planned, artifact)) => Some(self.service(planned, artifact)?),
+            None => None,
+        };
+        let mut entries = Vec::new();
+        for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
+            let Some(root) = planned.root() else { continue };
+            // Whoever calls the service calls the one instance of it.
+            let own = service.as_ref().filter(|_| self.spec.is_service(root));
+            let callee = match own {
+                Some(service) => service.callee.clone(),
+                None => self.callee(&planned.members, artifact)?,
+            };
+            let entry = Entry {
+                component: root.clone(),
+                export: planned.export.clone(),
+                schedule: planned.schedule.clone(),
+                callee,
+            };
+            entries.push((planned.plugin.as_str(), entry));
+        }
+        Ok(Made {
+            service,
+            entries,
+            isolated: self.made,
+        })
+    }
+
     /// Makes what others call over isolated links. Those that it calls itself must have been made.
     pub(super) fn isolated(
         &mut self,
@@ -113,17 +176,6 @@ impl Making<'_> {
             leases: self.leases.clone(),
             stopping: self.stopping.clone(),
         }))
-    }
-
-    /// Everything that has instances.
-    pub(super) fn pools(self, entries: &[(&str, Entry)]) -> Vec<Pooled> {
-        let entries = entries.iter().map(|(_, entry)| Pooled {
-            component: entry.component.clone(),
-            export: Some(entry.export.clone()),
-            callee: entry.callee.clone(),
-        });
-        let isolated = self.made.into_iter().map(|(_, pooled)| pooled);
-        entries.chain(isolated).collect()
     }
 
     /// Who answers the isolated imports of the members.

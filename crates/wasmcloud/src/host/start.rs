@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Calling, Ways};
-use super::making::{MadeService, Making, Pooled};
+use super::making::{Made, MadeService, Making, Pooled, pools};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
 use crate::artifact::{Digest, Fetch};
@@ -190,10 +190,10 @@ impl Patience {
 }
 
 /// What the entries and callees of a plan are made from, in its order.
-struct Prepared {
-    entries: Vec<Arc<Artifact>>,
-    service: Option<Arc<Artifact>>,
-    callees: Vec<Arc<Artifact>>,
+pub(super) struct Prepared {
+    pub(super) entries: Vec<Arc<Artifact>>,
+    pub(super) service: Option<Arc<Artifact>>,
+    pub(super) callees: Vec<Arc<Artifact>>,
 }
 
 /// A workload that runs.
@@ -226,7 +226,7 @@ impl Starter<'_> {
         let leases = TaskTracker::new();
         let stopping = CancellationToken::new();
         let stop = stopping.clone().drop_guard();
-        let mut making = Making {
+        let making = Making {
             room: &mut room,
             workload: &context,
             spec: &request.workload,
@@ -235,34 +235,12 @@ impl Starter<'_> {
             stopping: &stopping,
             made: Vec::new(),
         };
-        for (planned, artifact) in plan.callees.iter().zip(&prepared.callees) {
-            making.isolated(&planned.members, artifact)?;
-        }
-        let service = match plan.service.as_ref().zip(prepared.service.as_ref()) {
-            Some((planned, artifact)) => Some(making.service(planned, artifact)?),
-            None => None,
-        };
-        let mut entries = Vec::new();
-        for (planned, artifact) in plan.entries.iter().zip(&prepared.entries) {
-            let Some(root) = planned.root() else { continue };
-            // Whoever calls the service calls the one instance of it.
-            let own = service
-                .as_ref()
-                .filter(|_| request.workload.is_service(root));
-            let callee = match own {
-                Some(service) => service.callee.clone(),
-                None => making.callee(&planned.members, artifact)?,
-            };
-            let entry = Entry {
-                component: root.clone(),
-                export: planned.export.clone(),
-                schedule: planned.schedule.clone(),
-                callee,
-            };
-            entries.push((planned.plugin.as_str(), entry));
-        }
-        let isolated = making.made.clone();
-        let pools = making.pools(&entries);
+        let Made {
+            service,
+            entries,
+            isolated,
+        } = making.all(&plan, &prepared)?;
+        let pools = pools(&entries, &isolated);
         let service = self.service(service, request, entries.is_empty()).await?;
         bound.ready(&request.workload).await;
         let presence = Presence::of(&leases, &stopping);
@@ -282,8 +260,8 @@ impl Starter<'_> {
             context,
             leases: leases.clone(),
             stopping,
-            ways: tokio::sync::Mutex::new(Ways::of(room, &entries, isolated)),
-            pools: std::sync::Mutex::default(),
+            ways: Ways::of(room, &entries, isolated).into(),
+            pools: Default::default(),
         };
         Ok(Started {
             held: Held {

@@ -44,7 +44,7 @@ pub enum WaveError {
         /// The component.
         component: String,
         /// The function.
-        function: FunctionName,
+        function: Box<FunctionName>,
     },
     /// The arguments are not what the function takes, or nothing that it takes can be written.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -115,7 +115,7 @@ impl Callee {
         let component = self.pre().component();
         let missing = || WaveError::Missing {
             component: self.root_name(),
-            function: function.clone(),
+            function: Box::new(function.clone()),
         };
         let interface = match &function.interface {
             Some(interface) => {

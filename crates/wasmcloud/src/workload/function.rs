@@ -142,7 +142,6 @@ impl FunctionName {
             nearest(&self.function, own).map(str::to_owned)
         };
         NotThere {
-            wanted: self.clone(),
             nearest: near,
             known: functions.iter().map(|(_, it)| it.to_string()).collect(),
         }
@@ -161,8 +160,6 @@ pub enum NotChosen<T> {
 /// A function that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotThere {
-    /// What was wanted.
-    pub wanted: FunctionName,
     /// The closest name that is there.
     pub nearest: Option<String>,
     /// Everything that is there, with types.
