@@ -323,30 +323,41 @@ impl Listening {
         cx: &mut Context<'_>,
         settings: TcpSettings,
     ) -> Poll<Option<Tcp>> {
-        let mut accepting = self.accepting();
-        let Some(listener) = accepting.poll_open(cx) else {
-            return Poll::Ready(None);
-        };
-        let accepted = ready!(listener.poll_accept(cx));
+        let accepted = ready!(self.accepting().poll_accept(cx));
         Poll::Ready(accepted.map(|connection| Tcp::of(connection, self.family, settings)))
     }
 
     pub(super) fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut accepting = self.accepting();
-        match accepting.poll_open(cx) {
-            Some(listener) => listener.poll_acceptable(cx),
-            None => Poll::Ready(()),
-        }
+        self.accepting().poll_acceptable(cx)
     }
 }
 
 impl Accepting {
-    /// What accepts, unless its service was asked to end. From then on, connects are refused.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Option<&mut Listener> {
-        if self.listener.is_some() && self.farewell.as_mut().poll(cx).is_ready() {
-            self.listener = None;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection>> {
+        let Some(listener) = &mut self.listener else {
+            return Poll::Ready(None);
+        };
+        match listener.poll_accept(cx) {
+            Poll::Pending => self.poll_ended(cx).map(|()| None),
+            accepted => accepted,
         }
-        self.listener.as_mut()
+    }
+
+    fn poll_acceptable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(listener) = &mut self.listener else {
+            return Poll::Ready(());
+        };
+        match listener.poll_acceptable(cx) {
+            Poll::Pending => self.poll_ended(cx),
+            acceptable => acceptable,
+        }
+    }
+
+    /// Ready when its service was asked to end, and who had connected before is accepted. From then on, connects are refused.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.farewell.as_mut().poll(cx));
+        self.listener = None;
+        Poll::Ready(())
     }
 }
 
