@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The examples that are templates, the one to start from first.
-const TEMPLATES: [&str; 4] = [
+const TEMPLATES: [&str; 8] = [
     "http-hello",
     "http-hello-p3",
     "http-chain",
     "http-middleware",
+    "tcp-echo",
+    "tcp-leet",
+    "connection-pool",
+    "cron",
 ];
 /// What tools put into a project.
 const OUTPUT: [&str; 3] = ["target", "build", ".wash"];

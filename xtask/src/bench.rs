@@ -23,13 +23,22 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     shell::run(&mut command)
 }
 
-/// The benches that put a server under load; the others are `call` and `start`.
+/// The benches that put a server under load.
 const LOADING: [&str; 3] = ["http", "density", "neighbour"];
+/// The others.
+const QUIET: [&str; 6] = [
+    "call",
+    "start",
+    "network",
+    "connections",
+    "services",
+    "many-services",
+];
 
 /// Whether a bench that needs the load generator is among what was asked for: by name, or because nothing was named.
 fn wants_load(args: &[OsString]) -> bool {
     let names = |known: &[&str]| args.iter().any(|arg| known.iter().any(|name| arg == name));
-    !names(&["--help", "-h"]) && (names(&LOADING) || !names(&["call", "start"]))
+    !names(&["--help", "-h"]) && (names(&LOADING) || !names(&QUIET))
 }
 
 #[cfg(test)]
@@ -46,6 +55,7 @@ mod tests {
         assert!(wants(&["start", "neighbour"]));
         assert!(wants(&["--wasmtime", "/bin/wasmtime"]));
         assert!(!wants(&["call"]));
+        assert!(!wants(&["network", "many-services"]));
         assert!(!wants(&["--help"]));
     }
 }

@@ -107,6 +107,10 @@ pub(crate) struct DevArgs {
     /// A folder of this machine that the manifest may name as `hostPath`; may be repeated.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_folder: Vec<PathBuf>,
+    /// Lets components reach ports of this machine's own loopback, as `host.wasmcloud.internal`, that they list in
+    /// `allowedHostLoopbackPorts`.
+    #[arg(long)]
+    pub(crate) allow_host_loopback: bool,
     /// The Cargo profile to build with.
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,

@@ -58,7 +58,7 @@ pub(crate) async fn run(records: &mut Vec<Record>) -> anyhow::Result<()> {
         let start = each(copies.milliseconds, copies.started).context("too many")?;
         records.push(Record::new("density", case("copy-start"), start, "ms"));
         records.push(live_p99(case("live-p99"), &mut alone, &mut crowd).await?);
-        records.push(idle(case("idle-cpu"), &alone, &crowd).await?);
+        records.push(idle("density", case("idle-cpu"), IDLE, &alone, &crowd).await?);
     }
     Ok(())
 }
@@ -89,8 +89,14 @@ async fn live_p99(
 }
 
 /// The processor time of a host that nobody asks anything, beside that of one with one workload, over the same seconds.
-async fn idle(case: String, alone: &Running, crowd: &Running) -> anyhow::Result<Record> {
-    say(&format!("density: {case} …"));
+pub(crate) async fn idle(
+    bench: &'static str,
+    case: String,
+    watched: Duration,
+    alone: &Running,
+    crowd: &Running,
+) -> anyhow::Result<Record> {
+    say(&format!("{bench}: {case} …"));
     tokio::time::sleep(SETTLE).await;
     let pids = (alone.pid()?, crowd.pid()?);
     let times = || {
@@ -100,11 +106,11 @@ async fn idle(case: String, alone: &Running, crowd: &Running) -> anyhow::Result<
         ))
     };
     let before = times()?;
-    tokio::time::sleep(IDLE).await;
+    tokio::time::sleep(watched).await;
     let after = times()?;
     let percent = |before: Duration, after: Duration| {
-        after.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64() * 100.0
+        after.saturating_sub(before).as_secs_f64() / watched.as_secs_f64() * 100.0
     };
-    let record = Record::new("density", case, percent(before.1, after.1), "% of a core");
+    let record = Record::new(bench, case, percent(before.1, after.1), "% of a core");
     Ok(record.against("alone", percent(before.0, after.0)))
 }

@@ -21,6 +21,50 @@ pub(crate) fn calc() -> Guests {
     }
 }
 
+/// A service instead of the caller: it calls when it is told to.
+pub(crate) fn calc_service() -> Guests {
+    Guests {
+        caller: test_guests::CALC_SERVICE.into(),
+        ..calc()
+    }
+}
+
+/// Which WASI a guest speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// 0.2, through the standard library.
+    P2,
+    /// 0.3.
+    P3,
+}
+
+/// The pair of the `network` bench.
+pub(crate) struct Network {
+    pub(crate) dialect: Dialect,
+    /// Sends back what it is sent.
+    pub(crate) server: PathBuf,
+    /// Talks to it and takes the time.
+    pub(crate) client: PathBuf,
+}
+
+/// An echo server and its client.
+pub(crate) fn network(dialect: Dialect) -> Network {
+    let (server, client) = match dialect {
+        Dialect::P2 => (test_guests::NET_ECHO, test_guests::NET_DRIVE),
+        Dialect::P3 => (test_guests::NET_ECHO_P3, test_guests::NET_DRIVE_P3),
+    };
+    Network {
+        dialect,
+        server: server.into(),
+        client: client.into(),
+    }
+}
+
+/// A service that waits until it is asked to end.
+pub(crate) fn waiting() -> PathBuf {
+    test_guests::NET_ECHO.into()
+}
+
 /// A WASI 0.2 handler that computes for good when it is asked for [`SPIN`].
 pub(crate) fn spinner() -> PathBuf {
     test_guests::HTTP_P2.into()

@@ -181,13 +181,20 @@ pub(crate) fn middle(loads: &[Load]) -> Option<Load> {
     })
 }
 
-/// The library in a process of its own, which is this program in another role.
 /// A host of the library that serves some workloads, in a process of its own.
 pub(crate) fn library(manifests: &[Value]) -> anyhow::Result<Server> {
+    library_of(manifests, None)
+}
+
+/// The same with room for so many instances, where that is not what it has anyway.
+pub(crate) fn library_of(manifests: &[Value], instances: Option<u32>) -> anyhow::Result<Server> {
     let mut command = myself()?;
     command
         .arg("library")
         .args(manifests.iter().map(Value::to_string));
+    if let Some(instances) = instances {
+        command.arg("--instances").arg(instances.to_string());
+    }
     Ok(Server {
         name: "wasmcloud",
         command,

@@ -3,18 +3,24 @@
 
 mod bare_hyper;
 mod call;
+mod connections;
 mod density;
 mod guests;
 mod http;
 mod library;
 mod manifest;
+mod many_services;
 mod neighbour;
+mod network;
+mod plain;
 mod process;
 mod record;
+mod services;
 mod start;
 mod stats;
 mod system;
 mod talk;
+mod workers;
 mod wrk;
 
 use std::io::Write as _;
@@ -24,6 +30,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use record::Record;
+use workers::WORKERS;
 
 /// What the library's host uses too, so that no side wins by its allocator.
 #[global_allocator]
@@ -60,6 +67,14 @@ enum Bench {
     Density,
     /// How a workload fares beside one that computes for good.
     Neighbour,
+    /// The network inside a workload.
+    Network,
+    /// Many connections inside a workload.
+    Connections,
+    /// Calls from a service to a component.
+    Services,
+    /// What a service costs that waits beside many others.
+    ManyServices,
 }
 
 /// What this program plays when it starts itself as another process.
@@ -74,6 +89,15 @@ enum Role {
         /// Their manifests, as JSON.
         #[arg(required = true)]
         manifests: Vec<String>,
+        /// How many instances it has room for.
+        #[arg(long)]
+        instances: Option<u32>,
+    },
+    /// The library with a workload that has so many connections open inside, which says what they cost.
+    #[command(hide = true)]
+    Holding {
+        /// How many.
+        count: u16,
     },
 }
 
@@ -81,7 +105,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.role {
         Some(Role::BareHyper) => bare_hyper::run(),
-        Some(Role::Library { manifests }) => library::serve(manifests),
+        Some(Role::Library {
+            manifests,
+            instances,
+        }) => library::serve(manifests, *instances),
+        Some(Role::Holding { count }) => holding(*count),
         None => measure(&cli),
     };
     match outcome {
@@ -97,6 +125,17 @@ fn main() -> ExitCode {
 fn say(text: &str) {
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Says on stdout what connections cost.
+fn holding(count: u16) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(WORKERS).enable_all().build()?;
+    let held = runtime.block_on(async { tokio::spawn(library::network::hold(count)).await? })?;
+    serde_json::to_writer(std::io::stdout().lock(), &held)?;
+    // The guests would hold on to what they have.
+    runtime.shutdown_background();
+    Ok(())
 }
 
 /// Runs what was asked for. One bench that fails does not take the figures of the others with it, but the whole is a failure.
@@ -135,5 +174,9 @@ async fn run(bench: Bench, cli: &Cli, records: &mut Vec<Record>) -> anyhow::Resu
         Bench::Start => start::run(records).await,
         Bench::Density => density::run(records).await,
         Bench::Neighbour => neighbour::run(records).await,
+        Bench::Network => network::run(records).await,
+        Bench::Connections => connections::run(records).await,
+        Bench::Services => services::run(records).await,
+        Bench::ManyServices => many_services::run(records).await,
     }
 }

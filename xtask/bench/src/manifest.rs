@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::guests::Guests;
+use crate::guests::{Guests, Network};
 
 /// A workload of one component that answers HTTP.
 pub(crate) struct Http<'a> {
@@ -45,22 +45,69 @@ pub(crate) enum Link {
 
 /// The pair of the `call` bench.
 pub(crate) fn calc(guests: &Guests, link: Link) -> Value {
+    let components = [
+        component("caller", &guests.caller, &json!({})),
+        callee(guests, link),
+    ];
+    let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["drive"] });
+    workload("calc", &components, &grant, &json!([link.from("caller")]))
+}
+
+/// A service and the component that it calls.
+pub(crate) fn calling(guests: &Guests, link: Link) -> Value {
+    let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["gate"] });
+    let links = json!([link.from("service")]);
+    let workload = workload("calling", &[callee(guests, link)], &grant, &links);
+    with_service(workload, &guests.caller, &json!({}))
+}
+
+fn callee(guests: &Guests, link: Link) -> Value {
     let fields = match link {
         Link::Fused | Link::IsolatedFresh => json!({}),
         Link::IsolatedPooled => json!({ "poolSize": 1 }),
     };
-    let components = [
-        component("caller", &guests.caller, &json!({})),
-        component("callee", &guests.callee, &fields),
-    ];
-    let links = match link {
-        Link::Fused => json!([]),
-        Link::IsolatedFresh | Link::IsolatedPooled => json!([
-            { "from": "caller", "import": "bench:calc/math@0.1.0", "to": "callee", "kind": "isolated" }
-        ]),
-    };
-    let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["drive"] });
-    workload("calc", &components, &grant, &links)
+    component("callee", &guests.callee, &fields)
+}
+
+impl Link {
+    fn from(self, caller: &str) -> Value {
+        let kind = match self {
+            Self::Fused => "fused",
+            Self::IsolatedFresh | Self::IsolatedPooled => "isolated",
+        };
+        json!({ "from": caller, "import": "bench:calc/math@0.1.0", "to": "callee", "kind": kind })
+    }
+}
+
+/// A service that listens, and a component without limits of time that talks to it.
+pub(crate) fn network(name: &str, guests: &Network, environment: &Value) -> Value {
+    let fields = json!({ "localResources": { "cpuLimit": "none", "timeoutMs": "none" } });
+    let client = component("client", &guests.client, &fields);
+    let grant = json!({
+        "namespace": "bench", "package": "network", "interfaces": ["drive", "drive-async"]
+    });
+    let workload = workload(name, &[client], &grant, &json!([]));
+    with_service(workload, &guests.server, environment)
+}
+
+/// A workload of nothing but a service.
+pub(crate) fn service(name: &str, image: &Path) -> Value {
+    let workload = json!({
+        "apiVersion": "runtime.wasmcloud.dev/v1alpha1",
+        "kind": "Workload",
+        "metadata": { "name": name },
+        "spec": {},
+    });
+    with_service(workload, image, &json!({}))
+}
+
+fn with_service(mut workload: Value, image: &Path, environment: &Value) -> Value {
+    let resources = json!({ "environment": { "config": environment } });
+    let service = json!({ "image": image, "localResources": resources });
+    if let Some(spec) = workload.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("service".to_owned(), service);
+    }
+    workload
 }
 
 fn component(name: &str, image: &Path, fields: &Value) -> Value {

@@ -11,13 +11,13 @@ use crate::wrk::Load;
 /// A case, measured and compared with one baseline.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Record {
-    /// The group: `call`, `http`, `start`, `density`, `neighbour`.
+    /// The group, by which it is asked for.
     pub(crate) bench: &'static str,
     /// The case within it.
     pub(crate) case: String,
     /// The median of all rounds, in `unit`.
     pub(crate) value: f64,
-    /// `ns`, `µs`, `ms`, `requests/s`, `KiB`, `% of a core`.
+    /// `ns`, `µs`, `ms`, `requests/s`, `MiB/s`, `bytes`, `KiB`, `% of a core`.
     pub(crate) unit: &'static str,
     /// What it is compared with, measured in alternation.
     pub(crate) baseline: Option<&'static str>,

@@ -9,13 +9,22 @@ const USER_HZ: u32 = 100;
 
 /// Resident memory in KiB.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
-    let file = format!("/proc/{pid}/smaps_rollup");
-    let text = std::fs::read_to_string(&file).with_context(|| format!("{file} cannot be read"))?;
-    resident_in(&text).with_context(|| format!("{file} tells no `Rss`"))
+    memory(pid, "Rss:")
 }
 
-fn resident_in(smaps: &str) -> Option<f64> {
-    let line = smaps.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+/// Memory in KiB that belongs to the process alone and was written to.
+pub(crate) fn private_dirty(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "Private_Dirty:")
+}
+
+fn memory(pid: u32, kind: &str) -> anyhow::Result<f64> {
+    let file = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{file} cannot be read"))?;
+    memory_in(&text, kind).with_context(|| format!("{file} tells no `{kind}`"))
+}
+
+fn memory_in(smaps: &str, kind: &str) -> Option<f64> {
+    let line = smaps.lines().find_map(|line| line.strip_prefix(kind))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -48,16 +57,17 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_read() {
+    fn memory_is_read() {
         let smaps = "5500-7ffe ---p 00 00:00 0  [rollup]\nRss:    5124 kB\nPss:    2001 kB\n";
-        assert_eq!(resident_in(smaps), Some(5124.0));
-        assert_eq!(resident_in("Pss: 1 kB"), None);
+        assert_eq!(memory_in(smaps, "Rss:"), Some(5124.0));
+        assert_eq!(memory_in("Pss: 1 kB", "Rss:"), None);
     }
 
     #[test]
     fn this_process_has_memory_and_time() {
         let me = std::process::id();
-        assert!(resident(me).unwrap() > 0.0);
+        let (resident, dirty) = (resident(me).unwrap(), private_dirty(me).unwrap());
+        assert!(dirty > 0.0 && dirty <= resident);
         assert!(processor_time(me).is_ok());
     }
 }

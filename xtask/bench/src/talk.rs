@@ -37,6 +37,15 @@ impl Usage {
     }
 }
 
+/// What connections cost that are held open.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// How many KiB the memory of the host's process grew by.
+    pub(crate) all: f64,
+    /// How many of them are the guests' own.
+    pub(crate) guests: f64,
+}
+
 /// Copies that were started.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Copies {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use wasmcloud::host::ServiceStatus;
+use wasmcloud::plugin::Port;
 
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -31,6 +33,14 @@ pub(super) enum Event {
         message: String,
         errors: Value,
     },
+    /// The service of a workload does something else than before.
+    Service {
+        workload: String,
+        #[serde(flatten)]
+        status: ServiceStatus,
+    },
+    /// The ports on which a workload listens, when they are others than before.
+    Ports { workload: String, ports: Vec<Port> },
     /// A request was answered.
     Request {
         method: String,

@@ -1,6 +1,7 @@
 //! `wash dev`: builds a project, serves it, and does so again whenever a source changes.
 
 mod events;
+mod followed;
 mod grants;
 mod guests;
 mod lock;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::control::Control;
 use wasmcloud::engine::EngineOptions;
@@ -60,7 +62,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     // Held to the end.
     let _control = control(&host, http, &project);
     let watch = Watch::start(sources(&project, &recipe).await?)?;
-    let serving = Serving::new(Arc::clone(&host), guests, http);
+    let serving = Serving::new(Arc::clone(&host), guests, reporter.clone(), http);
     let mut session = Session::new(
         project,
         recipe,
@@ -148,6 +150,10 @@ fn host_config(
             hints: egress_hints("start `wash dev`"),
             ..EgressOptions::default()
         },
+        sockets: SocketOptions {
+            allow_host_loopback: args.allow_host_loopback,
+            ..SocketOptions::default()
+        },
         volumes: VolumeOptions {
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
@@ -167,6 +173,7 @@ pub(crate) fn egress_hints(how: &str) -> EgressHints {
         address: format!(
             "if it is meant to be reached, {how} with `--allow-egress` and its network"
         ),
+        loopback: format!("if it is meant to be reached, {how} with `--allow-host-loopback`"),
     }
 }
 

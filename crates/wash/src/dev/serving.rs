@@ -11,9 +11,11 @@ use wasmcloud::artifact::{Digest, Fetch as _, Files};
 use wasmcloud::assembly::offers;
 use wasmcloud::engine::LinkPlan;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::host::{Host, LocalHost, StartRequest};
+use wasmcloud::host::{Host, LocalHost, StartRequest, WorkloadState};
 use wasmcloud::workload::{Namespace, Workload, WorkloadId, WorkloadName};
 
+use super::events::Reporter;
+use super::followed::{Followed, Told};
 use super::guests::{Guests, id_of};
 use crate::failure::Failure;
 use crate::inspect::{plan_json, plan_text};
@@ -25,10 +27,12 @@ type Key = (Namespace, WorkloadName);
 pub(super) struct Serving {
     host: Arc<LocalHost>,
     guests: Guests,
+    reporter: Reporter,
     /// Where it listens.
     http: SocketAddr,
     pub(super) offers: Offers,
     running: BTreeMap<Key, Running>,
+    several: bool,
     starts: u64,
     /// Whether something was swapped since everything was last there.
     swapped: bool,
@@ -41,27 +45,39 @@ struct Running {
     /// What its components were made of.
     digests: Vec<Option<Digest>>,
     plan: Option<Arc<LinkPlan>>,
+    /// What was told about its ports.
+    told: Told,
+    followed: Option<Followed>,
 }
 
 impl Serving {
-    pub(super) fn new(host: Arc<LocalHost>, guests: Guests, http: SocketAddr) -> Self {
+    pub(super) fn new(
+        host: Arc<LocalHost>,
+        guests: Guests,
+        reporter: Reporter,
+        http: SocketAddr,
+    ) -> Self {
         Self {
             host,
             guests,
+            reporter,
             http,
             offers: offers(),
             running: BTreeMap::new(),
+            several: false,
             starts: 0,
             swapped: false,
         }
     }
 
     /// Serves these workloads and no others. Each takes the place of its predecessor, or else of one that is no longer wanted;
-    /// those that did not change are left alone. Says whether anything is new since it last went well.
+    /// those that did not change are left alone, unless they came to their end. Says whether anything is new since it last went well.
     ///
     /// When one does not start, its predecessor and all that are no longer wanted run on.
     pub(super) async fn serve(&mut self, wanted: &[ToRun]) -> Result<bool, Failure> {
-        self.guests.name_workloads(wanted.len() > 1);
+        self.several = wanted.len() > 1;
+        self.guests.name_workloads(self.several);
+        self.forget_ended().await;
         let keys: Vec<Key> = wanted.iter().map(key).collect();
         let mut unwanted: Vec<Key> = self
             .running
@@ -101,6 +117,32 @@ impl Serving {
         Ok(std::mem::take(&mut self.swapped))
     }
 
+    /// Tells from now on what becomes of the services and ports of what runs.
+    pub(super) fn follow(&mut self) {
+        for ((_, name), running) in &mut self.running {
+            if running.followed.is_none() {
+                let (host, id) = (Arc::clone(&self.host), running.id.clone());
+                let (told, reporter) = (running.told.clone(), self.reporter.clone());
+                running.followed = Followed::start(host, id, name, self.several, told, reporter);
+            }
+        }
+    }
+
+    /// What came to its end by itself is started again when it is wanted again.
+    async fn forget_ended(&mut self) {
+        let mut ended = Vec::new();
+        for (key, running) in &self.running {
+            let status = self.host.status(&running.id).await;
+            if !status.is_ok_and(|status| status.state == WorkloadState::Running) {
+                ended.push(key.clone());
+            }
+        }
+        for running in ended.iter().filter_map(|key| self.running.remove(key)) {
+            // Nothing of it is held any more, but for the reason.
+            let _ = self.host.stop(&running.id).await;
+        }
+    }
+
     async fn start(
         &mut self,
         to_run: &ToRun,
@@ -128,9 +170,7 @@ impl Serving {
         match self.host.start(request).await {
             Ok(status) => {
                 self.swapped = true;
-                if let Some(before) = before {
-                    self.running.remove(&before);
-                }
+                let before = before.and_then(|before| self.running.remove(&before));
                 self.running.insert(
                     key(to_run),
                     Running {
@@ -138,6 +178,8 @@ impl Serving {
                         workload: to_run.workload.clone(),
                         digests,
                         plan: status.plan,
+                        told: before.map(|before| before.told).unwrap_or_default(),
+                        followed: None,
                     },
                 );
                 Ok(())

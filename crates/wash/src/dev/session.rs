@@ -223,8 +223,13 @@ impl Session {
         let progress = (!self.ready).then(|| self.ui.progress("starting"));
         let served = self.serving.serve(&wanted).await;
         drop(progress);
+        self.tell_served(served, &wanted, since);
+        self.serving.follow();
+    }
+
+    fn tell_served(&mut self, served: Result<bool, Failure>, wanted: &[ToRun], since: Instant) {
         match served {
-            Ok(_) if !self.ready => self.tell_ready(&wanted),
+            Ok(_) if !self.ready => self.tell_ready(wanted),
             Ok(true) => self.tell_reloaded(since),
             Ok(false) => self.reporter.event(&Event::Unchanged, || {
                 Some("nothing changed in what is served".to_owned())

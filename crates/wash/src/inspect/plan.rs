@@ -7,7 +7,8 @@ use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
 use wasmcloud::assembly::{check, offers};
 use wasmcloud::engine::inspect::{World, inspect};
 use wasmcloud::engine::plan::{
-    LinkPlan, Member, Offers, PlannedCallee, PlannedEntry, PlannedKind, Worlds, plan,
+    LinkPlan, Member, Offers, PlannedCallee, PlannedEntry, PlannedKind, PlannedService, Worlds,
+    plan,
 };
 use wasmcloud::workload::{Component, Diagnostic, Workload};
 
@@ -132,6 +133,25 @@ pub(crate) fn plan_text(workload: &Workload, plan: &LinkPlan, whole: bool) -> St
     if rows.len() > 1 {
         text.push_str(&format!("\n\n{}\n", table(&rows)));
     }
+    let reasons = plan.links.iter().filter_map(|link| {
+        let because = link.because.as_ref()?;
+        let (from, import, kind) = (&link.from, &link.import, kind(link.kind));
+        Some(format!(
+            "\n{from} is {kind} with {} over {import}: {because}",
+            link.to
+        ))
+    });
+    text.extend(reasons);
+    if let Some(service) = &plan.service {
+        text.push_str(&format!("\n{}", service_text(service)));
+    }
+    let service = workload.service.iter();
+    for port in service.flat_map(|service| &service.ports) {
+        let (addr, inside) = (port.addr(), port.container_port);
+        text.push_str(&format!(
+            "\nport {inside} of service is published at {addr}"
+        ));
+    }
     for entry in &plan.entries {
         text.push_str(&format!("\n{}", entry_text(entry)));
     }
@@ -149,6 +169,15 @@ fn kind(kind: PlannedKind) -> &'static str {
         PlannedKind::Fused => "fused",
         PlannedKind::Isolated => "isolated",
         PlannedKind::Host => "host",
+    }
+}
+
+fn service_text(service: &PlannedService) -> String {
+    let fused = fused_with(&service.members);
+    let flavour = service.flavour.as_str();
+    match &service.run {
+        Some(run) => format!("the host runs service ({run}){fused}; {flavour} engine"),
+        None => format!("service answers on one instance{fused}; {flavour} engine"),
     }
 }
 
@@ -256,6 +285,39 @@ mod tests {
                       nothing calls lonely";
         assert_eq!(text, wanted);
         assert!(!plan_text(&workload(), &sample(), false).contains("wasi:io/poll"));
+    }
+
+    #[test]
+    fn people_see_the_service_its_ports_and_why_a_link_is_unusual() {
+        let text = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {name: shop}\n\
+                    spec: {service: {image: ./till.wasm, ports: [{name: till, containerPort: 70, hostPort: 7070}]}}\n";
+        let workload = manifest::parse(text, std::path::Path::new("w.yaml"))
+            .unwrap()
+            .remove(0)
+            .workload;
+        let mut plan = sample();
+        plan.links.truncate(1);
+        plan.links[0].because = Some("it is so".to_owned());
+        plan.entries.clear();
+        plan.callees.clear();
+        plan.unreached.clear();
+        plan.service = Some(PlannedService {
+            run: Some("wasi:cli/run@0.2.6".parse().unwrap()),
+            flavour: Flavour::Plain,
+            members: vec![Member {
+                component: "service".parse().unwrap(),
+                fused: Vec::new(),
+                isolated: Vec::new(),
+                apart: Vec::new(),
+            }],
+        });
+        let wanted = "workload default/shop\n\n\
+                      FROM   IMPORT  TO    KIND\n\
+                      front  a:b/c   back  fused\n\n\
+                      front is fused with back over a:b/c: it is so\n\
+                      the host runs service (wasi:cli/run@0.2.6); plain engine\n\
+                      port 70 of service is published at 127.0.0.1:7070";
+        assert_eq!(plan_text(&workload, &plan, true), wanted);
     }
 
     #[test]

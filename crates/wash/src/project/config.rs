@@ -13,6 +13,7 @@ use wasmcloud::workload::{
 };
 
 use super::resources::{self, Folder};
+use super::service::{self, ServiceSettings};
 use super::{only_one, raw};
 use crate::failure::Failure;
 
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) address: Option<SocketAddr>,
     /// Components that run beside the project's own.
     pub(crate) components: Vec<Sidecar>,
+    /// Which component is the service, and where it can be reached.
+    pub(crate) service: ServiceSettings,
     /// Environment variables of the project's own components.
     pub(crate) environment: BTreeMap<String, String>,
     /// What `wasi:config` answers the project's own components.
@@ -175,6 +178,7 @@ impl Checker {
                 "set `build.command`, or remove it",
             );
         }
+        let service = service::settings(self, &dev);
         let workload = workload
             .map(|workload| self.workload(workload.value))
             .unwrap_or_default();
@@ -205,6 +209,7 @@ impl Checker {
                 .into_iter()
                 .filter_map(|component| self.sidecar(component))
                 .collect(),
+            service,
             environment,
             config: workload.config,
             host_interfaces: host_interfaces.into_iter().map(|entry| entry.0).collect(),
@@ -244,6 +249,9 @@ impl Checker {
             dev.host_interfaces.as_ref().map(place),
         );
         refuse("dev.volumes", dev.volumes.as_ref().map(place));
+        refuse("dev.service", dev.service.as_ref().map(place));
+        refuse("dev.service_file", dev.service_file.as_ref().map(place));
+        refuse("dev.service_ports", dev.service_ports.as_ref().map(place));
         refuse("workload", workload.map(place));
     }
 
@@ -396,7 +404,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
-            "dev:\n  wasi_keyvalue_path: /tmp\n  service: true\nwit: {}\n",
+            "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nwit: {}\n",
             false,
         )
         .unwrap_err();
@@ -405,7 +413,7 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.contains(":3:12: `dev.service` is not supported yet"),
+            error.contains(":3:18: `dev.service_image` is not supported yet"),
             "{error}"
         );
         assert!(
@@ -430,7 +438,7 @@ mod tests {
             error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
             "{error}"
         );
-        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`";
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `service`, `service_file`, `service_ports`";
         assert!(error.ends_with(hint), "{error}");
     }
 

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wasmcloud::engine::inspect::{Inspected, World, inspect};
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::plugin::Grant;
 use wasmcloud::workload::{
     Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse,
-    Volume, VolumeMount, VolumeSource, Workload,
+    Service, Volume, VolumeMount, VolumeSource, Workload,
 };
 
 use super::resources::Folder;
-use super::{Project, ToRun, label};
+use super::service::{self, Chosen, Ports};
+use super::{Config, Project, ToRun, label};
 use crate::failure::Failure;
+
+/// How often in a row a service is started again after a crash where no manifest says it: often enough to wait a few seconds for
+/// what it needs, such as a database.
+const RESTARTS: u64 = 5;
 
 /// A component that was built.
 #[derive(Clone, Debug)]
@@ -36,27 +42,10 @@ pub(crate) fn derive(
     offers: &Offers,
 ) -> Result<ToRun, Failure> {
     let config = &project.config;
-    let mut components = Vec::new();
-    let mut worlds: Vec<_> = built
-        .iter()
-        .map(|one| one.inspected.world.clone())
-        .collect();
-    for one in built {
-        let resources = LocalResources {
-            allowed_hosts: config.allowed_hosts.clone(),
-            volume_mounts: config.volumes.iter().enumerate().map(mount).collect(),
-            ..resources(&config.environment, &config.config)
-        };
-        let name = component_name(&one.name)?;
-        components.push(component(name, &one.path, resources, Reuse::Fresh));
-    }
+    let chosen = service::choose(&config.service, built, offers)?;
+    let (mut components, mut worlds) = own_components(config, built, chosen.as_ref())?;
     for sidecar in &config.components {
-        // One that cannot be read is reported when the workload starts.
-        let read = std::fs::read(project.dir.join(&sidecar.file)).ok();
-        worlds.extend(
-            read.and_then(|bytes| inspect(&bytes).ok())
-                .map(|inspected| inspected.world),
-        );
+        worlds.extend(world_of(project, &sidecar.file));
         components.push(component(
             sidecar.name.clone(),
             &sidecar.file,
@@ -67,7 +56,17 @@ pub(crate) fn derive(
             sidecar.reuse,
         ));
     }
-    refuse_twice(&components)?;
+    let service = chosen.and_then(|chosen| {
+        let file = match chosen {
+            Chosen::Built(place) => built.get(place)?.path.as_path(),
+            Chosen::File(file) => {
+                worlds.extend(world_of(project, file));
+                file
+            }
+        };
+        Some(service_of(config, file))
+    });
+    refuse_twice(&components, service.as_ref())?;
     let mut host_interfaces = config.host_interfaces.clone();
     for world in &worlds {
         grant(world, offers, &mut host_interfaces);
@@ -84,7 +83,7 @@ pub(crate) fn derive(
         annotations: BTreeMap::new(),
         labels: BTreeMap::new(),
         components,
-        service: None,
+        service,
         host_interfaces,
         links: Vec::new(),
         volumes: config.volumes.iter().enumerate().map(volume).collect(),
@@ -97,6 +96,39 @@ pub(crate) fn derive(
     })
 }
 
+/// The project's own components but for the service, and the worlds of all of them.
+fn own_components(
+    config: &Config,
+    built: &[Built],
+    chosen: Option<&Chosen<'_>>,
+) -> Result<(Vec<Component>, Vec<Arc<World>>), Failure> {
+    let mut components = Vec::new();
+    for (place, one) in built.iter().enumerate() {
+        if chosen != Some(&Chosen::Built(place)) {
+            let name = component_name(&one.name)?;
+            let resources = own_resources(config);
+            components.push(component(name, &one.path, resources, Reuse::Fresh));
+        }
+    }
+    let worlds = built.iter().map(|one| Arc::clone(&one.inspected.world));
+    Ok((components, worlds.collect()))
+}
+
+/// The world of a component that no build makes. One that cannot be read is reported when the workload starts.
+fn world_of(project: &Project, file: &Path) -> Option<Arc<World>> {
+    let bytes = std::fs::read(project.dir.join(file)).ok()?;
+    inspect(&bytes).ok().map(|inspected| inspected.world)
+}
+
+/// The service runs with what the project's own components run with.
+fn service_of(config: &Config, file: &Path) -> Service {
+    let image = Image::File(file.to_owned());
+    Service {
+        ports: config.service.ports.iter().map(Ports::published).collect(),
+        ..Service::new(image, own_resources(config), RESTARTS)
+    }
+}
+
 fn component_name(package: &str) -> Result<ComponentName, Failure> {
     let name = label(package).and_then(|label| label.parse().ok());
     name.ok_or_else(|| {
@@ -106,9 +138,10 @@ fn component_name(package: &str) -> Result<ComponentName, Failure> {
     })
 }
 
-fn refuse_twice(components: &[Component]) -> Result<(), Failure> {
+fn refuse_twice(components: &[Component], service: Option<&Service>) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
-    for component in components {
+    let service = service.map(|service| &service.component);
+    for component in service.into_iter().chain(components) {
         if let Some(other) = seen.insert(&component.name, &component.image) {
             let message = format!(
                 "two components are called `{}`: {other} and {}",
@@ -152,6 +185,15 @@ fn component(
         image: Image::File(file.to_owned()),
         local_resources,
         reuse,
+    }
+}
+
+/// What the project's own components run with.
+fn own_resources(config: &Config) -> LocalResources {
+    LocalResources {
+        allowed_hosts: config.allowed_hosts.clone(),
+        volume_mounts: config.volumes.iter().enumerate().map(mount).collect(),
+        ..resources(&config.environment, &config.config)
     }
 }
 

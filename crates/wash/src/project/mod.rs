@@ -5,6 +5,7 @@ mod derive;
 mod interface;
 mod raw;
 mod resources;
+mod service;
 mod workloads;
 
 use std::io;

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::interface::Entry;
+use super::service::Port;
 
 /// A key that is refused whatever it holds.
 pub(super) type Refused = Option<Spanned<IgnoredAny>>;
@@ -73,9 +74,12 @@ table! {
         host_interfaces: Option<Spanned<Vec<Entry>>>,
         volumes: Option<Spanned<Vec<Spanned<Volume>>>>,
         allow_egress: List,
+        service: Option<Spanned<bool>>,
+        service_file: Option<Spanned<String>>,
+        service_ports: Option<Spanned<Vec<Spanned<Port>>>>,
     }
     refused {
-        service, service_file, service_image, service_pull_policy, service_ports, allow_insecure_registries, host_plugins,
+        service_image, service_pull_policy, allow_insecure_registries, host_plugins,
         tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
         max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
         max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,

@@ -1,8 +1,13 @@
 //! Each example, copied away, is built and served, and does what its README says.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
 use serde_json::{Value, json};
 
-use crate::support::{Dev, Sandbox, get};
+use crate::postgres::Postgres;
+use crate::support::{Dev, Sandbox, connect, free_port, get, post};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
     let sandbox = Sandbox::with_example(example);
@@ -129,5 +134,153 @@ fn http_middleware_guards_what_is_behind_it() {
             json!({"message": "You are in.", "tokenVisible": false})
         )
     );
+    dev.stop("TERM");
+}
+
+/// Sends a text, and reads as much as it has.
+fn echoed(stream: &mut TcpStream, text: &str) -> String {
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut bytes = vec![0; text.len()];
+    stream.read_exact(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn tcp_echo_sends_back_what_comes_in_and_keeps_its_port_when_it_is_reloaded() {
+    let sandbox = Sandbox::with_example("tcp-echo");
+    let port = free_port();
+    sandbox.edit(
+        "tcp-echo/workload.yaml",
+        "hostPort: 7070",
+        &format!("hostPort: {port}"),
+    );
+    let mut dev = sandbox.dev("tcp-echo");
+    let ready = dev.expect("ready");
+    assert_eq!(
+        ready["plan"]["service"]["members"][0]["component"],
+        "service"
+    );
+    dev.service_is("running");
+    let inside = json!({"inside": "127.0.0.1:7070"});
+    let published = json!({"inside": "127.0.0.1:7070", "published": format!("127.0.0.1:{port}")});
+    dev.ports_are(&json!([inside, published]));
+
+    let (mut one, mut other) = (connect(port), connect(port));
+    assert_eq!(echoed(&mut one, "first"), "first");
+    assert_eq!(echoed(&mut other, "second"), "second");
+    assert_eq!(echoed(&mut one, "first again"), "first again");
+    // One direction ends, and what was sent before still comes back.
+    other.write_all(b"the last").unwrap();
+    other.shutdown(Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    other.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "the last");
+
+    sandbox.edit("tcp-echo/src/main.rs", "listening on", "now listening on");
+    dev.wait_for("reloaded");
+    assert_eq!(echoed(&mut connect(port), "anew"), "anew");
+    assert_eq!(echoed(&mut one, "from before"), "from before");
+    drop(one);
+    dev.stop("TERM");
+}
+
+#[test]
+fn tcp_leet_asks_its_service_over_tcp() {
+    let sandbox = Sandbox::with_example("tcp-leet");
+    let mut dev = sandbox.dev("tcp-leet");
+    dev.expect("ready");
+    dev.service_is("running");
+    dev.ports_are(&json!([{"inside": "127.0.0.1:7777"}]));
+    let hello = "Hello, elite world!";
+    assert_eq!(
+        post(&dev.http, "/", hello),
+        (200, "H3ll0, 3l173 w0rld!".to_owned())
+    );
+    let long = "leet ".repeat(13_000);
+    assert_eq!(post(&dev.http, "/", &long), (200, "l337 ".repeat(13_000)));
+    assert_eq!(post(&dev.http, "/", &"x".repeat(65_537)).0, 413);
+    assert_eq!(dev.get("/").0, 405);
+    dev.stop("TERM");
+}
+
+/// The example, for a database on that port and with two connections to it at most.
+fn pool_for(port: u16) -> Sandbox {
+    let sandbox = Sandbox::with_example("connection-pool");
+    let manifest = "connection-pool/workload.yaml";
+    sandbox.edit(manifest, "\"5432\"", &format!("\"{port}\""));
+    sandbox.edit(manifest, "POOL_SIZE: \"4\"", "POOL_SIZE: \"2\"");
+    sandbox.edit(
+        manifest,
+        "POOL_WAIT_SECONDS: \"10\"",
+        "POOL_WAIT_SECONDS: \"100\"",
+    );
+    sandbox
+}
+
+/// The sessions of the pool.
+const SESSIONS: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connection-pool'";
+
+#[test]
+fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
+    let mut postgres = Postgres::start(free_port());
+    let sandbox = pool_for(postgres.port);
+    let mut command = sandbox.command(&["dev", "connection-pool", "--http-addr", "127.0.0.1:0"]);
+    command.args(["--output", "json", "--allow-host-loopback"]);
+    let mut dev = Dev::start(command);
+    dev.expect("ready");
+    dev.service_is("running");
+    assert_eq!(
+        post(&dev.http, "/notes", "buy milk"),
+        (200, "1 buy milk\n".to_owned())
+    );
+    assert_eq!(post(&dev.http, "/notes", "'; DROP TABLE notes; --").0, 200);
+    let both = "1 buy milk\n2 '; DROP TABLE notes; --\n".to_owned();
+    assert_eq!(dev.get("/notes"), (200, both.clone()));
+
+    // More requests than connections, none of which can be answered before the lock is gone.
+    let lock = postgres.session("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
+    let http = dev.http.clone();
+    let ask = || {
+        let http = http.clone();
+        thread::spawn(move || get(&http, "/notes", &[]))
+    };
+    let waiting: Vec<_> = (0..5).map(|_| ask()).collect();
+    postgres.until(&format!("{SESSIONS} AND wait_event_type = 'Lock'"), "2");
+    assert_eq!(postgres.sql("notes", SESSIONS), "2");
+    drop(lock);
+    for answer in waiting {
+        assert_eq!(answer.join().unwrap(), (200, both.clone()));
+    }
+    assert_eq!(postgres.sql("notes", SESSIONS), "2");
+
+    // Sessions end on the other side.
+    let terminate = SESSIONS.replace("count(*)", "count(pg_terminate_backend(pid))");
+    assert_eq!(postgres.sql("postgres", &terminate), "2");
+    postgres.until(SESSIONS, "0");
+    for _ in 0..4 {
+        assert_eq!(dev.get("/notes"), (200, both.clone()));
+    }
+
+    // The whole database is gone for a while.
+    postgres.stop();
+    assert_eq!(dev.get("/notes").0, 503);
+    postgres.run();
+    assert_eq!(dev.get("/notes"), (200, both));
+    dev.stop("TERM");
+}
+
+#[test]
+fn connection_pool_may_not_reach_this_machine_unless_it_is_told_so() {
+    let sandbox = pool_for(free_port());
+    sandbox.edit(
+        "connection-pool/workload.yaml",
+        "maxRestarts: 8",
+        "maxRestarts: 0",
+    );
+    let mut dev = sandbox.dev("connection-pool");
+    let failed = dev.wait_for("failed");
+    assert_eq!(failed["stage"], "start");
+    dev.wait_for_talk("--allow-host-loopback");
     dev.stop("TERM");
 }

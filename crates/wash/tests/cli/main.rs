@@ -15,6 +15,8 @@ mod dev;
 mod examples;
 mod inspect;
 mod new;
+mod postgres;
 mod reload;
+mod services;
 mod support;
 mod surroundings;

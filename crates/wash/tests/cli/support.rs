@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -241,6 +241,21 @@ impl Dev {
         }
     }
 
+    /// The next event about a service in that state.
+    pub(crate) fn service_is(&mut self, state: &str) -> Value {
+        loop {
+            let event = self.wait_for("service");
+            if event["state"] == state {
+                return event;
+            }
+        }
+    }
+
+    /// Waits until these are the ports on which the workload listens.
+    pub(crate) fn ports_are(&mut self, wanted: &Value) {
+        while self.wait_for("ports")["ports"] != *wanted {}
+    }
+
     pub(crate) fn talk(&self) -> String {
         self.talk.0.lock().unwrap().clone()
     }
@@ -273,7 +288,19 @@ impl Dev {
                 .unwrap()
                 .success()
         );
-        self.expect("stopped");
+        // What was told about services before is of no interest any more.
+        let last = loop {
+            let event = self.next();
+            if event["event"] != "service" && event["event"] != "ports" {
+                break event;
+            }
+        };
+        assert_eq!(
+            last["event"],
+            "stopped",
+            "{last}\nit said:\n{}",
+            self.talk()
+        );
         assert_eq!(
             self.child.wait().unwrap().code(),
             Some(0),
@@ -291,8 +318,32 @@ impl Drop for Dev {
     }
 }
 
+/// A port of 127.0.0.1 that nobody had a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A connection to a port of this machine.
+pub(crate) fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let patience = Some(Duration::from_secs(60));
+    stream.set_read_timeout(patience).unwrap();
+    stream
+}
+
 /// A request with headers, and the status and body of its answer.
 pub(crate) fn get(http: &str, path: &str, headers: &[&str]) -> (u16, String) {
+    request(http, "GET", path, headers, "")
+}
+
+/// A request with a body, and the status and body of its answer.
+pub(crate) fn post(http: &str, path: &str, body: &str) -> (u16, String) {
+    let length = format!("content-length: {}", body.len());
+    request(http, "POST", path, &[&length], body)
+}
+
+fn request(http: &str, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(http).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
@@ -303,7 +354,7 @@ pub(crate) fn get(http: &str, path: &str, headers: &[&str]) -> (u16, String) {
         .collect();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n{headers}\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();

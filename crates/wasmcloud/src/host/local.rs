@@ -19,8 +19,8 @@ use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{
-    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, WorkloadState,
-    WorkloadStatus,
+    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, Watched,
+    WorkloadState, WorkloadStatus,
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
@@ -112,6 +112,15 @@ impl LocalHost {
             .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// Follows the service and the ports of a workload while it runs; nothing, if it does not.
+    #[must_use]
+    pub fn watch(&self, id: &WorkloadId) -> Option<Watched> {
+        match self.0.slots().by_id.get(id) {
+            Some((_, Slot::Running { held, .. })) => Some(held.watch()),
+            _ => None,
+        }
     }
 
     /// How many instances of a workload are in use; none of one that does not run.

@@ -8,6 +8,7 @@ mod making;
 mod service;
 mod slot;
 mod start;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
 pub use service::{Restarts, ServiceState, ServiceStatus};
 pub(crate) use start::{check, check_limits, look_at};
+pub use watched::Watched;
 
 use crate::engine::LinkPlan;
 use crate::instance::PoolUsage;

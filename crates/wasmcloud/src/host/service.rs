@@ -165,6 +165,11 @@ impl Keeper {
         self.status.borrow().clone()
     }
 
+    /// How the service is, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<ServiceStatus> {
+        self.status.clone()
+    }
+
     /// Returns when the service is up, or has been.
     ///
     /// # Errors

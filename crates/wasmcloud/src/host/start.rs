@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::call::{Calling, Ways};
 use super::making::{Made, MadeService, Making, Pooled, pools};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
-use super::{PoolStatus, StartError, StartRequest, WorkloadUsage};
+use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
 use crate::artifact::{Digest, Fetch};
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
@@ -81,6 +81,12 @@ impl Held {
     /// How its service is.
     pub(super) fn service(&self) -> Option<ServiceStatus> {
         self.service.as_ref().map(Keeper::status)
+    }
+
+    /// How its service and its ports are, as they change.
+    pub(super) fn watch(&self) -> Watched {
+        let ports = self.bindings.iter().filter_map(|it| it.port_changes());
+        Watched::new(self.service.as_ref().map(Keeper::watch), ports)
     }
 
     /// The ports on which it listens.

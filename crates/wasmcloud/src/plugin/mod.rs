@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use wasmtime::component::LinkerInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
@@ -196,6 +197,11 @@ pub trait Binding: Send + Sync + 'static {
     /// The ports on which the workload listens now.
     fn ports(&self) -> Vec<Port> {
         Vec::new()
+    }
+
+    /// Changes whenever [`Binding::ports`] may have.
+    fn port_changes(&self) -> Option<watch::Receiver<()>> {
+        None
     }
 
     /// Returns when whoever is let in would find somebody. Called when the service of the workload is up, which may take its time.

@@ -45,6 +45,8 @@ pub struct EgressHints {
     pub name: String,
     /// When the host's configuration does not allow the address.
     pub address: String,
+    /// When the host's configuration does not allow its own loopback.
+    pub loopback: String,
 }
 
 impl Default for EgressHints {
@@ -53,6 +55,7 @@ impl Default for EgressHints {
             host: "list it in `localResources.allowedHosts` of the component".to_owned(),
             name: "list it in `localResources.allowedIpNameLookups` of the component".to_owned(),
             address: "if it is meant to be reached, allow it in the host's `egress`".to_owned(),
+            loopback: "if it is meant to be reached, allow it with `sockets.allowHostLoopback` in the host's configuration".to_owned(),
         }
     }
 }
@@ -117,6 +120,12 @@ impl EgressPolicy {
     #[must_use]
     pub fn new(options: EgressOptions) -> Self {
         Self { options }
+    }
+
+    /// What to do about denials of each kind.
+    #[must_use]
+    pub const fn hints(&self) -> &EgressHints {
+        &self.options.hints
     }
 
     /// Whether a component with these `allowedHosts` may ask for a destination.

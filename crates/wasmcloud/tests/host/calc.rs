@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use wasmcloud::plugin::{
     BindRequest, Binding, Entry, Import, Offer, Opening, Plugin, PluginError, StoreData,
 };
 use wasmcloud::workload::Interface;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
 
 use crate::support::{TestHost, component, spec, within};
@@ -137,4 +139,67 @@ pub(crate) async fn calc_caller() {
         calculator.call::<_, (u32,)>("run-greet", (3_u32,)).await,
         (33,)
     );
+}
+
+/// Where a service waits for its turn.
+struct Gate {
+    turns: Arc<AsyncMutex<mpsc::UnboundedReceiver<u32>>>,
+    results: mpsc::UnboundedSender<u32>,
+}
+
+#[async_trait]
+impl Plugin for Gate {
+    fn id(&self) -> &'static str {
+        "gate"
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        vec![Offer::shared("bench:calc/gate@0.1.0".parse().unwrap())]
+    }
+
+    fn link(
+        &self,
+        _: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        let (turns, results) = (Arc::clone(&self.turns), self.results.clone());
+        linker.func_wrap_async(
+            "turn",
+            move |_: StoreContextMut<'_, StoreData>, (last,): (u32,)| {
+                let turns = Arc::clone(&turns);
+                let told = results.send(last);
+                Box::new(async move {
+                    told?;
+                    let turn = turns.lock().await.recv().await;
+                    Ok((turn.unwrap_or_default(),))
+                })
+            },
+        )
+    }
+}
+
+/// A service calls its component whenever it is told to, whatever is between them.
+#[tokio::test]
+pub(crate) async fn calc_service() {
+    for kind in ["fused", "isolated"] {
+        let ((turn, turns), (results, mut told)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let turns = Arc::new(AsyncMutex::new(turns));
+        let gate = Arc::new(Gate { turns, results });
+        let host = TestHost::with(|config| config.plugins.push(gate)).await;
+        let mut spec = spec([component("math", test_guests::CALC_CALLEE)], []);
+        spec["service"] = json!({ "image": test_guests::CALC_SERVICE });
+        spec["links"] = json!([
+            { "from": "service", "import": "bench:calc/math@0.1.0", "to": "math", "kind": kind },
+        ]);
+        host.run("calc", &spec).await;
+        assert_eq!(within(told.recv()).await, Some(0), "before its first turn");
+        for (calls, sum) in [(10, 45), (5, 10)] {
+            turn.send(calls).unwrap();
+            assert_eq!(within(told.recv()).await, Some(sum));
+        }
+        drop(turn);
+        // Nothing of it is left, so it has come to its end.
+        host.stop("calc").await;
+    }
 }

@@ -16,6 +16,7 @@ mod calls;
 mod cancellation;
 mod control;
 mod crews;
+mod echo;
 mod egress;
 mod fairness;
 mod files;
@@ -42,7 +43,9 @@ mod volumes;
 mod warm_leaks;
 
 use calc::{calc_callee, calc_caller};
+use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
+use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
     cycle_a, cycle_b, handler_and_run, id_back, id_front, mixed_front, mw, p1_module, res_provider,

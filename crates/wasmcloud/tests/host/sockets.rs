@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestHost, component, http, http_at, spec, with_environment};
+use crate::support::{TestHost, component, http_at, spec, with_environment};
 
 mod inside;
 mod names;
@@ -12,18 +12,21 @@ mod outside;
 struct Guest {
     name: &'static str,
     image: &'static str,
+    handler: &'static str,
     denied: &'static str,
 }
 
 const P2: Guest = Guest {
     name: "p2",
     image: test_guests::NET_P2,
+    handler: "wasi:http/incoming-handler@0.2.12",
     denied: "PermissionDenied",
 };
 
 const P3: Guest = Guest {
     name: "p3",
     image: test_guests::NET_P3,
+    handler: "wasi:http/handler@0.3.0",
     denied: "access-denied",
 };
 
@@ -32,7 +35,20 @@ impl Guest {
     fn spec(&self, name: &str, resources: Value) -> Value {
         let mut component = component("client", self.image);
         component["localResources"] = resources;
-        spec([component], [http_at(json!({ "host": name }))])
+        let mut spec = spec([component], [http_at(json!({ "host": name }))]);
+        // A service may be a handler as well.
+        spec["links"] = json!([{ "import": self.handler, "to": "client" }]);
+        spec
+    }
+}
+
+impl Guest {
+    /// The command that tells the other side that nothing more comes.
+    fn shut(&self) -> &'static str {
+        match self.name {
+            "p2" => "shut,0,write",
+            _ => "shut,0",
+        }
     }
 }
 

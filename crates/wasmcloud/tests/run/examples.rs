@@ -1,11 +1,14 @@
 //! The manifests of the examples, as they are, on one port.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, copy};
+use crate::postgres::Postgres;
+use crate::support::{PATIENCE, Sandbox, copy};
 
 const EXAMPLES: [&str; 4] = [
     "http-chain",
@@ -56,16 +59,98 @@ fn build(folder: &Path) {
     }
 }
 
+/// A copy of an example, built.
+fn built(sandbox: &Sandbox, name: &str) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    copy(&examples.join(name), &sandbox.path(name));
+    build(&sandbox.path(name));
+}
+
+/// Replaces a text in the manifest of an example.
+fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
+    let manifest = format!("{name}/workload.yaml");
+    let text = std::fs::read_to_string(sandbox.path(&manifest)).unwrap();
+    assert!(text.contains(from), "{manifest} holds no {from:?}");
+    sandbox.write(&manifest, text.replace(from, to));
+}
+
+/// A port of 127.0.0.1 that nobody had a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn the_examples_with_services_run_as_their_manifests_say() {
+    let sandbox = Sandbox::new();
+    for name in ["tcp-echo", "tcp-leet"] {
+        built(&sandbox, name);
+    }
+    let port = free_port();
+    edit(
+        &sandbox,
+        "tcp-echo",
+        "hostPort: 7070",
+        &format!("hostPort: {port}"),
+    );
+    let mut host = sandbox.start(&["tcp-echo/workload.yaml", "tcp-leet/workload.yaml"]);
+    assert_eq!(host.expect("ready")["failed"], json!([]));
+    assert_eq!(
+        host.post("leet.localhost", "/", "Hello, elite world!"),
+        (200, "H3ll0, 3l173 w0rld!".to_owned())
+    );
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"hello").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut echo = String::new();
+    client.read_to_string(&mut echo).unwrap();
+    assert_eq!(echo, "hello");
+    // Both services notice that they are to end.
+    host.stop();
+}
+
+#[test]
+fn connection_pool_runs_with_the_configuration_beside_it() {
+    let postgres = Postgres::start(free_port());
+    let sandbox = Sandbox::new();
+    built(&sandbox, "connection-pool");
+    edit(
+        &sandbox,
+        "connection-pool",
+        "\"5432\"",
+        &format!("\"{}\"", postgres.port),
+    );
+    let mut host = sandbox.start(&[
+        "--config",
+        "connection-pool/host.yaml",
+        "connection-pool/workload.yaml",
+    ]);
+    assert_eq!(host.expect("ready")["failed"], json!([]));
+    assert_eq!(
+        host.post("pool.localhost", "/notes", "buy milk"),
+        (200, "1 buy milk\n".to_owned())
+    );
+    assert_eq!(
+        postgres.sql("notes", "SELECT id, text FROM notes"),
+        "1|buy milk"
+    );
+    host.stop();
+    // The sessions were ended by the service, which said goodbye.
+    postgres.until(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connection-pool'",
+        "0",
+    );
+}
+
 #[test]
 fn the_examples_are_served_together_by_host_and_path() {
     let sandbox = Sandbox::new();
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let manifests: Vec<String> = EXAMPLES
         .map(|name| format!("{name}/workload.yaml"))
         .to_vec();
     for name in EXAMPLES {
-        copy(&examples.join(name), &sandbox.path(name));
-        build(&sandbox.path(name));
+        built(&sandbox, name);
     }
     let paths: Vec<&str> = manifests.iter().map(String::as_str).collect();
     let mut host = sandbox.start(&paths);

@@ -15,6 +15,8 @@ mod ending;
 mod examples;
 mod following;
 mod machine;
+#[path = "../../../wash/tests/cli/postgres.rs"]
+mod postgres;
 mod sections;
 mod starting;
 mod support;

@@ -224,6 +224,16 @@ impl Host {
         .answer()
     }
 
+    /// What a workload answers to a text.
+    pub(crate) fn post(&self, host: &str, path: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        Request::begin(
+            &self.http,
+            &format!("POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"),
+        )
+        .answer()
+    }
+
     /// The version of the workload that answers for `NAME.localhost`; none if nobody does.
     pub(crate) fn version(&self, name: &str) -> Option<u32> {
         let (status, body) = self.get(&format!("{name}.localhost"), "/env");

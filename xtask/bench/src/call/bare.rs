@@ -1,35 +1,19 @@
 //! The baselines: Wasmtime and nothing else, with the settings of the library.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
-use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTable, TypedFunc};
+use wasmtime::component::{Component, Instance, InstancePre, Linker, TypedFunc};
 use wasmtime::{Config, Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::WasiCtx;
 
 use super::{Caller, Kind};
 use crate::guests::Guests;
 use crate::library;
+use crate::plain::{self, State};
 
 /// The interface of the callee.
 const MATH: &str = "bench:calc/math@0.1.0";
-
-/// What the standard library of the guests asks of a store.
-struct State {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
 
 fn link(config: &Config, component: &[u8]) -> anyhow::Result<InstancePre<State>> {
     let engine = Engine::new(config)?;
@@ -40,26 +24,20 @@ fn link(config: &Config, component: &[u8]) -> anyhow::Result<InstancePre<State>>
 }
 
 async fn instantiate(pre: &InstancePre<State>) -> anyhow::Result<(Store<State>, Instance)> {
-    let state = State {
-        wasi: WasiCtx::builder().build(),
-        table: ResourceTable::new(),
-    };
-    let mut store = Store::new(pre.engine(), state);
-    // The checks are compiled in, as in the library; no deadline ever comes.
-    store.set_epoch_deadline(1 << 40);
+    let mut store = plain::store(pre.engine(), WasiCtx::builder().build());
     let instance = pre.instantiate_async(&mut store).await?;
     Ok((store, instance))
 }
 
 /// The two guests composed by hand: `wac plug`, then calls within one component.
-pub(super) struct Composed {
+pub(crate) struct Composed {
     store: Store<State>,
     add: TypedFunc<(u32,), (u32,)>,
     greet: TypedFunc<(u32,), (u32,)>,
 }
 
 impl Composed {
-    pub(super) async fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
+    pub(crate) async fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
         let pre = link(config, &compose(guests)?)?;
         let (mut store, instance) = instantiate(&pre).await?;
         let drive = instance.get_export_index(&mut store, None, library::DRIVE);
@@ -83,14 +61,14 @@ impl Caller for Composed {
 }
 
 /// The callee alone: calls from the host of one instance that is there.
-pub(super) struct Calls {
+pub(crate) struct Calls {
     store: Store<State>,
     add: TypedFunc<(u32, u32), (u32,)>,
 }
 
 impl Calls {
-    pub(super) async fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
-        let pre = link(config, &read(&guests.callee)?)?;
+    pub(crate) async fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
+        let pre = link(config, &plain::read(&guests.callee)?)?;
         let (mut store, instance) = instantiate(&pre).await?;
         let math = instance.get_export_index(&mut store, None, MATH);
         let math = math.context("the callee exports no functions")?;
@@ -112,11 +90,11 @@ impl Caller for Calls {
 }
 
 /// The callee alone: a new store and a new instance each time, without a call.
-pub(super) struct Instances(InstancePre<State>);
+pub(crate) struct Instances(InstancePre<State>);
 
 impl Instances {
-    pub(super) fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
-        Ok(Self(link(config, &read(&guests.callee)?)?))
+    pub(crate) fn new(config: &Config, guests: &Guests) -> anyhow::Result<Self> {
+        Ok(Self(link(config, &plain::read(&guests.callee)?)?))
     }
 }
 
@@ -133,17 +111,13 @@ impl Caller for Instances {
 fn compose(guests: &Guests) -> anyhow::Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let mut package = |name, path| {
-        let package = Package::from_bytes(name, None, read(path)?, graph.types_mut())?;
+        let package = Package::from_bytes(name, None, plain::read(path)?, graph.types_mut())?;
         anyhow::Ok(graph.register_package(package)?)
     };
     let caller = package("bench:caller", &guests.caller)?;
     let callee = package("bench:callee", &guests.callee)?;
     wac_graph::plug(&mut graph, vec![callee], caller)?;
     Ok(graph.encode(EncodeOptions::default())?)
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 #[cfg(test)]

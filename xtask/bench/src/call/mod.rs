@@ -12,7 +12,7 @@ use crate::manifest::Link;
 use crate::record::Record;
 use crate::stats::median;
 use crate::{library, say};
-use bare::{Calls, Composed, Instances};
+pub(crate) use bare::{Calls, Composed, Instances};
 
 /// Rounds of each side.
 const ROUNDS: usize = 9;
@@ -36,29 +36,33 @@ pub(crate) trait Caller {
 }
 
 /// Calls that are measured.
-struct Case {
-    name: &'static str,
-    kind: Kind,
+pub(crate) struct Case {
+    /// The group that it belongs to.
+    pub(crate) bench: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
     /// How many a round times.
-    calls: u32,
-    unit: Unit,
+    pub(crate) calls: u32,
+    pub(crate) unit: Unit,
 }
 
 /// What the time of a call is told in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Nanoseconds,
     Microseconds,
 }
 
 const FUSED: [Case; 2] = [
     Case {
+        bench: "call",
         name: "fused-u32",
         kind: Kind::Add,
         calls: 20_000_000,
         unit: Unit::Nanoseconds,
     },
     Case {
+        bench: "call",
         name: "fused-string",
         kind: Kind::Greet,
         calls: 2_000_000,
@@ -67,6 +71,7 @@ const FUSED: [Case; 2] = [
 ];
 
 const POOLED: Case = Case {
+    bench: "call",
     name: "isolated-pooled",
     kind: Kind::Add,
     calls: 100_000,
@@ -74,6 +79,7 @@ const POOLED: Case = Case {
 };
 
 const FRESH: Case = Case {
+    bench: "call",
     name: "isolated-fresh",
     kind: Kind::Add,
     calls: 10_000,
@@ -114,15 +120,19 @@ async fn pooled(guests: &Guests, records: &mut Vec<Record>) -> anyhow::Result<()
     let mut bare = bare.context("the baseline")?;
     let mut ours = library::caller(guests, Link::IsolatedPooled).await?;
     let mut record = POOLED.measure(&mut ours, &mut bare).await?;
-    let rate = ours.hit_rate().await?;
+    record.pool_hits = Some(enough_hits(ours.hit_rate().await?)?);
+    records.push(record);
+    Ok(())
+}
+
+/// The part of the calls that found a warm instance; an error where that is too few to speak of a pool.
+pub(crate) fn enough_hits(rate: f64) -> anyhow::Result<f64> {
     ensure!(
         rate >= LEAST_HITS,
         "the pool does not work: {:.0} % of the calls found a warm instance",
         rate * 100.0
     );
-    record.pool_hits = Some(rate);
-    records.push(record);
-    Ok(())
+    Ok(rate)
 }
 
 /// Beside making an instance, without a call.
@@ -136,12 +146,12 @@ async fn fresh(guests: &Guests, records: &mut Vec<Record>) -> anyhow::Result<()>
 
 impl Case {
     /// The time of a call on either side, in alternating rounds after a first one of each that does not count.
-    async fn measure(
+    pub(crate) async fn measure(
         &self,
         ours: &mut impl Caller,
         theirs: &mut impl Caller,
     ) -> anyhow::Result<Record> {
-        say(&format!("call: {} …", self.name));
+        say(&format!("{}: {} …", self.bench, self.name));
         let (our_warm_up, their_warm_up) = (self.time(ours).await?, self.time(theirs).await?);
         if let (Some(our_sum), Some(their_sum)) = (our_warm_up.1, their_warm_up.1) {
             ensure!(
@@ -157,7 +167,7 @@ impl Case {
         }
         let ours = median(&our_times).context("no rounds")?;
         let theirs = median(&their_times).context("no rounds")?;
-        let record = Record::new("call", self.name, ours, self.unit.name());
+        let record = Record::new(self.bench, self.name, ours, self.unit.name());
         Ok(record.against("bare-wasmtime", theirs))
     }
 

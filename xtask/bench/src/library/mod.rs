@@ -1,6 +1,8 @@
 //! The library's side of every comparison: nothing outside this folder uses the crate `wasmcloud`.
 
+pub(crate) mod network;
 mod serve;
+pub(crate) mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,15 +50,20 @@ impl Caller for LinkedCaller {
 impl LinkedCaller {
     /// The part of the calls that found a warm instance of the callee.
     pub(crate) async fn hit_rate(&self) -> anyhow::Result<f64> {
-        let status = self.host.host.status(&self.id).await?;
-        let mut usage = status.usage.unwrap_or_default();
-        usage
-            .pools
-            .retain(|pool| pool.component.as_str() == "callee");
-        summed(&usage)
-            .hit_rate()
-            .context("the callee has no instances of its own")
+        hit_rate(&self.host, &self.id).await
     }
+}
+
+/// The part of the calls of a component `callee` that found a warm instance.
+async fn hit_rate(host: &Assembled, id: &WorkloadId) -> anyhow::Result<f64> {
+    let status = host.host.status(id).await?;
+    let mut usage = status.usage.unwrap_or_default();
+    usage
+        .pools
+        .retain(|pool| pool.component.as_str() == "callee");
+    summed(&usage)
+        .hit_rate()
+        .context("the callee has no instances of its own")
 }
 
 /// The settings that the library compiles and runs with, for the baseline to share.
@@ -80,7 +87,7 @@ pub(crate) async fn caller(guests: &Guests, link: Link) -> anyhow::Result<Linked
 /// From the start request for a workload of one HTTP component to the end of its first response,
 /// by a host that has just been made and keeps its compiled code in `cache`.
 pub(crate) async fn first_response(component: &Path, cache: &Path) -> anyhow::Result<Duration> {
-    let host = http_host(Some(cache)).await?;
+    let host = http_host(Some(cache), None).await?;
     let address = host.http.context("no HTTP server")?;
     let manifest = Http {
         name: "bench",
@@ -95,11 +102,14 @@ pub(crate) async fn first_response(component: &Path, cache: &Path) -> anyhow::Re
     Ok(start.elapsed())
 }
 
-async fn http_host(cache: Option<&Path>) -> anyhow::Result<Assembled> {
-    let engine = EngineOptions {
+async fn http_host(cache: Option<&Path>, instances: Option<u32>) -> anyhow::Result<Assembled> {
+    let mut engine = EngineOptions {
         cache_dir: cache.map(Path::to_owned),
         ..EngineOptions::default()
     };
+    if let Some(instances) = instances {
+        engine.allocation = Allocation::Pooled { instances };
+    }
     let http = Some(HttpOptions::new(([127, 0, 0, 1], 0).into()));
     Ok(assemble(HostConfig {
         engine,

@@ -11,13 +11,11 @@ use wasmcloud::host::{Host as _, StartRequest};
 
 use super::{http_host, request, summed};
 use crate::talk::{Copies, Question};
-
-/// As many threads as the other servers have.
-const WORKERS: usize = 2;
+use crate::workers::WORKERS;
 
 /// Serves the workloads of some manifests on a free port of 127.0.0.1, prints the URL in a line on stdout, and answers until
-/// nobody can ask any more.
-pub(crate) fn serve(manifests: &[String]) -> anyhow::Result<()> {
+/// nobody can ask any more. The host has room for so many instances, if that is said.
+pub(crate) fn serve(manifests: &[String], instances: Option<u32>) -> anyhow::Result<()> {
     let manifests: Vec<serde_json::Value> = manifests
         .iter()
         .map(|manifest| serde_json::from_str(manifest).context("a manifest is not JSON"))
@@ -33,7 +31,7 @@ pub(crate) fn serve(manifests: &[String]) -> anyhow::Result<()> {
     runtime.block_on(async {
         // On a worker, like the connections: the thread inside `block_on` is a third one.
         tokio::spawn(async move {
-            let host = http_host(None).await?;
+            let host = http_host(None, instances).await?;
             for request in &requests {
                 host.host.start(request.clone()).await?;
             }

@@ -137,7 +137,7 @@ impl Caller {
                 what,
                 "is denied",
                 &denial,
-                denial.hint(),
+                denial.hint(self.sockets.host.policy.hints()),
             );
             Fault::AccessDenied
         })

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use wasmtime::component::LinkerInstance;
 
 pub use options::SocketOptions;
@@ -146,6 +146,10 @@ struct Bound {
 impl Binding for Bound {
     fn state(&self) -> Option<State> {
         Some(State::new(Arc::clone(&self.sockets)))
+    }
+
+    fn port_changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.sockets.network.changes())
     }
 
     fn ports(&self) -> Vec<Port> {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fault::Fault;
 use crate::plugin::Role;
+use crate::policy::EgressHints;
 use crate::workload::{HostPort, Protocol};
 
 /// What `host.wasmcloud.internal` stands for inside a workload: the machine's own loopback. No socket of a workload has it.
@@ -118,11 +119,10 @@ pub(super) enum HostDenial {
 }
 
 impl HostDenial {
-    pub(super) const fn hint(self) -> &'static str {
+    /// What to do about it, with the hints of whoever runs the host.
+    pub(super) fn hint(self, hints: &EgressHints) -> &str {
         match self {
-            Self::Host => {
-                "if it is meant to be reached, allow it with `sockets.allowHostLoopback` in the host's configuration"
-            }
+            Self::Host => &hints.loopback,
             Self::Port(_) => {
                 "list it in `localResources.allowedHostLoopbackPorts` of the component"
             }

@@ -212,13 +212,14 @@ impl Tcp {
         }
     }
 
-    /// The next connection. `InvalidState`: it does not listen, or the workload takes no more.
+    /// The next connection. `InvalidState`: it does not listen. `InvalidArgument`: there will be none any more, as an operating
+    /// system says it of a listener that was shut down; the C library of guests takes the other for a fault of its own, and aborts.
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Self, Fault>> {
         let State::Listening(listening) = &self.state else {
             return Poll::Ready(Err(Fault::InvalidState));
         };
         let accepted = ready!(listening.poll_accept(cx, self.settings));
-        Poll::Ready(accepted.ok_or(Fault::InvalidState))
+        Poll::Ready(accepted.ok_or(Fault::InvalidArgument))
     }
 
     fn of(connection: Connection, family: Family, settings: TcpSettings) -> Self {

@@ -530,10 +530,6 @@ fn an_allowed_host_that_is_none_is_told_with_its_place() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:17:31: name lookups are not served yet
-    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
-    workload.yaml:18:35: the machine's loopback cannot be reached yet
-    hint: remove it; components reach the outside by HTTP only, to the hosts in `allowedHosts`
     workload.yaml:29:14: named host interfaces are not routed yet
     hint: remove `name`, so that the entry serves the plain import
     workload.yaml:32:52: `remote` links are not made yet

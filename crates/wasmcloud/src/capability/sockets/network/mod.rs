@@ -18,7 +18,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use address::Key;
 use budget::Budget;
@@ -113,6 +113,8 @@ pub struct Network {
     stopped: AtomicBool,
     /// Somebody listens.
     heard: Notify,
+    /// Somebody listens, or has ceased to.
+    changes: watch::Sender<()>,
 }
 
 fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,6 +131,7 @@ impl Network {
             udp: Mutex::new(Ports::new()),
             stopped: AtomicBool::new(false),
             heard: Notify::new(),
+            changes: watch::Sender::new(()),
         })
     }
 
@@ -241,6 +244,12 @@ impl Network {
         listeners
     }
 
+    /// Changes whenever [`Network::listeners`] may have.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Lets no new connections come about: connects are refused, and listeners end when they have accepted what had come about. Open
     /// connections go on.
     pub fn stop_accepting(&self) {
@@ -275,12 +284,17 @@ impl Network {
             backlog.close();
         }
         self.heard.notify_waiters();
+        self.changes.send_replace(());
     }
 
     fn unbind_tcp(&self, key: Key) {
         let taken = lock(&self.tcp).ports.remove(key);
+        let listened = matches!(taken, Some(Local::Listening(_)));
         drop(taken);
         self.budget.unbind();
+        if listened {
+            self.changes.send_replace(());
+        }
     }
 
     fn disconnect(&self, from: Key, to: Key) {

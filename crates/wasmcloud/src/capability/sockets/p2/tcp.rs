@@ -78,6 +78,10 @@ impl TcpSocket {
 #[async_trait::async_trait]
 impl Pollable for TcpSocket {
     async fn ready(&mut self) {
+        // These are done when they are begun, and nobody asks yet what comes after.
+        if matches!(self.begun, Some(Begun::Bind | Begun::Listen)) {
+            return;
+        }
         std::future::poll_fn(|cx| {
             self.looks.wait(cx);
             self.tcp.poll_ready(cx)

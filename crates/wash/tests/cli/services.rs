@@ -1,0 +1,197 @@
+//! Projects with a service: without a manifest, while it crashes and comes back, and when it is swapped.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+
+use serde_json::{Value, json};
+
+use crate::support::{Sandbox, connect, free_port};
+
+/// A service that does as it is told, one client after the other.
+const SERVICE: &str = r#"
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+fn main() {
+    let listener = TcpListener::bind("127.0.0.1:7070").unwrap();
+    for client in listener.incoming() {
+        let mut client = client.unwrap();
+        let mut word = String::new();
+        client.read_to_string(&mut word).unwrap();
+        match word.as_str() {
+            "crash" => panic!("told to crash"),
+            "end" => return,
+            "more" => std::mem::forget(TcpListener::bind("127.0.0.1:7071").unwrap()),
+            _ => {}
+        }
+        client.write_all(b"first edition").unwrap();
+    }
+}
+"#;
+
+/// A project with nothing but that service and a configuration.
+fn project(sandbox: &Sandbox, config: &str) {
+    let package =
+        "[package]\nname = \"till\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    sandbox.write("till/Cargo.toml", package);
+    sandbox.write("till/src/main.rs", SERVICE);
+    sandbox.write("till/.wash/config.yaml", config);
+}
+
+/// Says a word to whoever listens on a port, and hears what it has to say.
+fn say(port: u16, word: &str) -> String {
+    let mut stream = connect(port);
+    let mut answer = String::new();
+    // The service may be between two lives; then the connection is closed or reset.
+    let said = stream.write_all(word.as_bytes());
+    let said = said.and_then(|()| stream.shutdown(Shutdown::Write));
+    let _ = said.and_then(|()| stream.read_to_string(&mut answer));
+    answer
+}
+
+/// The ports of a service that listens where it is published.
+fn ports(published: u16) -> Value {
+    let published = format!("127.0.0.1:{published}");
+    json!([{"inside": "127.0.0.1:7070"}, {"inside": "127.0.0.1:7070", "published": published}])
+}
+
+#[test]
+fn a_program_is_a_service_whose_ups_and_downs_are_told() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    project(
+        &sandbox,
+        &format!("dev: {{service_ports: ['{port}:7070']}}\n"),
+    );
+    let mut dev = sandbox.dev("till");
+    let ready = dev.expect("ready");
+    assert_eq!(
+        ready["plan"]["service"]["members"][0]["component"],
+        "service"
+    );
+    let up = dev.expect("service");
+    assert_eq!(
+        (&up["workload"], &up["state"], &up["restarts"]),
+        (&json!("till"), &json!("running"), &json!(0))
+    );
+    dev.ports_are(&ports(port));
+    assert_eq!(say(port, "hello"), "first edition");
+
+    say(port, "more");
+    let mut more = ports(port);
+    let more_of_them = more.as_array_mut().unwrap();
+    more_of_them.push(json!({"inside": "127.0.0.1:7071"}));
+    dev.ports_are(&more);
+
+    say(port, "crash");
+    let again = dev.service_is("running");
+    assert_eq!(again["restarts"], 1);
+    let reason = again["reason"].as_str().unwrap();
+    assert!(reason.contains("unreachable"), "{reason}");
+    dev.ports_are(&ports(port));
+    assert_eq!(say(port, "hello"), "first edition");
+
+    sandbox.edit("till/src/main.rs", "first edition", "second edition");
+    dev.wait_for("reloaded");
+    dev.service_is("running");
+    assert_eq!(say(port, "hello"), "second edition");
+
+    say(port, "end");
+    dev.service_is("completed");
+    sandbox.edit("till/src/main.rs", "second edition", "third edition");
+    dev.wait_for("reloaded");
+    dev.service_is("running");
+    dev.ports_are(&ports(port));
+    assert_eq!(say(port, "hello"), "third edition");
+    dev.stop("TERM");
+}
+
+#[test]
+fn a_service_that_keeps_crashing_fails_with_its_workload_until_something_changes() {
+    let sandbox = Sandbox::new();
+    project(&sandbox, "");
+    let manifest = |restarts: u32| {
+        format!(
+            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: till}}\nspec:\n  service:\n    \
+             image: ./build/till.wasm\n    maxRestarts: {restarts}\n"
+        )
+    };
+    sandbox.write("till/workload.yaml", manifest(1));
+    sandbox.edit(
+        "till/src/main.rs",
+        "for client",
+        "panic!(\"told to crash\");\n    for client",
+    );
+    let mut dev = sandbox.dev("till");
+    // It may be up for a moment, and then everything is ready, or it is not.
+    let failed = loop {
+        let event = dev.next();
+        if event["event"] == "failed" || event["state"] == "failed" {
+            break event;
+        }
+    };
+    let told = failed["message"].as_str().or(failed["reason"].as_str());
+    assert!(told.unwrap().contains("(`maxRestarts`: 1)"), "{failed}");
+
+    sandbox.edit(
+        "till/src/main.rs",
+        "panic!(\"told to crash\");\n    for client",
+        "for client",
+    );
+    dev.service_is("running");
+    dev.stop("TERM");
+}
+
+#[test]
+fn a_component_beside_the_project_is_the_service_if_the_configuration_says_so() {
+    let sandbox = Sandbox::new();
+    let copy = |guest: &str, name: &str| sandbox.write(name, std::fs::read(guest).unwrap());
+    copy(test_guests::HTTP_P2, "shop/app.wasm");
+    copy(test_guests::NET_WSTD, "shop/echo.wasm");
+    let port = free_port();
+    let config = format!(
+        "build: {{command: 'true', component_path: app.wasm}}\n\
+         dev: {{service_file: echo.wasm, service_ports: ['{port}:7070'], environment: {{LISTEN: '127.0.0.1:7070'}}}}\n"
+    );
+    sandbox.write("shop/.wash/config.yaml", config);
+    let mut dev = sandbox.dev("shop");
+    let ready = dev.expect("ready");
+    assert_eq!(
+        ready["plan"]["entries"][0]["members"][0]["component"],
+        "app"
+    );
+    dev.ports_are(&ports(port));
+    assert_eq!(say(port, "echo"), "echo");
+    dev.stop("TERM");
+    let plan = sandbox.run(&["inspect", "shop"]).succeeded().stdout;
+    assert!(
+        plan.contains("the host runs service (wasi:cli/run@0.2."),
+        "{plan}"
+    );
+    assert!(
+        plan.contains(&format!(
+            "port 7070 of service is published at 127.0.0.1:{port}"
+        )),
+        "{plan}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_of_a_service_is_told_where_it_stands() {
+    let sandbox = Sandbox::new();
+    project(
+        &sandbox,
+        "dev:\n  service: true\n  service_file: other.wasm\n  service_ports: [7070, '0.0.0.0:1:1', '8080:0', '7070:1']\n",
+    );
+    let run = sandbox.run(&["dev", "till"]);
+    insta::assert_snapshot!(run.snapshot());
+    sandbox.write("till/workload.yaml", "");
+    sandbox.write("till/.wash/config.yaml", "dev: {service_ports: [7070]}\n");
+    let run = sandbox.run(&["dev", "till"]);
+    assert!(
+        run.stderr
+            .contains("`dev.service_ports` has no effect beside workload.yaml"),
+        "{}",
+        run.stderr
+    );
+}
