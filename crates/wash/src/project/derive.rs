@@ -49,10 +49,9 @@ pub(crate) fn derive(
         components.push(component(
             sidecar.name.clone(),
             &sidecar.file,
-            LocalResources {
-                allowed_hosts: sidecar.allowed_hosts.clone(),
-                ..resources(&sidecar.environment, &sidecar.config)
-            },
+            sidecar
+                .reach
+                .added_to(resources(&sidecar.environment, &sidecar.config)),
             sidecar.reuse,
         ));
     }
@@ -190,11 +189,11 @@ fn component(
 
 /// What the project's own components run with.
 fn own_resources(config: &Config) -> LocalResources {
-    LocalResources {
-        allowed_hosts: config.allowed_hosts.clone(),
+    let resources = LocalResources {
         volume_mounts: config.volumes.iter().enumerate().map(mount).collect(),
         ..resources(&config.environment, &config.config)
-    }
+    };
+    config.reach.added_to(resources)
 }
 
 fn resources(

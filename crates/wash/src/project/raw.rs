@@ -95,14 +95,13 @@ table! {
         environment: Texts,
         config: Texts,
         allowed_hosts = "allowedHosts": List,
+        allowed_ip_name_lookups = "allowedIpNameLookups": List,
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts": List,
         pool_size = "poolSize": Number,
         max_invocations = "maxInvocations": Number,
         max_concurrency = "maxConcurrency": Number,
     }
-    refused {
-        image, pull_policy = "pullPolicy", allowed_ip_name_lookups = "allowedIpNameLookups",
-        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
-    }
+    refused { image, pull_policy = "pullPolicy" }
 }
 
 /// A folder that the project's own components see.
@@ -119,11 +118,10 @@ table! {
         environment: Environment,
         config: Texts,
         allowed_hosts = "allowedHosts": List,
+        allowed_ip_name_lookups = "allowedIpNameLookups": List,
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts": List,
     }
-    refused {
-        allowed_ip_name_lookups = "allowedIpNameLookups",
-        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
-    }
+    refused {}
 }
 
 table! {

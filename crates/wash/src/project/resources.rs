@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
-use wasmcloud::workload::{AllowedHost, Reuse, VolumeMount};
+use wasmcloud::workload::{AllowedHost, AllowedName, HostPort, LocalResources, Reuse, VolumeMount};
 
 use super::config::Checker;
 use super::raw;
@@ -26,6 +26,41 @@ pub(super) fn hosts(checker: &mut Checker, list: &raw::List) -> Vec<AllowedHost>
     items(checker, list, |text| {
         AllowedHost::from_str(text).map_err(|error| (error.to_string(), error.hint))
     })
+}
+
+/// Names that may be looked up.
+pub(super) fn names(checker: &mut Checker, list: &raw::List) -> Vec<AllowedName> {
+    items(checker, list, |text| {
+        AllowedName::from_str(text).map_err(|error| (error.to_string(), error.hint))
+    })
+}
+
+/// Ports of this machine's loopback.
+pub(super) fn ports(checker: &mut Checker, list: &raw::List) -> Vec<HostPort> {
+    items(checker, list, |text| {
+        HostPort::from_str(text).map_err(|error| (error.to_string(), error.hint))
+    })
+}
+
+/// What of the outside components may reach.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    pub(super) hosts: Vec<AllowedHost>,
+    pub(super) names: Vec<AllowedName>,
+    /// Ports of this machine's loopback.
+    pub(super) ports: Vec<HostPort>,
+}
+
+impl Reach {
+    /// The same, added to what a component runs with.
+    pub(super) fn added_to(&self, resources: LocalResources) -> LocalResources {
+        LocalResources {
+            allowed_hosts: self.hosts.clone(),
+            allowed_ip_name_lookups: self.names.clone(),
+            allowed_host_loopback_ports: self.ports.clone(),
+            ..resources
+        }
+    }
 }
 
 /// Networks that components may reach.
@@ -153,7 +188,7 @@ mod tests {
     use std::fs;
 
     use wasmcloud::assembly::offers;
-    use wasmcloud::workload::{VolumeSource, Workload};
+    use wasmcloud::workload::{Component, VolumeSource, Workload};
 
     use super::*;
     use crate::project::{Project, derive};
@@ -204,6 +239,31 @@ mod tests {
         };
         let reuse: Vec<Reuse> = workload.components.iter().map(|one| one.reuse).collect();
         assert_eq!(reuse, [Reuse::Fresh, pooled, Reuse::Fresh]);
+    }
+
+    #[test]
+    fn each_component_gets_the_names_and_the_ports_that_are_its_own() {
+        let (_dir, workload) = workload(
+            "workload: {allowedIpNameLookups: ['*.a.example'], allowedHostLoopbackPorts: ['5432', 53/udp]}\ndev:\n  components:\n  \
+             - {name: side, file: side.wasm, allowedIpNameLookups: [b.example], allowedHostLoopbackPorts: ['80']}\n",
+        );
+        let told = |component: &Component| {
+            let resources = &component.local_resources;
+            let names = resources.allowed_ip_name_lookups.iter();
+            let ports = resources.allowed_host_loopback_ports.iter();
+            let names = names.map(ToString::to_string);
+            names
+                .chain(ports.map(ToString::to_string))
+                .collect::<Vec<_>>()
+        };
+        let told: Vec<_> = workload.components.iter().map(told).collect();
+        assert_eq!(
+            told,
+            [
+                vec!["*.a.example", "5432", "53/udp"],
+                vec!["b.example", "80"]
+            ]
+        );
     }
 
     #[test]
