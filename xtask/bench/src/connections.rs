@@ -1,5 +1,7 @@
 //! What an open connection inside a workload costs in memory.
 
+use std::process::Stdio;
+
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
@@ -39,10 +41,9 @@ async fn hold() -> anyhow::Result<Held> {
     let program = std::env::current_exe().context("this program cannot find itself")?;
     let mut command = Command::new(program);
     command.arg("holding").arg(CONNECTIONS.to_string());
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .await?;
+    // Unlike `output`, it leaves stderr alone.
+    let child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let output = child.wait_with_output().await?;
     ensure!(output.status.success(), "it ended with {}", output.status);
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).with_context(|| format!("it said {}", text.trim_end()))

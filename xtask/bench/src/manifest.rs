@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::guests::{Guests, Network};
+use crate::guests::{Dialect, Guests, Network};
 
 /// A workload of one component that answers HTTP.
 pub(crate) struct Http<'a> {
@@ -83,9 +83,11 @@ impl Link {
 pub(crate) fn network(name: &str, guests: &Network, environment: &Value) -> Value {
     let fields = json!({ "localResources": { "cpuLimit": "none", "timeoutMs": "none" } });
     let client = component("client", &guests.client, &fields);
-    let grant = json!({
-        "namespace": "bench", "package": "network", "interfaces": ["drive", "drive-async"]
-    });
+    let drive = match guests.dialect {
+        Dialect::P2 => "drive",
+        Dialect::P3 => "drive-async",
+    };
+    let grant = json!({ "namespace": "bench", "package": "network", "interfaces": [drive] });
     let workload = workload(name, &[client], &grant, &json!([]));
     with_service(workload, &guests.server, environment)
 }

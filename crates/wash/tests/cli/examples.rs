@@ -284,3 +284,44 @@ fn connection_pool_may_not_reach_this_machine_unless_it_is_told_so() {
     dev.wait_for_talk("--allow-host-loopback");
     dev.stop("TERM");
 }
+
+#[test]
+fn cron_runs_its_function_by_the_clock_and_whenever_somebody_asks() {
+    let sandbox = Sandbox::with_example("cron");
+    sandbox.edit("cron/workload.yaml", "*/10 * * * * *", "* * * * * *");
+    let mut dev = sandbox.dev("cron");
+    dev.expect("ready");
+    let line = dev.wait_for("log");
+    let text = line["text"].as_str().unwrap();
+    assert!(text.ends_with(" UTC: stand up and stretch"), "{text}");
+    assert_eq!(line["component"], "reminders");
+
+    let inside = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.current_dir(sandbox.path("cron"));
+        sandbox.finish(command)
+    };
+    let run = inside(&["call", "cron", "--schedule", "lunch"]).succeeded();
+    assert!(
+        run.stdout.starts_with("ok(\"") && run.stdout.ends_with(" UTC: have lunch\")\n"),
+        "{}",
+        run.stdout
+    );
+    let run = inside(&["call", "cron", "remind", "\"drink something\""]).succeeded();
+    assert!(
+        run.stdout.ends_with(" UTC: drink something\")\n"),
+        "{}",
+        run.stdout
+    );
+    let refused = inside(&["call", "cron", "remind", "\"\""]);
+    assert_eq!(
+        (refused.code, refused.stdout.as_str()),
+        (Some(1), "err(\"there is nothing to remind of\")\n")
+    );
+    let status = inside(&["status"]).succeeded().stdout;
+    assert!(
+        status.contains("stretch") && status.contains("lunch"),
+        "{status}"
+    );
+    dev.stop("TERM");
+}

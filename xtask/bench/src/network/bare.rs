@@ -65,6 +65,7 @@ impl Loopback {
 fn network(port: u16) -> WasiCtx {
     WasiCtx::builder()
         .inherit_network()
+        .allow_tcp(true)
         .inherit_stderr()
         .env("PORT", port.to_string())
         .build()

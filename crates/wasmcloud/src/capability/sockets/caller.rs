@@ -49,6 +49,19 @@ impl Caller {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn of(
+        workload: Arc<WorkloadContext>,
+        component: Arc<ComponentContext>,
+        sockets: Arc<WorkloadSockets>,
+    ) -> Self {
+        Self {
+            workload,
+            components: Arc::new([component]),
+            sockets,
+        }
+    }
+
     /// Whether two are the same.
     pub(super) fn is(&self, other: &Self) -> bool {
         let mut pairs = self.components.iter().zip(other.components.iter());
