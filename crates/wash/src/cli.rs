@@ -153,6 +153,10 @@ pub(crate) struct CallArgs {
     /// their own.
     #[arg(long, value_name = "NETWORK", conflicts_with = "host")]
     pub(crate) allow_egress: Vec<IpNet>,
+    /// Lets components reach ports of this machine's own loopback, as `host.wasmcloud.internal`, that they list in
+    /// `allowedHostLoopbackPorts`. For calls in a host of their own.
+    #[arg(long, conflicts_with = "host")]
+    pub(crate) allow_host_loopback: bool,
     /// A folder of this machine that the manifest may name as `hostPath`; may be repeated. For calls in a host of their own.
     #[arg(long, value_name = "FOLDER", conflicts_with = "host")]
     pub(crate) allow_folder: Vec<PathBuf>,

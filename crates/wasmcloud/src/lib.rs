@@ -71,6 +71,10 @@
 //! # }
 //! ```
 //!
+//! [`LocalHost::call`](host::LocalHost::call) calls any function that any component exports, listed or not, with arguments and result as
+//! text: `wash call` does so. For workloads that are there for nothing else, [`calls_only`](assembly::HostConfig::calls_only) makes a
+//! host that lets nobody else in.
+//!
 //! # A capability of the program's own
 //!
 //! What a component imports and no other component exports, a plugin answers. [`plugin::Plugin`] is one trait: `offers` says which

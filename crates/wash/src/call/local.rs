@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wasmcloud::artifact::{Fetch as _, Files};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
+use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
 use wasmcloud::engine::inspect::inspect;
@@ -158,6 +159,10 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
             allow: args.allow_egress.iter().chain(networks).copied().collect(),
             hints: egress_hints("call"),
             ..EgressOptions::default()
+        },
+        sockets: SocketOptions {
+            allow_host_loopback: args.allow_host_loopback,
+            ..SocketOptions::default()
         },
         volumes: VolumeOptions {
             roots: folders

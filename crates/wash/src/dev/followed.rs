@@ -8,7 +8,7 @@ use wasmcloud::host::{
     Host as _, LocalHost, ServiceState, ServiceStatus, Watched, WorkloadState, WorkloadStatus,
 };
 use wasmcloud::plugin::Port;
-use wasmcloud::workload::{WorkloadId, WorkloadName};
+use wasmcloud::workload::{Service, WorkloadId, WorkloadName};
 
 use super::events::{Event, Reporter};
 
@@ -16,13 +16,14 @@ use super::events::{Event, Reporter};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told(Arc<Mutex<Vec<Port>>>);
 
-/// A workload that is followed until this is dropped.
+/// A workload that is followed until this is dropped; nothing, if it has ended.
 #[derive(Debug)]
 pub(super) struct Followed {
-    _task: AbortOnDropHandle<()>,
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
-struct Follower {
+/// Tells about one workload.
+pub(super) struct Follower {
     host: Arc<LocalHost>,
     id: WorkloadId,
     name: String,
@@ -33,23 +34,22 @@ struct Follower {
     status: Option<ServiceStatus>,
 }
 
-impl Followed {
-    /// Follows a workload that runs. `several`: others run beside it, so that people have to be told its name.
-    pub(super) fn start(
+impl Follower {
+    /// For a workload that was started. `several`: others run beside it, so that people have to be told its name.
+    pub(super) fn new(
         host: Arc<LocalHost>,
         id: WorkloadId,
         name: &WorkloadName,
         several: bool,
         told: Told,
         reporter: Reporter,
-    ) -> Option<Self> {
-        let watched = host.watch(&id)?;
+    ) -> Self {
         let label = if several {
             format!("{name}: ")
         } else {
             String::new()
         };
-        let follower = Follower {
+        Self {
             host,
             id,
             name: name.to_string(),
@@ -57,14 +57,32 @@ impl Followed {
             told,
             reporter,
             status: None,
-        };
-        let task = AbortOnDropHandle::new(tokio::spawn(follower.follow(watched)));
-        Some(Self { _task: task })
+        }
     }
-}
 
-impl Follower {
-    async fn follow(mut self, mut watched: Watched) {
+    /// Tells from now on what changes.
+    pub(super) fn follow(self, watched: Watched) -> Followed {
+        let task = AbortOnDropHandle::new(tokio::spawn(self.run(watched)));
+        Followed { _task: Some(task) }
+    }
+
+    /// Tells the end of a workload that has ended already.
+    pub(super) async fn end(mut self, service: Option<&Service>) -> Followed {
+        if let (Some(service), Ok(status)) = (service, self.host.status(&self.id).await) {
+            let (state, restarts) = match status.state {
+                WorkloadState::Failed => (ServiceState::Failed, service.max_restarts),
+                _ => (ServiceState::Completed, 0),
+            };
+            self.service(Some(ServiceStatus {
+                state,
+                restarts,
+                reason: status.message,
+            }));
+        }
+        Followed { _task: None }
+    }
+
+    async fn run(mut self, mut watched: Watched) {
         loop {
             self.service(watched.service());
             self.ports().await;

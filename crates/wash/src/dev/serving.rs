@@ -11,11 +11,11 @@ use wasmcloud::artifact::{Digest, Fetch as _, Files};
 use wasmcloud::assembly::offers;
 use wasmcloud::engine::LinkPlan;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::host::{Host, LocalHost, StartRequest, WorkloadState};
+use wasmcloud::host::{Host, LocalHost, StartRequest, Watched, WorkloadState};
 use wasmcloud::workload::{Namespace, Workload, WorkloadId, WorkloadName};
 
 use super::events::Reporter;
-use super::followed::{Followed, Told};
+use super::followed::{Followed, Follower, Told};
 use super::guests::{Guests, id_of};
 use crate::failure::Failure;
 use crate::inspect::{plan_json, plan_text};
@@ -47,6 +47,8 @@ struct Running {
     plan: Option<Arc<LinkPlan>>,
     /// What was told about its ports.
     told: Told,
+    /// How its service and ports are, until somebody follows that.
+    watched: Option<Watched>,
     followed: Option<Followed>,
 }
 
@@ -118,13 +120,24 @@ impl Serving {
     }
 
     /// Tells from now on what becomes of the services and ports of what runs.
-    pub(super) fn follow(&mut self) {
+    pub(super) async fn follow(&mut self) {
         for ((_, name), running) in &mut self.running {
-            if running.followed.is_none() {
-                let (host, id) = (Arc::clone(&self.host), running.id.clone());
-                let (told, reporter) = (running.told.clone(), self.reporter.clone());
-                running.followed = Followed::start(host, id, name, self.several, told, reporter);
+            if running.followed.is_some() {
+                continue;
             }
+            let follower = Follower::new(
+                Arc::clone(&self.host),
+                running.id.clone(),
+                name,
+                self.several,
+                running.told.clone(),
+                self.reporter.clone(),
+            );
+            running.followed = match running.watched.take() {
+                Some(watched) => Some(follower.follow(watched)),
+                // It did not run for long enough to be looked at.
+                None => Some(follower.end(running.workload.service.as_ref()).await),
+            };
         }
     }
 
@@ -169,6 +182,7 @@ impl Serving {
         };
         match self.host.start(request).await {
             Ok(status) => {
+                let watched = self.host.watch(&id);
                 self.swapped = true;
                 let before = before.and_then(|before| self.running.remove(&before));
                 self.running.insert(
@@ -179,6 +193,7 @@ impl Serving {
                         digests,
                         plan: status.plan,
                         told: before.map(|before| before.told).unwrap_or_default(),
+                        watched,
                         followed: None,
                     },
                 );

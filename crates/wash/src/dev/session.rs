@@ -224,7 +224,7 @@ impl Session {
         let served = self.serving.serve(&wanted).await;
         drop(progress);
         self.tell_served(served, &wanted, since);
-        self.serving.follow();
+        self.serving.follow().await;
     }
 
     fn tell_served(&mut self, served: Result<bool, Failure>, wanted: &[ToRun], since: Instant) {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
 use wasmcloud::workload::{
-    AllowedHost, ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
+    ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
 };
 
-use super::resources::{self, Folder};
+use super::resources::{self, Folder, Reach};
 use super::service::{self, ServiceSettings};
 use super::{only_one, raw};
 use crate::failure::Failure;
@@ -44,8 +44,8 @@ pub(crate) struct Config {
     pub(crate) config: BTreeMap<String, String>,
     /// What is granted besides what the components show.
     pub(crate) host_interfaces: Vec<HostInterface>,
-    /// Hosts that the project's own components may send requests to.
-    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    /// What of the outside the project's own components may reach.
+    pub(crate) reach: Reach,
     /// Folders that they see.
     pub(crate) volumes: Vec<Folder>,
     /// Networks that components may reach besides public ones.
@@ -66,7 +66,7 @@ pub(crate) struct Sidecar {
     pub(crate) file: PathBuf,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) config: BTreeMap<String, String>,
-    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    pub(crate) reach: Reach,
     pub(crate) reuse: Reuse,
 }
 
@@ -213,7 +213,12 @@ impl Checker {
             environment,
             config: workload.config,
             host_interfaces: host_interfaces.into_iter().map(|entry| entry.0).collect(),
-            allowed_hosts: resources::hosts(self, &workload.allowed_hosts),
+            reach: resources::reach(
+                self,
+                &workload.allowed_hosts,
+                &workload.allowed_ip_name_lookups,
+                &workload.allowed_host_loopback_ports,
+            ),
             volumes: resources::folders(self, dir, &volumes),
             allow_egress: resources::networks(self, &dev.allow_egress),
         }
@@ -276,7 +281,12 @@ impl Checker {
 
     fn sidecar(&mut self, component: Spanned<raw::Component>) -> Option<Sidecar> {
         self.refuse("dev.components[].", &component.value.refused());
-        let allowed_hosts = resources::hosts(self, &component.value.allowed_hosts);
+        let reach = resources::reach(
+            self,
+            &component.value.allowed_hosts,
+            &component.value.allowed_ip_name_lookups,
+            &component.value.allowed_host_loopback_ports,
+        );
         let reuse = resources::reuse(self, &component.value);
         let raw::Component {
             name,
@@ -306,7 +316,7 @@ impl Checker {
             file: PathBuf::from(&file.value),
             environment: environment.clone(),
             config: config.clone(),
-            allowed_hosts,
+            reach,
             reuse,
         })
     }

@@ -12,7 +12,7 @@ use wasmcloud::workload::{
     Service, Volume, VolumeMount, VolumeSource, Workload,
 };
 
-use super::resources::Folder;
+use super::resources::{Folder, Reach};
 use super::service::{self, Chosen, Ports};
 use super::{Config, Project, ToRun, label};
 use crate::failure::Failure;
@@ -49,10 +49,7 @@ pub(crate) fn derive(
         components.push(component(
             sidecar.name.clone(),
             &sidecar.file,
-            LocalResources {
-                allowed_hosts: sidecar.allowed_hosts.clone(),
-                ..resources(&sidecar.environment, &sidecar.config)
-            },
+            resources(&sidecar.environment, &sidecar.config, &sidecar.reach),
             sidecar.reuse,
         ));
     }
@@ -191,17 +188,20 @@ fn component(
 /// What the project's own components run with.
 fn own_resources(config: &Config) -> LocalResources {
     LocalResources {
-        allowed_hosts: config.allowed_hosts.clone(),
         volume_mounts: config.volumes.iter().enumerate().map(mount).collect(),
-        ..resources(&config.environment, &config.config)
+        ..resources(&config.environment, &config.config, &config.reach)
     }
 }
 
 fn resources(
     environment: &BTreeMap<String, String>,
     config: &BTreeMap<String, String>,
+    reach: &Reach,
 ) -> LocalResources {
     LocalResources {
+        allowed_hosts: reach.hosts.clone(),
+        allowed_ip_name_lookups: reach.names.clone(),
+        allowed_host_loopback_ports: reach.host_ports.clone(),
         environment: environment.clone(),
         config: config.clone(),
         ..LocalResources::default()

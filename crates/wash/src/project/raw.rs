@@ -95,13 +95,14 @@ table! {
         environment: Texts,
         config: Texts,
         allowed_hosts = "allowedHosts": List,
+        allowed_ip_name_lookups = "allowedIpNameLookups": List,
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts": List,
         pool_size = "poolSize": Number,
         max_invocations = "maxInvocations": Number,
         max_concurrency = "maxConcurrency": Number,
     }
     refused {
-        image, pull_policy = "pullPolicy", allowed_ip_name_lookups = "allowedIpNameLookups",
-        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
+        image, pull_policy = "pullPolicy",
     }
 }
 
@@ -119,11 +120,10 @@ table! {
         environment: Environment,
         config: Texts,
         allowed_hosts = "allowedHosts": List,
+        allowed_ip_name_lookups = "allowedIpNameLookups": List,
+        allowed_host_loopback_ports = "allowedHostLoopbackPorts": List,
     }
-    refused {
-        allowed_ip_name_lookups = "allowedIpNameLookups",
-        allowed_host_loopback_ports = "allowedHostLoopbackPorts",
-    }
+    refused {}
 }
 
 table! {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
-use wasmcloud::workload::{AllowedHost, Reuse, VolumeMount};
+use wasmcloud::workload::{AllowedHost, AllowedName, HostPort, ReachError, Reuse, VolumeMount};
 
 use super::config::Checker;
 use super::raw;
@@ -21,11 +21,32 @@ pub(crate) struct Folder {
     pub(crate) guest: String,
 }
 
-/// Hosts that requests may go to.
-pub(super) fn hosts(checker: &mut Checker, list: &raw::List) -> Vec<AllowedHost> {
-    items(checker, list, |text| {
-        AllowedHost::from_str(text).map_err(|error| (error.to_string(), error.hint))
-    })
+/// What of the outside a component may reach.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    /// Hosts that it may send requests and connect to.
+    pub(crate) hosts: Vec<AllowedHost>,
+    /// Names that it may look up.
+    pub(crate) names: Vec<AllowedName>,
+    /// Ports of the machine's own loopback.
+    pub(crate) host_ports: Vec<HostPort>,
+}
+
+/// Reads what of the outside a component may reach: its hosts, names, and ports of the machine.
+pub(super) fn reach(
+    checker: &mut Checker,
+    hosts: &raw::List,
+    names: &raw::List,
+    host_ports: &raw::List,
+) -> Reach {
+    let wrong = |error: ReachError| (error.to_string(), error.hint);
+    Reach {
+        hosts: items(checker, hosts, |text| {
+            AllowedHost::from_str(text).map_err(|error| (error.to_string(), error.hint))
+        }),
+        names: items(checker, names, |text| text.parse().map_err(wrong)),
+        host_ports: items(checker, host_ports, |text| text.parse().map_err(wrong)),
+    }
 }
 
 /// Networks that components may reach.
@@ -207,6 +228,31 @@ mod tests {
     }
 
     #[test]
+    fn names_and_ports_of_the_machine_are_granted_to_those_that_list_them_and_to_the_service() {
+        let (_dir, workload) = workload(
+            "workload: {allowedIpNameLookups: ['*.a.example'], allowedHostLoopbackPorts: ['5432', 53/udp]}\n\
+             dev: {service_file: side.wasm, components: [{name: side, file: side.wasm, allowedHostLoopbackPorts: ['80']}]}\n",
+        );
+        let reach = |component: &wasmcloud::workload::Component| {
+            let resources = &component.local_resources;
+            let names = resources
+                .allowed_ip_name_lookups
+                .iter()
+                .map(ToString::to_string);
+            let ports = resources
+                .allowed_host_loopback_ports
+                .iter()
+                .map(ToString::to_string);
+            names.chain(ports).collect::<Vec<_>>().join(" ")
+        };
+        let reaches: Vec<String> = workload.parts().map(reach).collect();
+        assert_eq!(
+            reaches,
+            ["*.a.example 5432 53/udp", "80", "*.a.example 5432 53/udp"]
+        );
+    }
+
+    #[test]
     fn folders_become_volumes_of_the_own_components() {
         let (dir, workload) = workload(
             "dev:\n  volumes: [{host_path: ./data, guest_path: /data/}]\n  components: [{name: side, file: side.wasm}]\n",
@@ -225,6 +271,14 @@ mod tests {
             (
                 "workload: {allowedHosts: [https://a.example/x]}",
                 ":1:27: `https://a.example/x` has more than a host",
+            ),
+            (
+                "workload: {allowedHostLoopbackPorts: ['0']}",
+                ":1:39: `0` is no port",
+            ),
+            (
+                "workload: {allowedIpNameLookups: ['a.example:53']}",
+                ":1:35: `a.example:53` has a port",
             ),
             (
                 "dev: {components: [{name: a, file: b, maxInvocations: 2}]}",

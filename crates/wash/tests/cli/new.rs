@@ -67,6 +67,10 @@ fn the_templates_are_listed() {
     http-hello-p3    The same greeting as `http-hello`, on WASI 0.3: the handler is an `async fn`, bodies are streams that the host and the guest hand to each other directly, and one instance could serve several requests at once
     http-chain       Three components in one workload: `front` takes HTTP requests and asks `greeter` for a greeting, which asks `translator` for the word
     http-middleware  Two components that know nothing of each other: `auth` imports and exports the HTTP handler and lets only requests with the right token through to `api`
+    tcp-echo         A TCP server as the service of a workload: it starts with it, keeps its clients for as long as they like, and is started again when it crashes
+    tcp-leet         An HTTP component that asks the service of its workload over TCP
+    connection-pool  Notes over HTTP, kept in PostgreSQL
+    cron             A function that is run by the clock: the manifest says which one, when, and with what
     --- stderr
     ");
     let list = sandbox.run(&["new", "--list", "--output", "json"]).json();
@@ -111,7 +115,7 @@ fn a_bad_name_and_an_unknown_template_are_usage_errors_with_a_hint() {
     --- stdout
     --- stderr
     error: there is no template `http-helo`
-    hint: did you mean `http-hello`? there are `http-hello`, `http-hello-p3`, `http-chain`, `http-middleware`
+    hint: did you mean `http-hello`? there are `http-hello`, `http-hello-p3`, `http-chain`, `http-middleware`, `tcp-echo`, `tcp-leet`, `connection-pool`, `cron`
     ");
     assert_eq!(sandbox.run(&["new"]).code, Some(2));
     let json = sandbox

@@ -184,7 +184,42 @@ fn what_is_wrong_with_the_settings_of_a_service_is_told_where_it_stands() {
         "dev:\n  service: true\n  service_file: other.wasm\n  service_ports: [7070, '0.0.0.0:1:1', '8080:0', '7070:1']\n",
     );
     let run = sandbox.run(&["dev", "till"]);
-    insta::assert_snapshot!(run.snapshot());
+    insta::assert_snapshot!(run.snapshot(), @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: `dev.service` says that the project's own component is the service, and `dev.service_file` names another one
+     --> till/.wash/config.yaml:3:17
+      |
+    3 |   service_file: …
+      |                 ^
+      |
+      = hint: a workload has one service; remove one of the two
+
+    error: `0.0.0.0:1:1` has an address; ports are published on 127.0.0.1 only
+     --> till/.wash/config.yaml:4:25
+      |
+    4 |   service_ports: […, '0.0.0.0:1:1', …, …]
+      |                      ^^^^^^^^^^^^^
+      |
+      = hint: write a port from 1 to 65535, such as `7070`, or two, such as "8080:7070": that of this machine, then that of the service
+
+    error: `8080:0` is no port
+     --> till/.wash/config.yaml:4:40
+      |
+    4 |   service_ports: […, …, '8080:0', …]
+      |                         ^^^^^^^^
+      |
+      = hint: write a port from 1 to 65535, such as `7070`, or two, such as "8080:7070": that of this machine, then that of the service
+
+    error: port 7070 of this machine is taken by the entry at line 4
+     --> till/.wash/config.yaml:4:50
+      |
+    4 |   service_ports: […, …, …, …]
+      |                            ^
+      |
+      = hint: choose another port of this machine
+    "#);
     sandbox.write("till/workload.yaml", "");
     sandbox.write("till/.wash/config.yaml", "dev: {service_ports: [7070]}\n");
     let run = sandbox.run(&["dev", "till"]);

@@ -91,7 +91,9 @@ fn the_page_about_the_file_shows_the_defaults() {
             field.replace('.', ": {"),
             "}".repeat(depth)
         );
-        let bare = ["false", "[]"].contains(&default.as_str()) || default.parse::<u32>().is_ok();
+        let bare = ["false", "true"].contains(&default.as_str())
+            || default.starts_with('[')
+            || default.parse::<u32>().is_ok();
         let file = if bare { file.replace('\'', "") } else { file };
         let file = parse(&file).unwrap_or_else(|error| panic!("{row}\n{error}"));
         assert_eq!(written(&file), written(&HostFile::default()), "{row}");

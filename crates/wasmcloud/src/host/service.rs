@@ -107,7 +107,7 @@ impl Run {
     }
 
     fn load(self, mut store: impl AsContextMut, instance: Instance) -> wasmtime::Result<Main> {
-        instance.get_typed_func(&mut store, &self.0)
+        instance.get_typed_func(&mut store, self.0)
     }
 
     /// Runs it on an instance with an event loop.

@@ -198,14 +198,14 @@ async fn what_was_refused_before_explains_nothing() {
 #[tokio::test]
 async fn what_goes_on_behind_an_answer_ends() {
     let pool = json!({ "poolSize": 1, "maxConcurrency": 2, "maxInvocations": 2 });
-    let host = host_with(json!({ "timeoutMs": 200 }), pool).await;
+    let host = host_with(json!({ "timeoutMs": 1000 }), pool).await;
     for _ in 0..4 {
         assert_eq!(ask(&host, "/goes-on").await, "went on");
     }
     host.nothing_is_left(BAD).await;
     assert_eq!(host.pool(BAD).await.usage.used_up, 2);
     // The same on one that is not shared: it is no invocation that went well.
-    let host = host_with(json!({ "timeoutMs": 200 }), json!({ "poolSize": 1 })).await;
+    let host = host_with(json!({ "timeoutMs": 1000 }), json!({ "poolSize": 1 })).await;
     assert_eq!(ask(&host, "/goes-on").await, "went on");
     host.nothing_is_left(BAD).await;
     assert_eq!(host.pool(BAD).await.usage.failed, 1);

@@ -17,7 +17,7 @@ tell!(P3:
     }
     denials::{
         requests_to_elsewhere_are_denied, a_denial_is_told_once, files_are_denied,
-        sockets_are_denied,
+        sockets_lead_nowhere,
     }
     misbehaviour::{
         a_trap_is_explained_to_developers, a_trap_is_a_reference_to_the_log_elsewhere,

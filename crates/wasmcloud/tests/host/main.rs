@@ -42,7 +42,6 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
-use calc::{calc_callee, calc_caller};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};

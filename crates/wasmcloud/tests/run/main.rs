@@ -16,6 +16,7 @@ mod examples;
 mod following;
 mod machine;
 #[path = "../../../wash/tests/cli/postgres.rs"]
+#[expect(dead_code, reason = "the tests of `wash` use all of it")]
 mod postgres;
 mod sections;
 mod starting;

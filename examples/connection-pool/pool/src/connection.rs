@@ -8,7 +8,7 @@ use postgres_protocol::message::backend::{
     AuthenticationSaslBody, DataRowBody, ErrorResponseBody, Message,
 };
 use postgres_protocol::message::frontend;
-use protocol::Query;
+use protocol::{Query, connect};
 use wstd::io::{self, AsyncRead as _, AsyncWrite as _};
 use wstd::net::TcpStream;
 
@@ -36,7 +36,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and logs in.
     pub async fn open(settings: &Settings) -> io::Result<Self> {
-        let stream = TcpStream::connect((settings.host.as_str(), settings.port)).await?;
+        let stream = connect(&settings.host, settings.port).await?;
         let mut connection = Self {
             stream,
             received: BytesMut::new(),

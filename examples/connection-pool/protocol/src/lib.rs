@@ -1,6 +1,7 @@
 //! What the components of the workload and its service say to each other: one query a connection, as JSON, and its answer.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,16 @@ pub enum Answer {
 
 /// Asks the service of the workload.
 pub async fn ask(query: &Query) -> io::Result<Answer> {
-    let mut service = TcpStream::connect((SERVICE, PORT)).await?;
+    let mut service = connect(SERVICE, PORT).await?;
     send(&mut service, query).await?;
     receive(&mut service).await
+}
+
+/// Connects over IPv4, which is all that `wstd` can do so far.
+pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut addresses = (host, port).to_socket_addrs()?;
+    let address = addresses.find(SocketAddr::is_ipv4);
+    TcpStream::connect_addr(address.ok_or(ErrorKind::NotFound)?).await
 }
 
 /// Sends one message: its length in four bytes, and JSON.
@@ -69,7 +77,7 @@ pub async fn receive<T: DeserializeOwned>(from: &mut TcpStream) -> io::Result<T>
 async fn fill(from: &mut impl AsyncRead, mut buffer: &mut [u8]) -> io::Result<()> {
     while !buffer.is_empty() {
         match from.read(buffer).await? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
             length => buffer = buffer.split_at_mut(length).1,
         }
     }

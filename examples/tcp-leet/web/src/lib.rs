@@ -1,5 +1,8 @@
 //! The way in: takes a text over HTTP, and has the service of the workload translate it over TCP.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
 use wstd::http::{Body, Method, Request, Response, Result, StatusCode};
 use wstd::io::{self, AsyncRead as _, AsyncWrite as _};
 use wstd::net::TcpStream;
@@ -33,7 +36,7 @@ async fn main(mut request: Request<Body>) -> Result<Response<Body>> {
 
 /// Sends a text to the service, says that it is all, and reads the answer to its end.
 async fn translate(text: &[u8]) -> io::Result<Vec<u8>> {
-    let service = TcpStream::connect(SERVICE).await?;
+    let service = connect().await?;
     let (mut from, mut to) = service.split();
     to.write_all(text).await?;
     to.flush().await?;
@@ -42,6 +45,13 @@ async fn translate(text: &[u8]) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     from.read_to_end(&mut answer).await?;
     Ok(answer)
+}
+
+/// Connects to the service. Its name stands for 127.0.0.1 and ::1; it listens on the first, and `wstd` connects over IPv4 only.
+async fn connect() -> io::Result<TcpStream> {
+    let mut addresses = SERVICE.to_socket_addrs()?;
+    let address = addresses.find(SocketAddr::is_ipv4);
+    TcpStream::connect_addr(address.ok_or(ErrorKind::NotFound)?).await
 }
 
 fn reply(status: StatusCode, body: impl Into<Body>) -> Result<Response<Body>> {

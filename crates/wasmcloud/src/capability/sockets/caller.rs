@@ -49,6 +49,19 @@ impl Caller {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn of(
+        workload: Arc<WorkloadContext>,
+        components: Arc<[Arc<ComponentContext>]>,
+        sockets: Arc<WorkloadSockets>,
+    ) -> Self {
+        Self {
+            workload,
+            components,
+            sockets,
+        }
+    }
+
     /// Whether two are the same.
     pub(super) fn is(&self, other: &Self) -> bool {
         let mut pairs = self.components.iter().zip(other.components.iter());
@@ -192,4 +205,77 @@ impl Caller {
 fn sockets(store: &StoreData) -> wasmtime::Result<Arc<WorkloadSockets>> {
     let sockets = store.workload().states.get_arc();
     sockets.ok_or_else(|| wasmtime::format_err!("the workload has no sockets"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::capability::resolve::SystemResolver;
+    use crate::capability::sockets::testing::{component, group};
+    use crate::capability::sockets::{SocketOptions, Sockets};
+    use crate::policy::{EgressMode, EgressOptions, EgressPolicy};
+
+    const COMPONENT: Role = Role::Component;
+
+    fn workload(mode: EgressMode) -> Arc<WorkloadSockets> {
+        let policy = EgressPolicy::new(EgressOptions {
+            mode,
+            ..EgressOptions::default()
+        });
+        let resolver = Arc::new(SystemResolver::default());
+        let sockets = Sockets::new(SocketOptions::default(), policy, resolver);
+        Arc::new(sockets.workload(Default::default()))
+    }
+
+    fn reaches(caller: &Caller, to: &str) -> bool {
+        caller.exit(Protocol::Tcp, to.parse().unwrap()).is_ok()
+    }
+
+    /// Sockets of WASI 0.3 may do what each of the components that share them may do.
+    #[test]
+    fn a_shared_socket_gets_no_more_than_anybody_has() {
+        let sockets = workload(EgressMode::Enforce);
+        let one = || component("one", COMPONENT, &["1.1.1.1", "8.8.8.8:53"]);
+        let two = || component("two", COMPONENT, &["1.1.1.1:443", "9.9.9.9"]);
+        let (alone, shared) = (group([one()], &sockets), group([one(), two()], &sockets));
+        for (to, reached) in [
+            ("1.1.1.1:443", [true, true]),
+            ("1.1.1.1:80", [true, false]),
+            ("8.8.8.8:53", [true, false]),
+            ("9.9.9.9:53", [false, false]),
+        ] {
+            assert_eq!([reaches(&alone, to), reaches(&shared, to)], reached, "{to}");
+        }
+        let service = || component("service", Role::Service, &[]);
+        assert_eq!(group([service()], &sockets).role(), Role::Service);
+        assert_eq!(group([service(), one()], &sockets).role(), COMPONENT);
+        assert!(alone.is(&alone) && !alone.is(&shared));
+    }
+
+    /// Who looked a name up knows what it stands for; who may reach it is another matter.
+    #[test]
+    fn a_name_counts_for_those_who_may_reach_it() {
+        let sockets = workload(EgressMode::Enforce);
+        let one = || component("one", COMPONENT, &["db.example"]);
+        let two = || component("two", COMPONENT, &["db.example", "other.example"]);
+        let found = ["1.1.1.1".parse().unwrap()];
+        sockets.known.learn(&one().name, "db.example", &found);
+        sockets.known.learn(&two().name, "other.example", &found);
+        let to = "1.1.1.1:5432";
+        assert!(reaches(&group([one()], &sockets), to));
+        assert!(reaches(&group([two()], &sockets), to));
+        assert!(reaches(&group([one(), two()], &sockets), to));
+        assert!(!reaches(&group([one()], &sockets), "1.1.1.2:5432"));
+        let third = component("third", COMPONENT, &["db.example"]);
+        assert!(!reaches(&group([third], &sockets), to));
+    }
+
+    #[test]
+    fn what_is_audited_passes_except_to_the_machine() {
+        let sockets = workload(EgressMode::Audit);
+        let nobody = group([component("one", COMPONENT, &[])], &sockets);
+        assert!(reaches(&nobody, "1.1.1.1:443") && reaches(&nobody, "169.254.169.254:80"));
+        assert!(!reaches(&nobody, "127.255.255.254:80") && !reaches(&nobody, "127.0.0.1:80"));
+    }
 }

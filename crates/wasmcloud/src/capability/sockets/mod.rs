@@ -22,6 +22,8 @@ mod settings;
 mod stream;
 #[expect(unreachable_pub, reason = "generated code makes its types public")]
 mod tcp;
+#[cfg(test)]
+mod testing;
 #[expect(unreachable_pub, reason = "generated code makes its types public")]
 mod udp;
 

@@ -216,20 +216,21 @@ impl Udp {
         settings.apply(&SockRef::from(&self.socket), family);
     }
 
+    /// Sends a datagram. The operating system is asked first: Tokio knows nothing yet of a socket that is new.
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         data: &[u8],
         to: SocketAddr,
     ) -> Poll<Result<(), Fault>> {
-        loop {
-            match self.socket.try_send_to(data, to) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_send_ready(cx))?;
-                }
-                sent => return Poll::Ready(Ok(sent.map(drop)?)),
-            }
+        let mut sent = SockRef::from(&self.socket).send_to(data, &to.into());
+        while let Err(error) = &sent
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            ready!(self.socket.poll_send_ready(cx))?;
+            sent = self.socket.try_send_to(data, to);
         }
+        Poll::Ready(Ok(sent.map(drop)?))
     }
 
     pub(super) fn poll_receive(

@@ -246,8 +246,10 @@ mod tests {
     fn the_operating_system_is_told() {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let socket = socket.unwrap();
-        let mut tcp = TcpSettings::default();
-        tcp.keep_alive = true;
+        let mut tcp = TcpSettings {
+            keep_alive: true,
+            ..TcpSettings::default()
+        };
         tcp.set_idle(60_000_000_000).unwrap();
         tcp.set_count(3).unwrap();
         tcp.common.set_hop_limit(7).unwrap();

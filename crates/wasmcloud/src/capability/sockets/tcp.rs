@@ -323,30 +323,41 @@ impl Listening {
         cx: &mut Context<'_>,
         settings: TcpSettings,
     ) -> Poll<Option<Tcp>> {
-        let mut accepting = self.accepting();
-        let Some(listener) = accepting.poll_open(cx) else {
-            return Poll::Ready(None);
-        };
-        let accepted = ready!(listener.poll_accept(cx));
+        let accepted = ready!(self.accepting().poll_accept(cx));
         Poll::Ready(accepted.map(|connection| Tcp::of(connection, self.family, settings)))
     }
 
     pub(super) fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut accepting = self.accepting();
-        match accepting.poll_open(cx) {
-            Some(listener) => listener.poll_acceptable(cx),
-            None => Poll::Ready(()),
-        }
+        self.accepting().poll_acceptable(cx)
     }
 }
 
 impl Accepting {
-    /// What accepts, unless its service was asked to end. From then on, connects are refused.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Option<&mut Listener> {
-        if self.listener.is_some() && self.farewell.as_mut().poll(cx).is_ready() {
-            self.listener = None;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection>> {
+        let Some(listener) = &mut self.listener else {
+            return Poll::Ready(None);
+        };
+        match listener.poll_accept(cx) {
+            Poll::Pending => self.poll_ended(cx).map(|()| None),
+            accepted => accepted,
         }
-        self.listener.as_mut()
+    }
+
+    fn poll_acceptable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(listener) = &mut self.listener else {
+            return Poll::Ready(());
+        };
+        match listener.poll_acceptable(cx) {
+            Poll::Pending => self.poll_ended(cx),
+            acceptable => acceptable,
+        }
+    }
+
+    /// Ready when its service was asked to end, and who had connected before is accepted. From then on, connects are refused.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.farewell.as_mut().poll(cx));
+        self.listener = None;
+        Poll::Ready(())
     }
 }
 
@@ -392,5 +403,166 @@ impl Connected {
             sending: Some(Sending::Outside(sending)),
             outside: Some(tcp),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::capability::sockets::testing::{caller, of};
+    use crate::capability::sockets::{SocketOptions, Sockets};
+    use crate::plugin::Role;
+    use crate::policy::{EgressOptions, EgressPolicy};
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn now<T>(look: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+        match look(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(seen) => Some(seen),
+            Poll::Pending => None,
+        }
+    }
+
+    fn listening(caller: &Caller, to: &str) -> Tcp {
+        let mut tcp = Tcp::new(Family::of(at(to).ip()));
+        tcp.bind(caller.clone(), at(to)).unwrap();
+        tcp.listen_bound().unwrap();
+        tcp
+    }
+
+    #[tokio::test]
+    async fn a_socket_goes_from_unbound_to_connected() {
+        let service = caller(Role::Service, &Sockets::default());
+        let (_, sockets) = service.workload();
+        let component = of(Role::Component, sockets);
+        let mut listener = Tcp::new(Family::V4);
+        assert_eq!(listener.local(), Err(Fault::InvalidState));
+        listener.bind(service.clone(), at("127.0.0.1:0")).unwrap();
+        let to = listener.local().unwrap();
+        assert_eq!(listener.bind(service.clone(), to), Err(Fault::InvalidState));
+        listener
+            .set(|settings| settings.common.set_hop_limit(7))
+            .unwrap();
+        listener.set_backlog(1).unwrap();
+        listener.listen(service).unwrap();
+        assert!(listener.is_listening() && listener.local() == Ok(to));
+        assert_eq!(listener.set_backlog(2), Err(Fault::NotSupported));
+        assert_eq!(listener.listen_bound().err(), Some(Fault::InvalidState));
+
+        let mut client = Tcp::new(Family::V4);
+        client.connect(&component, to).unwrap();
+        assert_eq!(client.connect(&component, to), Err(Fault::InvalidState));
+        assert_eq!(client.peer(), Err(Fault::InvalidState));
+        poll_fn(|cx| client.poll_connected(cx)).await.unwrap();
+        let mut accepted = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        assert_eq!(accepted.settings().common.hop_limit(), 7);
+        assert_eq!((client.peer(), accepted.local()), (Ok(to), Ok(to)));
+        assert_eq!(client.local(), accepted.peer());
+        let mut sending = client.take_sending().unwrap();
+        assert_eq!(client.take_sending().err(), Some(Fault::InvalidState));
+        let mut bytes = Bytes::from_static(b"hello");
+        poll_fn(|cx| sending.poll_write(cx, &mut bytes))
+            .await
+            .unwrap();
+        drop(sending);
+        let mut receiving = accepted.take_receiving().unwrap();
+        let read = poll_fn(|cx| receiving.poll_read(cx, 99)).await.unwrap();
+        assert_eq!(read, "hello");
+        assert!(
+            poll_fn(|cx| receiving.poll_read(cx, 99))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_could_not_connect_is_closed() {
+        let component = caller(Role::Component, &Sockets::default());
+        let mut tcp = Tcp::new(Family::V4);
+        // What is wrong with the call leaves it as it was.
+        assert_eq!(
+            tcp.connect(&component, at("[::1]:9")),
+            Err(Fault::InvalidArgument)
+        );
+        tcp.connect(&component, at("127.0.0.1:9")).unwrap();
+        poll_fn(|cx| tcp.poll_ready(cx)).await;
+        assert_eq!(
+            poll_fn(|cx| tcp.poll_connected(cx)).await,
+            Err(Fault::Refused)
+        );
+        assert_eq!(
+            poll_fn(|cx| tcp.poll_connected(cx)).await,
+            Err(Fault::InvalidState)
+        );
+        assert_eq!(
+            tcp.connect(&component, at("127.0.0.1:9")),
+            Err(Fault::InvalidState)
+        );
+        assert_eq!(tcp.set_backlog(1), Err(Fault::InvalidState));
+    }
+
+    /// The operating system has no part in it: there is not even a place for a socket of it.
+    #[tokio::test]
+    async fn nothing_inside_takes_a_place_outside() {
+        let options = SocketOptions {
+            max_connections: 0,
+            ..SocketOptions::default()
+        };
+        let all = EgressPolicy::new(EgressOptions {
+            allow: vec!["192.0.2.0/24".parse().unwrap()],
+            ..EgressOptions::default()
+        });
+        let resolver = Arc::new(crate::capability::resolve::SystemResolver::default());
+        let service = caller(Role::Service, &Sockets::new(options, all, resolver));
+        let listener = listening(&service, "0.0.0.0:7000");
+        for to in ["127.0.0.1:7000", "127.99.0.1:7000"] {
+            let mut tcp = Tcp::new(Family::V4);
+            tcp.connect(&service, at(to)).unwrap();
+            poll_fn(|cx| tcp.poll_connected(cx)).await.unwrap();
+            poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        }
+        let outside = |from: Option<&str>| {
+            let mut tcp = Tcp::new(Family::V4);
+            if let Some(from) = from {
+                tcp.bind(service.clone(), at(from)).unwrap();
+            }
+            tcp.connect(&service, at("192.0.2.1:80")).unwrap();
+            now(|cx| tcp.poll_connected(cx)).unwrap()
+        };
+        assert_eq!(outside(None), Err(Fault::SocketLimit));
+        // It gives back what it had inside.
+        assert_eq!(outside(Some("0.0.0.0:7001")), Err(Fault::SocketLimit));
+        assert_eq!(outside(Some("0.0.0.0:7001")), Err(Fault::SocketLimit));
+        // Nothing leaves from a loopback address.
+        assert_eq!(outside(Some("127.0.0.1:7002")), Err(Fault::Unreachable));
+    }
+
+    /// Who had connected before is accepted, and then there is the end.
+    #[tokio::test]
+    async fn a_service_that_is_asked_to_end_accepts_nobody_any_more() {
+        let service = caller(Role::Service, &Sockets::default());
+        let listener = listening(&service, "127.0.0.1:7000");
+        assert!(now(|cx| listener.poll_accept(cx)).is_none());
+        let connect = || {
+            let mut tcp = Tcp::new(Family::V4);
+            tcp.connect(&service, at("127.0.0.1:7000")).unwrap();
+            let connected = now(|cx| tcp.poll_connected(cx)).unwrap();
+            connected.map(|()| tcp)
+        };
+        let early = connect();
+        assert!(service.workload().0.farewell.say());
+        assert!(now(|cx| listener.poll_accept(cx)).unwrap().is_ok());
+        let ended = now(|cx| listener.poll_accept(cx)).unwrap();
+        assert_eq!(ended.err(), Some(Fault::InvalidArgument));
+        assert_eq!(connect().err(), Some(Fault::Refused));
+        drop(early);
     }
 }

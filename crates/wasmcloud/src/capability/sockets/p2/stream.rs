@@ -94,8 +94,10 @@ pub(super) struct Output(Arc<Mutex<Write>>);
 struct Write {
     /// `None`: nothing is written any more.
     half: Option<Sending>,
-    /// What was taken and found no room.
+    /// What was taken and found no room. A task writes it: a guest that has written something may wait for the answer alone.
     rest: Bytes,
+    /// Nothing is to be written after the rest.
+    last: bool,
     /// How much the guest may write now.
     leave: usize,
     /// Why it failed, until the guest is told.
@@ -108,6 +110,7 @@ impl Output {
         Self(Arc::new(Mutex::new(Write {
             half: Some(half),
             rest: Bytes::new(),
+            last: false,
             leave: 0,
             fault: None,
             looks: Looks::default(),
@@ -120,18 +123,51 @@ impl Output {
 
     /// Writes no more. What was written goes out.
     pub(super) fn shut_down(&self) {
-        self.lock().finish();
+        let mut write = self.lock();
+        write.last = true;
+        if write.rest.is_empty() {
+            write.half = None;
+        }
+    }
+
+    /// Writes the rest. When nobody but this holds the stream any more, that may take so long and no longer.
+    async fn write_rest(self) {
+        let written = std::future::poll_fn(|cx| self.lock().poll_rest(cx));
+        tokio::pin!(written);
+        while tokio::time::timeout(LAST, &mut written).await.is_err() {
+            if Arc::strong_count(&self.0) == 1 {
+                return;
+            }
+        }
+        let waiting = std::mem::take(&mut self.lock().looks);
+        waiting.0.wake();
     }
 }
 
 impl Write {
-    /// Writes what is left, then waits for room.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Fault>> {
+    /// Writes what is left.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(half) = &mut self.half else {
-            return Poll::Ready(Ok(0));
+            return Poll::Ready(());
         };
-        ready!(poll_written(half, &mut self.rest, cx))?;
-        half.poll_writable(cx)
+        let written = ready!(poll_written(half, &mut self.rest, cx));
+        if self.last {
+            self.half = None;
+        }
+        if let Err(fault) = written {
+            self.fail(fault);
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits for room; where there is a rest, for whoever writes it.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Fault>> {
+        match &mut self.half {
+            None => Poll::Ready(Ok(0)),
+            Some(_) if self.last => Poll::Ready(Ok(0)),
+            Some(_) if !self.rest.is_empty() => Poll::Pending,
+            Some(half) => half.poll_writable(cx),
+        }
     }
 
     /// Ready when there is room, or when there will never be.
@@ -145,6 +181,7 @@ impl Write {
 
     fn fail(&mut self, fault: Fault) {
         self.half = None;
+        self.rest = Bytes::new();
         self.fault = Some(fault);
     }
 
@@ -152,8 +189,8 @@ impl Write {
     fn ended(&mut self) -> StreamResult<()> {
         match (&self.half, self.fault.take()) {
             (_, Some(fault)) => Err(StreamError::LastOperationFailed(fault.into())),
-            (Some(_), None) => Ok(()),
-            (None, None) => Err(StreamError::Closed),
+            (Some(_), None) if !self.last => Ok(()),
+            _ => Err(StreamError::Closed),
         }
     }
 
@@ -173,7 +210,8 @@ impl Write {
         Ok(self.leave)
     }
 
-    fn write(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+    /// Takes what there is leave for. Says whether there is a rest of it.
+    fn write(&mut self, mut bytes: Bytes) -> StreamResult<bool> {
         self.ended()?;
         if bytes.len() > self.leave {
             let (wrote, leave) = (bytes.len(), self.leave);
@@ -190,22 +228,8 @@ impl Write {
             Poll::Pending => self.rest = bytes,
             Poll::Ready(Err(fault)) => self.fail(fault),
         }
-        self.ended()
-    }
-
-    /// Lets go of the stream. What is left to write is written without anybody waiting, as an operating system would.
-    fn finish(&mut self) {
-        let (half, mut rest) = (self.half.take(), std::mem::take(&mut self.rest));
-        let Some(mut half) = half.filter(|_| !rest.is_empty()) else {
-            return;
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let written = std::future::poll_fn(|cx| poll_written(&mut half, &mut rest, cx));
-                // Whether it went out, nobody asks any more.
-                let _ = tokio::time::timeout(LAST, written).await;
-            });
-        }
+        self.ended()?;
+        Ok(!self.rest.is_empty())
     }
 }
 
@@ -221,16 +245,14 @@ fn poll_written(
     Poll::Ready(Ok(()))
 }
 
-impl Drop for Write {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
 #[async_trait::async_trait]
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.lock().write(bytes)
+        let rest = self.lock().write(bytes)?;
+        if rest {
+            tokio::spawn(self.clone().write_rest());
+        }
+        Ok(())
     }
 
     /// Nothing is kept back, so there is nothing to do.
@@ -247,5 +269,111 @@ impl OutputStream for Output {
 impl Pollable for Output {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.lock().poll_ready(cx)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::capability::sockets::outside;
+    use crate::capability::sockets::places::{Places, semaphore};
+    use crate::capability::sockets::settings::TcpSettings;
+
+    /// Both streams of a connection of the operating system, and its other side.
+    async fn outside() -> (Input, Output, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = Places::new(1, &semaphore(1)).take().unwrap();
+        let to = vec![listener.local_addr().unwrap()];
+        let tcp = outside::connect(to, TcpSettings::default(), place).await;
+        let (_, receiving, sending) = tcp.unwrap().split();
+        let (peer, _) = listener.accept().await.unwrap();
+        let input = Input::new(Receiving::Outside(receiving));
+        (input, Output::new(Sending::Outside(sending)), peer)
+    }
+
+    /// Writes until there is no room; gives how much that was.
+    fn fill(output: &mut Output) -> usize {
+        let mut written = 0;
+        loop {
+            let room = output.check_write().unwrap();
+            if room == 0 {
+                return written;
+            }
+            output.write(vec![b'x'; room].into()).unwrap();
+            written += room;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_found_no_room_is_written_while_the_guest_does_something_else() {
+        let (_input, mut output, mut peer) = outside().await;
+        output.ready().await;
+        let written = fill(&mut output);
+        let mut read = vec![0; written];
+        // Nobody looks at the stream meanwhile.
+        peer.read_exact(&mut read).await.unwrap();
+        output.ready().await;
+        assert!(output.check_write().unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_goes_out_before_the_end() {
+        for gone in [false, true] {
+            let (input, mut output, mut peer) = outside().await;
+            output.ready().await;
+            let written = fill(&mut output);
+            let kept = output.clone();
+            output.shut_down();
+            assert!(matches!(output.check_write(), Err(StreamError::Closed)));
+            drop(output);
+            let kept = (!gone).then_some((kept, input));
+            let mut read = Vec::new();
+            peer.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read.len(), written);
+            drop(kept);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_told_once() {
+        let (mut input, mut output, mut peer) = outside().await;
+        peer.write_all(b"bye").await.unwrap();
+        input.ready().await;
+        assert_eq!(input.read(2).unwrap(), "by");
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        // What came before the reset may be lost with it, as operating systems do it.
+        let broken = loop {
+            input.ready().await;
+            match input.read(10) {
+                Ok(bytes) => assert!(bytes.len() <= 1),
+                Err(error) => break error,
+            }
+        };
+        let StreamError::LastOperationFailed(error) = broken else {
+            unreachable!("{broken:?}")
+        };
+        assert_eq!(error.downcast_ref(), Some(&Fault::Reset));
+        assert!(matches!(input.read(10), Err(StreamError::Closed)));
+        output.ready().await;
+        let _ = output.check_write();
+        while output.check_write().is_ok() {
+            output.write(Bytes::from_static(b"x")).unwrap_or_default();
+        }
+        assert!(matches!(output.check_write(), Err(StreamError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn who_writes_without_leave_traps() {
+        let (input, mut output, _peer) = outside().await;
+        let written = output.write(Bytes::from_static(b"x"));
+        assert!(matches!(written, Err(StreamError::Trap(_))));
+        input.shut_down();
+        let mut input = input;
+        assert!(matches!(input.read(1), Err(StreamError::Closed)));
     }
 }

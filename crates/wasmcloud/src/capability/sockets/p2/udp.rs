@@ -1,11 +1,13 @@
 //! `wasi:sockets/udp` of WASI 0.2.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
@@ -62,8 +64,8 @@ pub struct Outgoing {
     peer: Option<SocketAddr>,
     pair: Pair,
     leave: u64,
-    /// What the operating system did not take yet.
-    rest: Option<(Vec<u8>, SocketAddr)>,
+    /// Sends what could not be sent at once: a guest that has sent something may wait for the answer alone.
+    rest: Option<JoinHandle<()>>,
     looks: Looks,
 }
 
@@ -118,12 +120,10 @@ impl Pollable for Incoming {
 }
 
 impl Outgoing {
-    /// Sends what waits. Whether it arrives, nobody is told.
+    /// Waits until what had to wait is sent. Whether it arrives, nobody is told.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some((data, to)) = &self.rest {
-            if self.ends.poll_send(cx, data, *to).is_pending() {
-                return Poll::Pending;
-            }
+        if let Some(rest) = &mut self.rest {
+            let _ = ready!(Pin::new(rest).poll(cx));
             self.rest = None;
         }
         Poll::Ready(())
@@ -161,7 +161,10 @@ impl Outgoing {
         match self.looks.once(|cx| self.ends.poll_send(cx, &data, to)) {
             Poll::Ready(sent) => sent,
             Poll::Pending => {
-                self.rest = Some((data, to));
+                let ends = self.ends.clone();
+                self.rest = Some(tokio::spawn(async move {
+                    let _ = ends.send(&data, to).await;
+                }));
                 Ok(())
             }
         }

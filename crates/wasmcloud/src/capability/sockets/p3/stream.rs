@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
     Destination, Resource, Source, StreamConsumer, StreamProducer, StreamResult,
@@ -34,10 +33,9 @@ fn later(finish: bool) -> Poll<wasmtime::Result<StreamResult>> {
 const COMPLETED: Poll<wasmtime::Result<StreamResult>> = Poll::Ready(Ok(StreamResult::Completed));
 const DROPPED: Poll<wasmtime::Result<StreamResult>> = Poll::Ready(Ok(StreamResult::Dropped));
 
-/// The connections that a listener accepts, until the service is asked to end.
+/// The connections that a listener accepts.
 pub(super) struct Accepted {
     pub(super) listening: Arc<Listening>,
-    pub(super) farewell: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What each of them begins with.
     pub(super) settings: TcpSettings,
 }
@@ -47,14 +45,12 @@ impl StreamProducer<StoreData> for Accepted {
     type Buffer = Option<Self::Item>;
 
     fn poll_produce<'a>(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut store: StoreContextMut<'a, StoreData>,
         mut destination: Destination<'a, Self::Item, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let ends = self.farewell.as_mut().poll(cx).is_ready();
-        let later = |finish| if ends { DROPPED } else { later(finish) };
         if destination.remaining(&mut store) == Some(0) {
             return match self.listening.poll_acceptable(cx) {
                 Poll::Ready(()) => COMPLETED,

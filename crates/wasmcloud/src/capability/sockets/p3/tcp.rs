@@ -68,10 +68,8 @@ impl HostTcpSocketWithStore<StoreData> for Own {
     ) -> Outcome<StreamReader<Socket>> {
         let data = store.get();
         let caller = Caller::all(data)?;
-        let farewell = Box::pin(data.workload().farewell.hear());
         let tcp = data.table().get_mut(&socket)?;
         let accepted = Accepted {
-            farewell,
             listening: tcp.listen(caller)?,
             settings: *tcp.settings(),
         };
