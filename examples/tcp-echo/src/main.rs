@@ -4,7 +4,7 @@
 use wstd::io;
 use wstd::iter::AsyncIterator as _;
 use wstd::net::{TcpListener, TcpStream};
-use wstd::runtime::{Task, spawn};
+use wstd::runtime::spawn;
 
 /// Where it listens, inside the workload. That the machine listens, too, is up to the manifest.
 const ADDRESS: &str = "127.0.0.1:7070";
@@ -14,16 +14,9 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(ADDRESS).await?;
     println!("listening on {ADDRESS}");
     let mut incoming = listener.incoming();
-    let mut clients: Vec<Task<()>> = Vec::new();
     // A component has one thread. Tasks take turns on it whenever one of them waits, so that clients do not wait for each other.
     while let Some(Ok(client)) = incoming.next().await {
-        clients.retain(|client| !client.is_finished());
-        clients.push(spawn(echo(client)));
-    }
-    // Nobody is let in any more: the workload is being stopped. Whoever is still there may finish.
-    println!("closing, with {} still connected", open(&clients));
-    for client in clients {
-        client.await;
+        spawn(echo(client)).detach();
     }
     Ok(())
 }
@@ -34,9 +27,4 @@ async fn echo(client: TcpStream) {
     if let Err(error) = io::copy(from, to).await {
         println!("a client left early: {error}");
     }
-}
-
-fn open(clients: &[Task<()>]) -> usize {
-    let open = clients.iter().filter(|client| !client.is_finished());
-    open.count()
 }

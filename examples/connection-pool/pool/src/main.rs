@@ -29,7 +29,6 @@ async fn main() -> io::Result<()> {
     prepare(&pool).await?;
     let listener = TcpListener::bind(&LISTEN.to_string()).await?;
     let mut incoming = listener.incoming();
-    // It ends when the workload is stopped: then nobody is let in any more.
     while let Some(Ok(client)) = incoming.next().await {
         let pool = Rc::clone(&pool);
         spawn(async move {

@@ -11,7 +11,6 @@ const ADDRESS: &str = "127.0.0.1:7777";
 async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(ADDRESS).await?;
     let mut incoming = listener.incoming();
-    // It ends when the workload is stopped: then nobody is let in any more.
     while let Some(Ok(client)) = incoming.next().await {
         spawn(async move {
             if let Err(error) = answer(client).await {

@@ -49,8 +49,8 @@ pub(super) struct Listening {
 struct Accepting {
     /// `None`: it accepts no more.
     listener: Option<Listener>,
-    /// That nobody connects any more tells a service that it should come to its end.
-    farewell: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// That nobody connects any more tells a service that it should come to its end, where its dialect has a way to say so.
+    farewell: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 /// A connection that is coming about.
@@ -103,16 +103,21 @@ impl Tcp {
         Ok(())
     }
 
-    /// Listens, at any port if it is not bound.
+    /// Listens, at any port if it is not bound, until the service is asked to end.
     pub(super) fn listen(&mut self, caller: Caller) -> Result<Arc<Listening>, Fault> {
         if matches!(self.state, State::Unbound) {
             self.bind(caller, self.family.unspecified())?;
         }
-        self.listen_bound()
+        self.listen_where_bound(true)
     }
 
-    /// Listens where it is bound.
+    /// Listens where it is bound, for good. An `accept` that fails is nothing that programs of WASI 0.2 take for an end: most would try
+    /// again and again.
     pub(super) fn listen_bound(&mut self) -> Result<Arc<Listening>, Fault> {
+        self.listen_where_bound(false)
+    }
+
+    fn listen_where_bound(&mut self, hears: bool) -> Result<Arc<Listening>, Fault> {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Bound(binding, caller) => {
                 let listener = binding.listen(self.settings.backlog());
@@ -121,7 +126,7 @@ impl Tcp {
                     local: listener.local_addr(),
                     accepting: Mutex::new(Accepting {
                         listener: Some(listener),
-                        farewell: Box::pin(workload.farewell.hear()),
+                        farewell: hears.then(|| Box::pin(workload.farewell.hear())),
                     }),
                     family: self.family,
                 });
@@ -355,7 +360,10 @@ impl Accepting {
 
     /// Ready when its service was asked to end, and who had connected before is accepted. From then on, connects are refused.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.farewell.as_mut().poll(cx));
+        let Some(farewell) = &mut self.farewell else {
+            return Poll::Pending;
+        };
+        ready!(farewell.as_mut().poll(cx));
         self.listener = None;
         Poll::Ready(())
     }
@@ -549,7 +557,12 @@ mod tests {
     #[tokio::test]
     async fn a_service_that_is_asked_to_end_accepts_nobody_any_more() {
         let service = caller(Role::Service, &Sockets::default());
-        let listener = listening(&service, "127.0.0.1:7000");
+        let patient = listening(&service, "127.0.0.1:7001");
+        let mut listener = Tcp::new(Family::V4);
+        listener
+            .bind(service.clone(), at("127.0.0.1:7000"))
+            .unwrap();
+        listener.listen(service.clone()).unwrap();
         assert!(now(|cx| listener.poll_accept(cx)).is_none());
         let connect = || {
             let mut tcp = Tcp::new(Family::V4);
@@ -563,6 +576,8 @@ mod tests {
         let ended = now(|cx| listener.poll_accept(cx)).unwrap();
         assert_eq!(ended.err(), Some(Fault::InvalidArgument));
         assert_eq!(connect().err(), Some(Fault::Refused));
+        // With 0.2 nothing fails: there would be no telling that from other failures.
+        assert!(now(|cx| patient.poll_accept(cx)).is_none());
         drop(early);
     }
 }

@@ -26,7 +26,8 @@ impl exports::test::errands::desk::Guest for Errands {
     }
 
     fn divide(a: i32, b: i32) -> Result<i32, String> {
-        a.checked_div(b).ok_or_else(|| format!("{a} / {b} is no number"))
+        a.checked_div(b)
+            .ok_or_else(|| format!("{a} / {b} is no number"))
     }
 
     fn same(

@@ -63,7 +63,9 @@ fn udp(to: IpSocketAddress) -> Result<UdpSocket, String> {
 
 fn connect(to: IpSocketAddress) -> Answer {
     let socket = tcp(to)?;
-    socket.start_connect(&instance_network(), to).map_err(told)?;
+    socket
+        .start_connect(&instance_network(), to)
+        .map_err(told)?;
     loop {
         match socket.finish_connect() {
             Err(ErrorCode::WouldBlock) => socket.subscribe().block(),
@@ -96,7 +98,9 @@ fn send(to: IpSocketAddress) -> Answer {
         IpSocketAddress::Ipv4(_) => "0.0.0.0:0",
         IpSocketAddress::Ipv6(_) => "[::]:0",
     };
-    socket.start_bind(&instance_network(), address(any)).map_err(told)?;
+    socket
+        .start_bind(&instance_network(), address(any))
+        .map_err(told)?;
     socket.finish_bind().map_err(told)?;
     let (_, outgoing) = socket.stream(None).map_err(told)?;
     outgoing.check_send().map_err(told)?;
@@ -132,7 +136,10 @@ fn states() -> Answer {
     let network = instance_network();
     let mut answers = Vec::new();
     let mut note = |what: &str, answer: Result<(), ErrorCode>| {
-        answers.push(format!("{what} {}", answer.err().map_or("ok", |e| e.name())));
+        answers.push(format!(
+            "{what} {}",
+            answer.err().map_or("ok", |e| e.name())
+        ));
     };
     note("finish-bind", socket.finish_bind());
     note("finish-connect", socket.finish_connect().map(drop));
@@ -140,14 +147,26 @@ fn states() -> Answer {
     note("accept", socket.accept().map(drop));
     note("local", socket.local_address().map(drop));
     note("remote", socket.remote_address().map(drop));
-    note("shutdown", socket.shutdown(wasip2::sockets::tcp::ShutdownType::Both));
+    note(
+        "shutdown",
+        socket.shutdown(wasip2::sockets::tcp::ShutdownType::Both),
+    );
     note("listen", socket.start_listen());
-    note("connect", socket.start_connect(&network, address("127.0.0.1:9")));
-    note("connect-again", socket.start_connect(&network, address("127.0.0.1:9")));
+    note(
+        "connect",
+        socket.start_connect(&network, address("127.0.0.1:9")),
+    );
+    note(
+        "connect-again",
+        socket.start_connect(&network, address("127.0.0.1:9")),
+    );
     note("bind-now", socket.start_bind(&network, at));
     note("finish", socket.finish_connect().map(drop));
     note("finish-again", socket.finish_connect().map(drop));
-    note("connect-closed", socket.start_connect(&network, address("127.0.0.1:9")));
+    note(
+        "connect-closed",
+        socket.start_connect(&network, address("127.0.0.1:9")),
+    );
     Ok(answers.join(", "))
 }
 
@@ -163,7 +182,9 @@ fn options() -> Answer {
         socket.set_send_buffer_size(0),
         socket.set_listen_backlog_size(0),
     ];
-    let refused = zero.iter().all(|set| *set == Err(ErrorCode::InvalidArgument));
+    let refused = zero
+        .iter()
+        .all(|set| *set == Err(ErrorCode::InvalidArgument));
     socket.set_keep_alive_enabled(true).map_err(told)?;
     socket.set_keep_alive_idle_time(1).map_err(told)?;
     socket.set_hop_limit(9).map_err(told)?;

@@ -101,7 +101,8 @@ impl Shell {
         while bytes > 0 {
             let some = &chunk[..bytes.min(CHUNK)];
             let written = stream.write(some);
-            bytes -= written.map_err(|error| format!("{} of {whole} left: {}", bytes, told(error)))?;
+            bytes -=
+                written.map_err(|error| format!("{} of {whole} left: {}", bytes, told(error)))?;
         }
         Ok(format!("wrote {whole}"))
     }
@@ -144,7 +145,11 @@ impl Shell {
         let local = local.map_err(told)?;
         // The port is any.
         let port = if local.port() >= 1024 { "some" } else { "no" };
-        Ok(format!("{} at {port} port to {}", local.ip(), peer.map_err(told)?))
+        Ok(format!(
+            "{} at {port} port to {}",
+            local.ip(),
+            peer.map_err(told)?
+        ))
     }
 
     fn listen(&mut self, at: &str) -> Answer {

@@ -105,7 +105,10 @@ impl Connection {
         if left == 0 {
             return Ok(format!("wrote {whole}"));
         }
-        Err(format!("some of {whole} left: {}", ended(self.sent.take()).await))
+        Err(format!(
+            "some of {whole} left: {}",
+            ended(self.sent.take()).await
+        ))
     }
 
     async fn shut(&mut self) -> String {
@@ -146,7 +149,10 @@ impl Shell {
             ["read-all", at] => {
                 let connection = self.connection(at)?;
                 let text = String::from_utf8_lossy(&connection.read_all().await).into_owned();
-                Ok(format!("read {text}, {}", ended(connection.received.take()).await))
+                Ok(format!(
+                    "read {text}, {}",
+                    ended(connection.received.take()).await
+                ))
             }
             ["count", at] => {
                 let read = self.connection(at)?.read_all().await.len();
@@ -166,7 +172,8 @@ impl Shell {
             }
             ["send-there", at, text] => self.send(number(at), text, None).await,
             ["udp"] => {
-                self.datagrams.push(UdpSocket::create(IpAddressFamily::Ipv4).map_err(told)?);
+                self.datagrams
+                    .push(UdpSocket::create(IpAddressFamily::Ipv4).map_err(told)?);
                 Ok(format!("unbound {}", self.datagrams.len() - 1))
             }
             ["receive", at] => self.receive(number(at)).await,
@@ -178,7 +185,9 @@ impl Shell {
 
     fn connection(&mut self, at: &str) -> Result<&mut Connection, String> {
         let connection = self.connections.get_mut(number(at));
-        connection.and_then(Option::as_mut).ok_or_else(|| "none".to_owned())
+        connection
+            .and_then(Option::as_mut)
+            .ok_or_else(|| "none".to_owned())
     }
 
     fn keep(&mut self, socket: TcpSocket) -> usize {
@@ -196,7 +205,10 @@ impl Shell {
     async fn twice(&mut self, at: &str) -> Answer {
         let socket = &self.connection(at)?.socket;
         let (_writer, data) = wit_stream::new();
-        let sent = socket.send(data).await.map_or_else(told, |()| "ok".to_owned());
+        let sent = socket
+            .send(data)
+            .await
+            .map_or_else(told, |()| "ok".to_owned());
         let (_reader, received) = socket.receive();
         let received = received.await.map_or_else(told, |()| "ok".to_owned());
         Ok(format!("{sent} {received}"))
@@ -248,7 +260,10 @@ impl Shell {
             IpSocketAddress::Ipv4(from) => shown(IpAddress::Ipv4(from.address)),
             IpSocketAddress::Ipv6(from) => shown(IpAddress::Ipv6(from.address)),
         };
-        Ok(format!("received {} from {from}", String::from_utf8_lossy(&data)))
+        Ok(format!(
+            "received {} from {from}",
+            String::from_utf8_lossy(&data)
+        ))
     }
 }
 
