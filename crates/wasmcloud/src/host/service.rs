@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{ComponentExportIndex, Instance};
 use wasmtime::{AsContextMut, Store};
@@ -139,6 +140,8 @@ type Main = wasmtime::component::TypedFunc<(), (Exit,)>;
 /// A service that is kept at work. Dropping it ends the service at once.
 pub(super) struct Keeper {
     status: watch::Receiver<ServiceStatus>,
+    /// Cancelled when the service is up for the first time: it may have crashed before anybody looks at the status.
+    was_up: CancellationToken,
     workload: Arc<WorkloadContext>,
     task: AbortOnDropHandle<()>,
 }
@@ -152,9 +155,11 @@ impl Keeper {
             reason: None,
         });
         let workload = Arc::clone(&service.callee.context().workload);
-        let task = AbortOnDropHandle::new(tokio::spawn(service.keep(tell)));
+        let was_up = CancellationToken::new();
+        let task = AbortOnDropHandle::new(tokio::spawn(service.keep(tell, was_up.clone())));
         Self {
             status,
+            was_up,
             workload,
             task,
         }
@@ -175,18 +180,19 @@ impl Keeper {
     /// # Errors
     /// With the reason when it does not come up.
     pub(super) async fn up(&mut self) -> Result<(), String> {
-        let settled = |status: &ServiceStatus| {
-            !matches!(
-                status.state,
-                ServiceState::Starting | ServiceState::Restarting
-            )
+        let ended = |status: &ServiceStatus| {
+            matches!(status.state, ServiceState::Completed | ServiceState::Failed)
         };
-        match self.status.wait_for(settled).await {
-            Ok(status) if status.state == ServiceState::Failed => {
-                Err(status.reason.clone().unwrap_or_default())
-            }
-            Ok(_) => Ok(()),
-            Err(_) => Err("the host failed; its log has more".to_owned()),
+        tokio::select! {
+            biased;
+            () = self.was_up.cancelled() => Ok(()),
+            status = self.status.wait_for(ended) => match status {
+                Ok(status) if status.state == ServiceState::Failed => {
+                    Err(status.reason.clone().unwrap_or_default())
+                }
+                Ok(_) => Ok(()),
+                Err(_) => Err("the host failed; its log has more".to_owned()),
+            },
         }
     }
 
@@ -211,19 +217,19 @@ enum Life {
 }
 
 impl Service {
-    async fn keep(self, tell: watch::Sender<ServiceStatus>) {
+    async fn keep(self, tell: watch::Sender<ServiceStatus>, was_up: CancellationToken) {
         let farewell = &self.callee.context().workload.farewell;
         let mut in_a_row = 0;
         loop {
             farewell.begin();
-            let (life, uptime) = self.live(&tell).await;
+            let (life, uptime) = self.live(&tell, &was_up).await;
             if farewell.is_said() {
                 return;
             }
             if uptime >= self.restarts.healthy {
                 in_a_row = 0;
             }
-            let never_up = tell.borrow().state == ServiceState::Starting;
+            let never_up = !was_up.is_cancelled();
             let reason = match life {
                 Life::Stopped => return,
                 Life::Completed => return self.completed(&tell),
@@ -253,9 +259,16 @@ impl Service {
     }
 
     /// One life, and how long it took.
-    async fn live(&self, tell: &watch::Sender<ServiceStatus>) -> (Life, Duration) {
-        let (begun, tell) = (Instant::now(), tell.clone());
-        let up = move || tell.send_modify(|status| status.state = ServiceState::Running);
+    async fn live(
+        &self,
+        tell: &watch::Sender<ServiceStatus>,
+        was_up: &CancellationToken,
+    ) -> (Life, Duration) {
+        let (begun, tell, was_up) = (Instant::now(), tell.clone(), was_up.clone());
+        let up = move || {
+            tell.send_modify(|status| status.state = ServiceState::Running);
+            was_up.cancel();
+        };
         let lived = if self.callee.is_concurrent() {
             self.live_beside_others(up).await
         } else {

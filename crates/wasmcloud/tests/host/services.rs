@@ -15,6 +15,7 @@ mod crashes;
 mod handlers;
 mod life;
 mod links;
+mod ports;
 
 /// Restarts that a test need not wait for.
 fn soon() -> Restarts {

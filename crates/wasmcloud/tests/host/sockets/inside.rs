@@ -26,9 +26,12 @@ async fn reaches_an_echo(image: &str) {
             assert_eq!(answers[..2], ["connected 0", "wrote 5"]);
             assert!(answers[3].starts_with("read hello"), "{answers:?}");
         }
+        // One of 0.3 sees that nobody connects any more; one of 0.2 waits on, and is ended.
         host.stop(client.name).await;
-        let lines = said(&host, 2).await;
-        assert!(lines[1].starts_with("no more"), "{lines:?}");
+        if image == test_guests::NET_P3 {
+            let lines = said(&host, 2).await;
+            assert!(lines[1].starts_with("no more"), "{lines:?}");
+        }
     }
 }
 
@@ -378,9 +381,13 @@ async fn a_workload_has_only_so_many_connections() {
         "{answers:?}"
     );
     assert!(!error.is_empty());
-    // They were given back with the instance.
-    let answers = run(&host, "p2", "many,127.0.0.1:7000,3").await;
-    assert_eq!(answers, ["3"]);
+    // They were given back with the instance, and by the service when it notices.
+    let given_back = async {
+        while run(&host, "p2", "many,127.0.0.1:7000,3").await != ["3"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    crate::support::within(given_back).await;
 }
 
 #[tokio::test]
