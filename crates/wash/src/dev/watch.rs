@@ -39,6 +39,9 @@ pub(super) struct Watch {
     filter: Filter,
     tree: Tree,
     quiet: Duration,
+    /// What was noticed and not told yet, and when the first of it was.
+    gathered: BTreeSet<PathBuf>,
+    since: Option<Instant>,
 }
 
 impl Watch {
@@ -53,6 +56,8 @@ impl Watch {
             filter: Filter::default(),
             tree: Tree::default(),
             quiet: QUIET,
+            gathered: BTreeSet::new(),
+            since: None,
         };
         for root in filter.roots.clone() {
             watch
@@ -113,30 +118,27 @@ impl Watch {
         self.tree.update(&self.filter, &files);
     }
 
-    /// Waits for changes and for the quiet after them. Never returns an empty set. What was gathered is lost when the future
-    /// is dropped.
+    /// Waits for changes and for the quiet after them. Never returns an empty set. Nothing is lost when the future is dropped: the
+    /// next call goes on.
     pub(super) async fn changed(&mut self) -> Changes {
         loop {
-            let mut paths = BTreeSet::new();
-            let since = loop {
+            while self.since.is_none() {
                 match self.notes.recv().await {
-                    Some((noticed, note)) => {
-                        if self.absorb(note, &mut paths) {
-                            break noticed;
-                        }
-                    }
+                    Some((noticed, note)) => self.since = self.absorb(note).then_some(noticed),
                     // The watcher lives as long as this does, so there will be news.
                     None => std::future::pending().await,
                 }
-            };
+            }
             let patience = Instant::now() + PATIENCE;
             let mut quiet = Instant::now() + self.quiet;
             while let Ok(Some((_, note))) = timeout_at(quiet.min(patience), self.notes.recv()).await
             {
-                if self.absorb(note, &mut paths) {
+                if self.absorb(note) {
                     quiet = Instant::now() + self.quiet;
                 }
             }
+            let paths = std::mem::take(&mut self.gathered);
+            let since = self.since.take().unwrap_or_else(Instant::now);
             let files = self.tree.update(&self.filter, &paths);
             if !files.is_empty() {
                 return Changes { files, since };
@@ -145,9 +147,9 @@ impl Watch {
     }
 
     /// Adds what a note is about, and says whether it counts.
-    fn absorb(&mut self, note: Note, paths: &mut BTreeSet<PathBuf>) -> bool {
+    fn absorb(&mut self, note: Note) -> bool {
         match note {
-            Note::Lost => paths.extend(all(&self.filter)),
+            Note::Lost => self.gathered.extend(all(&self.filter)),
             Note::Path(path) if self.filter.counts(&path) => {
                 let inside_root = path
                     .parent()
@@ -155,7 +157,7 @@ impl Watch {
                 if inside_root && let Err(failure) = self.enter(&path) {
                     tracing::warn!(folder = %path.display(), reason = failure.message(), "changes in this folder will not be noticed");
                 }
-                paths.insert(path);
+                self.gathered.insert(path);
             }
             Note::Path(_) => return false,
         }
@@ -213,6 +215,18 @@ mod tests {
         // A busy machine may not tell of a burst at once.
         watch.quiet = Duration::from_millis(300);
         (dir, root, watch)
+    }
+
+    /// It was, when a service had something to tell while changes were gathered.
+    #[tokio::test]
+    async fn a_change_is_not_lost_on_who_is_called_away() {
+        let (_dir, root, mut watch) = watched();
+        fs::write(root.join("src/a.rs"), "2").unwrap();
+        for _ in 0..5 {
+            let called_away = tokio::time::timeout(Duration::from_millis(10), watch.changed());
+            assert!(called_away.await.is_err(), "it is not quiet yet");
+        }
+        assert_eq!(watch.changed().await.files, [root.join("src/a.rs")].into());
     }
 
     #[tokio::test]
