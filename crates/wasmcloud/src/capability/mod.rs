@@ -6,6 +6,7 @@ mod denied;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
+pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod resolve;

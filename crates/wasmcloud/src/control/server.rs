@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::protocol::{Answered, Call, Command, Problem, RunSchedule, StatusReply, line, parse};
 use super::socket::{PlaceError, SocketPath};
+use crate::capability::listen::Refusals;
 use crate::host::{CallFailed, CallRequest, LocalHost, WorkloadState, WorkloadStatus};
 use crate::plugin::Answer;
 use crate::workload::{WorkloadId, nearest};
@@ -24,8 +25,6 @@ const LONGEST_ANSWER: usize = 16 << 20;
 const MOST_CONNECTIONS: usize = 32;
 /// How long somebody may be silent, or let an answer lie.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long until the next try when nobody can be let in, such as for lack of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until it is dropped.
 #[derive(Debug)]
@@ -72,6 +71,7 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     // Whoever is served when this ends is served no longer.
     let mut served = tokio::task::JoinSet::new();
+    let mut refusals = Refusals::of("control");
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
@@ -86,10 +86,7 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>) {
                     let _ = desk.serve(stream).await;
                 });
             }
-            Err(error) => {
-                tracing::debug!(%error, "nobody can be let in to ask");
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => refusals.recover(&error).await,
         }
     }
 }

@@ -11,8 +11,7 @@ use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustix::net::sockopt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,15 +23,10 @@ use super::patience::{Activity, Due, Patience};
 use super::plugin::Shared;
 use super::room::{Admitted, Room};
 use super::sent::Streams;
+use crate::capability::listen::{self, Refusals};
 
-/// How many connections may wait to be accepted. The operating system may have a lower limit of its own.
+/// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// How long to wait when no connection can be accepted, such as when the process has no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// After how long the operating system asks whether a silent client is still there, how often, and how many times.
-const TCP_KEEP_ALIVE: (Duration, Duration, u32) =
-    (Duration::from_secs(60), Duration::from_secs(15), 4);
-
 /// After the server was closed, how long an idle connection stays for a request that is on its way.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
@@ -45,43 +39,29 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How many header fields Hyper has room for without taking memory for each request.
 const FREE_FIELDS: usize = 100;
 
-/// Listens. Connections inherit that they are looked after while they are silent.
+/// Listens.
 pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    // A server that starts again finds connections of the last one in the way.
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    let (idle, interval, probes) = TCP_KEEP_ALIVE;
-    sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, idle)?;
-    sockopt::set_tcp_keepintvl(&socket, interval)?;
-    sockopt::set_tcp_keepcnt(&socket, probes)?;
-    socket.listen(BACKLOG)
+    listen::tcp(addr, BACKLOG, false)
 }
 
 /// Accepts connections until `closed`; then lets the open ones finish the request they are at, or on their way with.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, closed: CancellationToken) {
     let mut room = Room::new(&shared.options.limits);
+    let speak = |stream, admitted| {
+        let (shared, closed) = (Arc::clone(&shared), closed.clone());
+        tokio::spawn(connection(stream, admitted, shared, closed));
+    };
     let accepting = async {
+        let mut refusals = Refusals::of("http");
         loop {
             let place = room.place().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     if let Some(admitted) = room.admit(place, peer.ip()) {
-                        let connection =
-                            connection(stream, admitted, Arc::clone(&shared), closed.clone());
-                        tokio::spawn(connection);
+                        speak(stream, admitted);
                     }
                 }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => refusals.recover(&error).await,
             }
         }
     };
@@ -89,31 +69,16 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, closed: Ca
         () = accepting => {}
         () = closed.cancelled() => {}
     }
-    // The system has let these in already: closing the socket would reset them in the middle of their requests. Tokio may not
-    // have heard of them, so the socket itself is asked.
-    let Ok(listener) = listener.into_std() else {
+    let Ok(mut left) = listen::leftover(listener).await else {
         return;
     };
     while let Some(place) = room.place().now_or_never()
-        && let Ok((stream, peer)) = listener.accept()
+        && let Some((stream, peer)) = left.next()
     {
-        let stream = stream
-            .set_nonblocking(true)
-            .and_then(|()| TcpStream::from_std(stream));
-        if let (Ok(stream), Some(admitted)) = (stream, room.admit(place, peer.ip())) {
-            let connection = connection(stream, admitted, Arc::clone(&shared), closed.clone());
-            tokio::spawn(connection);
+        if let Some(admitted) = room.admit(place, peer.ip()) {
+            speak(stream, admitted);
         }
     }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }
 
 fn builder(limits: &HttpLimits) -> auto::Builder<Streams> {

@@ -198,7 +198,7 @@ impl Drop for Bound {
         {
             tokio::spawn(async move {
                 tokio::select! {
-                    () = outside.drained() => {}
+                    () = outside.deserted() => {}
                     () = presence.stopped() => {}
                 }
                 drop((outside, entered));

@@ -6,27 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::sockopt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Network, Open, pump};
+use crate::capability::listen::{self, Refusals};
 use crate::workload::WorkloadId;
 
-/// How many connections may wait to be accepted. The operating system may have a lower limit of its own.
+/// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How long to wait when no connection can be accepted, such as when the process has no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the log is told that there is no room.
 const TELL: Duration = Duration::from_secs(60);
-/// After how long the operating system asks whether a silent client is still there, how often, and how many times.
-const TCP_KEEP_ALIVE: (Duration, Duration, u32) =
-    (Duration::from_secs(60), Duration::from_secs(15), 4);
-
 /// Where connections go.
 pub(super) struct Target {
     pub(super) id: WorkloadId,
@@ -40,6 +35,8 @@ pub(super) struct Target {
     pub(super) open: Open,
     /// … and those of this port.
     pub(super) here: TaskTracker,
+    /// Those who may still bring a connection of the workload.
+    pub(super) expected: Open,
     pub(super) end: CancellationToken,
 }
 
@@ -75,6 +72,27 @@ impl Target {
     }
 }
 
+/// A target that the next connection is meant for. The workload waits for it as for a connection, so that none is brought to where
+/// nobody is any more.
+struct Led {
+    target: Arc<Target>,
+    _expected: TaskTrackerToken,
+}
+
+impl Led {
+    fn to(target: &Arc<Target>) -> Self {
+        Self {
+            _expected: target.expected.0.token(),
+            target: Arc::clone(target),
+        }
+    }
+
+    /// To where a door leads now, if it does.
+    fn by(leads_to: &mut watch::Receiver<Option<Arc<Target>>>) -> Option<Self> {
+        leads_to.borrow_and_update().as_ref().map(Self::to)
+    }
+}
+
 /// Listens from the beginning; accepts while it leads somewhere. Dropping it frees the address at once.
 pub(super) struct Door {
     addr: SocketAddr,
@@ -85,7 +103,8 @@ pub(super) struct Door {
 impl Door {
     /// Takes an address.
     pub(super) fn open(addr: SocketAddr) -> io::Result<Self> {
-        let listener = bind(addr)?;
+        // What is allowed for one family of addresses is not allowed for the other.
+        let listener = listen::tcp(addr, BACKLOG, true)?;
         let addr = listener.local_addr()?;
         let socket = Arc::new(Socket(Mutex::new(Some(listener))));
         let (leads_to, target) = watch::channel(None);
@@ -126,27 +145,6 @@ impl Drop for Door {
     }
 }
 
-fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        let socket = TcpSocket::new_v6()?;
-        // What is allowed for one family is not allowed for the other.
-        sockopt::set_ipv6_v6only(&socket, true)?;
-        socket
-    };
-    // A service that starts again finds connections of the last one in the way.
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    // Connections inherit that they are looked after while they are silent.
-    let (idle, interval, probes) = TCP_KEEP_ALIVE;
-    sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, idle)?;
-    sockopt::set_tcp_keepintvl(&socket, interval)?;
-    sockopt::set_tcp_keepcnt(&socket, probes)?;
-    socket.listen(BACKLOG)
-}
-
 /// A listening socket that one task accepts from, and another may close meanwhile.
 struct Socket(Mutex<Option<TcpListener>>);
 
@@ -174,9 +172,9 @@ impl Socket {
 /// Accepts as long as there is a door.
 async fn accept(socket: Arc<Socket>, mut leads_to: watch::Receiver<Option<Arc<Target>>>) {
     let mut told = None;
+    let mut refusals = Refusals::of("published port");
     loop {
-        let target = leads_to.borrow_and_update().clone();
-        let Some(target) = target else {
+        let Some(led) = Led::by(&mut leads_to) else {
             if leads_to.changed().await.is_err() {
                 return;
             }
@@ -192,15 +190,11 @@ async fn accept(socket: Arc<Socket>, mut leads_to: watch::Receiver<Option<Arc<Ta
         };
         match accepted {
             Some(Ok(stream)) => {
-                if !let_in(stream, target, &mut leads_to, &mut told).await {
+                if !let_in(stream, led, &mut leads_to, &mut told).await {
                     return;
                 }
             }
-            Some(Err(error)) if is_of_one_connection(&error) => {}
-            Some(Err(error)) => {
-                tracing::warn!(%error, "cannot accept connections to a published port; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Some(Err(error)) => refusals.recover(&error).await,
             None => return,
         }
     }
@@ -209,11 +203,12 @@ async fn accept(socket: Arc<Socket>, mut leads_to: watch::Receiver<Option<Arc<Ta
 /// Brings a connection to where the door leads, which may change while there is no room. Says whether there still is a door.
 async fn let_in(
     stream: TcpStream,
-    mut target: Arc<Target>,
+    mut led: Led,
     leads_to: &mut watch::Receiver<Option<Arc<Target>>>,
     told: &mut Option<Instant>,
 ) -> bool {
     loop {
+        let target = &led.target;
         if let Some(place) = target.place_now() {
             target.serve(stream, place);
             return true;
@@ -231,10 +226,10 @@ async fn let_in(
                 if changed.is_err() {
                     return false;
                 }
-                let Some(next) = leads_to.borrow_and_update().clone() else {
+                let Some(next) = Led::by(leads_to) else {
                     return true;
                 };
-                target = next;
+                led = next;
             }
             place = target.place() => {
                 if let Some(place) = place {
@@ -244,13 +239,4 @@ async fn let_in(
             }
         }
     }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }

@@ -6,7 +6,7 @@
 //! connection is refused in between.
 //!
 //! The end comes in steps, too. Dropping a [`Publication`] stops accepting there; what the operating system has let in and nobody
-//! has accepted is reset. Open connections go on until they end. [`Outside::drained`] waits for that; when the last of a workload's
+//! has accepted is reset. Open connections go on until they end. [`Outside::deserted`] waits for that; when the last of a workload's
 //! publications and [`Outside`] handles is gone, those that are left are cut off.
 
 mod door;
@@ -187,6 +187,7 @@ impl Publisher {
                 places: [Arc::clone(&places), Arc::clone(&self.0.places)],
                 open: connections.open.clone(),
                 here: TaskTracker::new(),
+                expected: connections.expected.clone(),
                 end: connections.end.clone(),
             };
             let door = self
@@ -288,6 +289,8 @@ fn cannot_listen(
 #[derive(Debug, Default)]
 struct Connections {
     open: Open,
+    /// Those who may bring further ones.
+    expected: Open,
     /// Cuts off those that are open.
     end: CancellationToken,
 }
@@ -320,6 +323,12 @@ impl Outside {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.open.0.len()
+    }
+
+    /// Returns when no port is published any more and no connection is open.
+    pub async fn deserted(&self) {
+        self.0.expected.0.wait().await;
+        self.drained().await;
     }
 
     /// Returns when none is open. While ports are published, new ones may come.

@@ -144,9 +144,9 @@ async fn open_connections_outlive_the_port_and_are_waited_for() {
     send(&mut client, "go on").await;
     assert_eq!(receive(&mut inside.reader, 5).await, "go on");
     assert_eq!(outside.connections(), 1);
-    assert!(outside.drained().now_or_never().is_none());
+    assert!(outside.deserted().now_or_never().is_none());
     drop(inside);
-    outside.drained().await;
+    outside.deserted().await;
 }
 
 #[tokio::test]
