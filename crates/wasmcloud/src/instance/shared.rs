@@ -205,7 +205,12 @@ impl Crew {
     }
 
     fn is_open(&self) -> bool {
-        !self.members().closed
+        self.lives() && !self.members().closed
+    }
+
+    /// False from the moment on when the instance is gone, which those on board and the driver may not have heard of.
+    fn lives(&self) -> bool {
+        !self.jobs.is_closed()
     }
 
     /// False when there is somebody on board, or nobody could board any more.
@@ -229,7 +234,7 @@ impl Crew {
     /// Takes one more on board, where there is a place.
     fn board(&self, rules: Rules) -> bool {
         let mut members = self.members();
-        if members.closed || members.aboard >= rules.concurrency {
+        if !self.lives() || members.closed || members.aboard >= rules.concurrency {
             return false;
         }
         members.aboard += 1;
