@@ -29,13 +29,14 @@ fn main() {
 }
 "#;
 
-/// A project with nothing but that service and a configuration.
-fn project(sandbox: &Sandbox, config: &str) {
-    let package =
-        "[package]\nname = \"till\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
-    sandbox.write("till/Cargo.toml", package);
-    sandbox.write("till/src/main.rs", SERVICE);
-    sandbox.write("till/.wash/config.yaml", config);
+/// A project with nothing but that service and a configuration. Each test needs a name of its own: they build into one folder.
+fn project(sandbox: &Sandbox, name: &str, config: &str) {
+    let package = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n"
+    );
+    sandbox.write(&format!("{name}/Cargo.toml"), package);
+    sandbox.write(&format!("{name}/src/main.rs"), SERVICE);
+    sandbox.write(&format!("{name}/.wash/config.yaml"), config);
 }
 
 /// Says a word to whoever listens on a port, and hears what it has to say.
@@ -61,6 +62,7 @@ fn a_program_is_a_service_whose_ups_and_downs_are_told() {
     let port = free_port();
     project(
         &sandbox,
+        "till",
         &format!("dev: {{service_ports: ['{port}:7070']}}\n"),
     );
     let mut dev = sandbox.dev("till");
@@ -109,20 +111,20 @@ fn a_program_is_a_service_whose_ups_and_downs_are_told() {
 #[test]
 fn a_service_that_keeps_crashing_fails_with_its_workload_until_something_changes() {
     let sandbox = Sandbox::new();
-    project(&sandbox, "");
+    project(&sandbox, "bell", "");
     let manifest = |restarts: u32| {
         format!(
-            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: till}}\nspec:\n  service:\n    \
-             image: ./build/till.wasm\n    maxRestarts: {restarts}\n"
+            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{name: bell}}\nspec:\n  service:\n    \
+             image: ./build/bell.wasm\n    maxRestarts: {restarts}\n"
         )
     };
-    sandbox.write("till/workload.yaml", manifest(1));
+    sandbox.write("bell/workload.yaml", manifest(1));
     sandbox.edit(
-        "till/src/main.rs",
+        "bell/src/main.rs",
         "for client",
         "panic!(\"told to crash\");\n    for client",
     );
-    let mut dev = sandbox.dev("till");
+    let mut dev = sandbox.dev("bell");
     // It may be up for a moment, and then everything is ready, or it is not.
     let failed = loop {
         let event = dev.next();
@@ -134,7 +136,7 @@ fn a_service_that_keeps_crashing_fails_with_its_workload_until_something_changes
     assert!(told.unwrap().contains("(`maxRestarts`: 1)"), "{failed}");
 
     sandbox.edit(
-        "till/src/main.rs",
+        "bell/src/main.rs",
         "panic!(\"told to crash\");\n    for client",
         "for client",
     );
@@ -181,6 +183,7 @@ fn what_is_wrong_with_the_settings_of_a_service_is_told_where_it_stands() {
     let sandbox = Sandbox::new();
     project(
         &sandbox,
+        "till",
         "dev:\n  service: true\n  service_file: other.wasm\n  service_ports: [7070, '0.0.0.0:1:1', '8080:0', '7070:1']\n",
     );
     let run = sandbox.run(&["dev", "till"]);
