@@ -8,7 +8,7 @@ use wasmcloud::host::{
     Host as _, LocalHost, ServiceState, ServiceStatus, Watched, WorkloadState, WorkloadStatus,
 };
 use wasmcloud::plugin::Port;
-use wasmcloud::workload::{Service, WorkloadId, WorkloadName};
+use wasmcloud::workload::{WorkloadId, WorkloadName};
 
 use super::events::{Event, Reporter};
 
@@ -67,18 +67,9 @@ impl Follower {
     }
 
     /// Tells the end of a workload that has ended already.
-    pub(super) async fn end(mut self, service: Option<&Service>) -> Followed {
-        if let (Some(service), Ok(status)) = (service, self.host.status(&self.id).await) {
-            let (state, restarts) = match status.state {
-                WorkloadState::Failed => (ServiceState::Failed, service.max_restarts),
-                _ => (ServiceState::Completed, 0),
-            };
-            self.service(Some(ServiceStatus {
-                state,
-                restarts,
-                reason: status.message,
-            }));
-        }
+    pub(super) async fn end(mut self) -> Followed {
+        let status = self.host.status(&self.id).await;
+        self.service(status.ok().and_then(|status| status.service));
         Followed { _task: None }
     }
 

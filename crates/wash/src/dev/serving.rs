@@ -136,7 +136,7 @@ impl Serving {
             running.followed = match running.watched.take() {
                 Some(watched) => Some(follower.follow(watched)),
                 // It did not run for long enough to be looked at.
-                None => Some(follower.end(running.workload.service.as_ref()).await),
+                None => Some(follower.end().await),
             };
         }
     }

@@ -19,8 +19,8 @@ use super::service::Restarts;
 use super::slot::{self, Label, Slot};
 use super::start::{Held, Patience, Starter};
 use super::{
-    CallFailed, CallRequest, Heartbeat, Host, NotFound, StartError, StartRequest, Watched,
-    WorkloadState, WorkloadStatus,
+    CallFailed, CallRequest, Heartbeat, Host, NotFound, ServiceStatus, StartError, StartRequest,
+    Watched, WorkloadState, WorkloadStatus,
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
@@ -238,21 +238,29 @@ impl Inner {
     fn take_running(&self, id: &WorkloadId, start: Option<u64>) -> Option<Leaving> {
         let mut slots = self.slots();
         let (_, slot) = slots.by_id.get_mut(id)?;
-        let Slot::Running { start: running, .. } = slot else {
+        let Slot::Running {
+            start: running,
+            held,
+            ..
+        } = slot
+        else {
             return None;
         };
         if start.is_some_and(|start| start != *running) {
             return None;
         }
         let (over, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let service = held.service();
         let stopping = Slot::Stopping {
             over: over.clone(),
             hurry: hurry.clone(),
+            service: service.clone(),
         };
         match std::mem::replace(slot, stopping) {
             Slot::Running { held, .. } => Some(Leaving {
                 id: id.clone(),
                 held,
+                service,
                 over,
                 hurry,
             }),
@@ -301,9 +309,10 @@ impl Inner {
             return;
         }
         if let Some(leaving) = self.take_running(&ended.id, Some(ended.start)) {
+            let service = leaving.service.clone();
             let (left, grace) = match ended.ending {
-                Ending::Completed => (Slot::Completed, self.graces.stopped),
-                Ending::Failed(reason) => (Slot::Failed { reason }, Duration::ZERO),
+                Ending::Completed => (Slot::Completed { service }, self.graces.stopped),
+                Ending::Failed(reason) => (Slot::Failed { reason, service }, Duration::ZERO),
             };
             self.release(leaving, grace, Some(left));
         }
@@ -329,12 +338,12 @@ impl Inner {
                 give_up.cancel();
                 Some(over.clone())
             }
-            Slot::Stopping { over, hurry } => {
+            Slot::Stopping { over, hurry, .. } => {
                 hurry.cancel();
                 Some(over.clone())
             }
             Slot::Running { .. } => None,
-            Slot::Completed | Slot::Failed { .. } => {
+            Slot::Completed { .. } | Slot::Failed { .. } => {
                 slots.by_id.remove(id);
                 None
             }
@@ -368,6 +377,8 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
 struct Leaving {
     id: WorkloadId,
     held: Held,
+    /// How its service was.
+    service: Option<ServiceStatus>,
     /// To be cancelled when nothing is left.
     over: CancellationToken,
     /// Cancelled when somebody waits for that.

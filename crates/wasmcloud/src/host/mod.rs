@@ -109,7 +109,7 @@ pub struct WorkloadStatus {
     /// Of one that runs: whether this process compiled some of its code, rather than finding all of it in the cache on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<bool>,
-    /// How its service is, while it runs and has one.
+    /// How its service is, or was when the workload came to its end, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceStatus>,
     /// The ports on which it listens, while it runs.

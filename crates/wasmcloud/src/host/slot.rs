@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{WorkloadState, WorkloadStatus};
+use super::{ServiceStatus, WorkloadState, WorkloadStatus};
 use crate::engine::LinkPlan;
 use crate::plugin::Ending;
 use crate::workload::{Namespace, WorkloadId, WorkloadName};
@@ -17,7 +17,7 @@ pub(super) struct Label {
     pub(super) name: WorkloadName,
 }
 
-/// The state of one workload. `H` is what a running one holds.
+/// The state of one workload. `H` is what a running one holds. How its service was is remembered when it holds nothing any more.
 ///
 /// ```text
 /// (none) → Starting → Running → Stopping → (none)
@@ -47,17 +47,21 @@ pub(super) enum Slot<H> {
     Stopping {
         over: CancellationToken,
         hurry: CancellationToken,
+        service: Option<ServiceStatus>,
     },
     /// It ended by itself and holds nothing.
-    Completed,
+    Completed { service: Option<ServiceStatus> },
     /// It could not start or could not go on, and holds nothing.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+        service: Option<ServiceStatus>,
+    },
 }
 
 impl<H> Slot<H> {
     /// Whether a new start may take the slot.
     pub(super) fn is_free(&self) -> bool {
-        matches!(self, Self::Completed | Self::Failed { .. })
+        matches!(self, Self::Completed { .. } | Self::Failed { .. })
     }
 
     pub(super) fn status(&self, label: &Label) -> WorkloadStatus {
@@ -65,7 +69,7 @@ impl<H> Slot<H> {
             Self::Starting { .. } => WorkloadState::Starting,
             Self::Running { .. } => WorkloadState::Running,
             Self::Stopping { .. } => WorkloadState::Stopping,
-            Self::Completed => WorkloadState::Completed,
+            Self::Completed { .. } => WorkloadState::Completed,
             Self::Failed { .. } => WorkloadState::Failed,
         };
         let mut status = status(label, state);
@@ -74,8 +78,14 @@ impl<H> Slot<H> {
                 status.plan = Some(Arc::clone(plan));
                 status.compiled = Some(*compiled);
             }
-            Self::Failed { reason } => status.message = Some(reason.clone()),
-            Self::Starting { .. } | Self::Stopping { .. } | Self::Completed => {}
+            Self::Failed { reason, service } => {
+                status.message = Some(reason.clone());
+                status.service.clone_from(service);
+            }
+            Self::Stopping { service, .. } | Self::Completed { service } => {
+                status.service.clone_from(service);
+            }
+            Self::Starting { .. } => {}
         }
         status
     }

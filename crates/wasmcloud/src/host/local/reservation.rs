@@ -63,6 +63,7 @@ impl Reservation {
             self.filled = true;
             let slot = Slot::Failed {
                 reason: error.to_string(),
+                service: None,
             };
             self.host
                 .slots()

@@ -34,13 +34,17 @@ pub(crate) async fn serve_p2() {
 async fn a_service_that_crashes_is_started_again_as_often_as_it_may_be() {
     let host = host().await;
     let spec = service(test_guests::SERVE_P2, "trap", 3);
-    let _ = host.try_run("one", &spec).await;
+    host.run("one", &spec).await;
     host.reaches("one", WorkloadState::Failed).await;
     let ups = host.said(4).await;
     let ups = ups.iter().filter(|said| *said == "up").count();
     assert_eq!(ups, 4, "the first start and three more");
     let told = host.status("one").await.unwrap().message.unwrap();
     assert!(told.contains("(`maxRestarts`: 3)"), "{told}");
+    // Whoever looks only now, when nothing of it is left, still learns what became of the service.
+    let service = host.service("one").await;
+    assert_eq!((service.state, service.restarts), (ServiceState::Failed, 3));
+    assert_eq!(service.reason.unwrap(), told);
 }
 
 /// A host on which nothing counts as a row: a service that was up for no time at all has been well.

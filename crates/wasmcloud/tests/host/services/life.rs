@@ -54,7 +54,12 @@ async fn a_workload_of_nothing_but_a_service_completes_with_it() {
     host.run("one", &service(test_guests::SERVE_P2, "complete", 0))
         .await;
     host.reaches("one", WorkloadState::Completed).await;
-    assert!(host.status("one").await.unwrap().service.is_none());
+    // It holds nothing any more, and how the service ended is still known.
+    let service = host.service("one").await;
+    assert_eq!(
+        (service.state, service.reason),
+        (ServiceState::Completed, None)
+    );
 }
 
 /// The components go on without it.
