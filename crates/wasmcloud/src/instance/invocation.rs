@@ -16,7 +16,8 @@ use wasmtime_wasi::I32Exit;
 
 use super::capacity::NoRoom;
 use super::memory::NoMemory;
-use super::processor::{Background, Processors, Tenant, in_background, processor_time};
+use super::processor::{Background, Processors, Tenant, in_background};
+use super::stopwatch::Stopwatch;
 use super::ticker::Turn;
 
 /// An invocation that computed for this long without a pause goes on in the background. A guest pauses at every tick of the epoch.
@@ -132,19 +133,18 @@ struct Metered<T> {
 }
 
 impl<T> Metered<T> {
-    /// How long this poll took by a clock, without invocations that were polled within it, and what came of it.
+    /// How long this poll took, without invocations that were polled within it, and what came of it.
     fn poll_by(
         &mut self,
-        clock: impl Fn() -> Duration,
+        elapsed: impl FnOnce() -> Duration,
         cx: &mut Context<'_>,
     ) -> (Duration, Poll<Result<T, CallError>>) {
         let outer = WITHIN.replace(Duration::ZERO);
-        let began = clock();
         let poll = {
             let _turn = Turn::begin();
             self.guest.as_mut().poll(cx)
         };
-        let whole = clock().saturating_sub(began);
+        let whole = elapsed();
         let time = whole.saturating_sub(WITHIN.get());
         WITHIN.set(outer.saturating_add(whole));
         if !self.meter.spend(time) && poll.is_pending() {
@@ -154,11 +154,16 @@ impl<T> Metered<T> {
         (time, poll)
     }
 
-    /// How long this poll took, and what came of it. On a serving thread the clock on the wall will do: to ask for the time on the
-    /// processor costs more than most polls are worth.
-    fn poll_timed(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
+    /// On a serving thread, which nobody keeps from its processor, the clock on the wall will do.
+    fn poll_here(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
         let began = Instant::now();
         self.poll_by(|| began.elapsed(), cx)
+    }
+
+    /// In the background, where it may have to wait for a processor, which is not its fault.
+    fn poll_there(&mut self, cx: &mut Context<'_>) -> (Duration, Poll<Result<T, CallError>>) {
+        let watch = Stopwatch::start();
+        self.poll_by(|| watch.elapsed(), cx)
     }
 }
 
@@ -166,7 +171,7 @@ impl<T> Metered<T> {
 /// days must not stay behind all others because it computed once.
 const CALM: u32 = 16;
 
-/// A guest while it runs in the background, where it may have to wait for a processor, which is not its fault.
+/// A guest while it runs in the background.
 struct Stay<T> {
     /// There until it leaves.
     metered: Option<Metered<T>>,
@@ -189,7 +194,7 @@ impl<T> Future for Stay<T> {
         let Some(metered) = &mut self.metered else {
             return Poll::Ready(Left::Ended(Err(CallError::Crashed)));
         };
-        let (time, poll) = metered.poll_by(processor_time, cx);
+        let (time, poll) = metered.poll_there(cx);
         if let Poll::Ready(outcome) = poll {
             return Poll::Ready(Left::Ended(outcome));
         }
@@ -299,12 +304,12 @@ impl<T: Send + 'static> Future for Runner<T> {
                 }
                 // Polled within another that is in the background, it is there, too.
                 Place::Here(mut metered) if in_background() => {
-                    let (_, poll) = metered.poll_by(processor_time, cx);
+                    let (_, poll) = metered.poll_there(cx);
                     self.place = Place::Here(metered);
                     return poll;
                 }
                 Place::Here(mut metered) => {
-                    let (time, poll) = metered.poll_timed(cx);
+                    let (time, poll) = metered.poll_here(cx);
                     metered.meter.tenant.used(time);
                     if poll.is_ready() {
                         return poll;

@@ -17,6 +17,7 @@ mod resident;
 mod room;
 mod shared;
 mod state;
+mod stopwatch;
 mod store;
 mod ticker;
 mod told;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::stopwatch::processor_time;
 use super::ticker::COMPUTING;
 
 /// Over what time shares of the serving threads are reckoned.
@@ -432,13 +433,6 @@ thread_local! {
 /// Whether this is a background thread.
 pub(super) fn in_background() -> bool {
     IN_BACKGROUND.get()
-}
-
-/// How long this thread has been on a processor.
-pub(super) fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn nanoseconds(time: Duration) -> u64 {
