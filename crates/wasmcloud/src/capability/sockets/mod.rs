@@ -4,6 +4,7 @@
 //! passes the egress policy, on the address that is really connected to. What listens outside is the host, for the ports that a
 //! manifest publishes.
 
+mod addresses;
 mod caller;
 #[expect(unreachable_pub, reason = "generated code makes its types public")]
 mod fault;
