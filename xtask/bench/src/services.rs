@@ -1,8 +1,8 @@
 //! What a call of a component by the service of its workload costs, beside bare Wasmtime with the same settings.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use crate::call::{Calls, Case, Composed, Instances, Kind, Unit, enough_hits};
+use crate::call::{Calls, Case, Composed, Instances, Kind, Unit, all_went_well, enough_hits};
 use crate::guests::{self, Guests};
 use crate::library::{self, turns::CallingService};
 use crate::manifest::Link;
@@ -40,14 +40,7 @@ pub(crate) async fn run(records: &mut Vec<Record>) -> anyhow::Result<()> {
         (POOLED.name, pooled(&service, records).await),
         (FRESH.name, fresh(&service, records).await),
     ];
-    let failed: Vec<String> = parts
-        .into_iter()
-        .filter_map(|(name, outcome)| Some(format!("{name}: {:#}", outcome.err()?)))
-        .collect();
-    if !failed.is_empty() {
-        bail!("{}", failed.join("\n"));
-    }
-    Ok(())
+    all_went_well(parts)
 }
 
 /// Beside the two components of the `call` bench, composed by hand: what a service calls is the same.

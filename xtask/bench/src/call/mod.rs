@@ -5,7 +5,7 @@ mod bare;
 
 use std::time::Instant;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use crate::guests::{self, Guests};
 use crate::manifest::Link;
@@ -94,13 +94,17 @@ pub(crate) async fn run(records: &mut Vec<Record>) -> anyhow::Result<()> {
         (POOLED.name, pooled(&guests, records).await),
         (FRESH.name, fresh(&guests, records).await),
     ];
-    let failed: Vec<String> = parts
-        .into_iter()
-        .filter_map(|(name, outcome)| Some(format!("{name}: {:#}", outcome.err()?)))
-        .collect();
-    if !failed.is_empty() {
-        bail!("{}", failed.join("\n"));
-    }
+    all_went_well(parts)
+}
+
+/// An error that names each part that failed.
+pub(crate) fn all_went_well<const N: usize>(
+    parts: [(&str, anyhow::Result<()>); N],
+) -> anyhow::Result<()> {
+    let failed = parts.into_iter();
+    let failed = failed.filter_map(|(name, part)| Some(format!("{name}: {:#}", part.err()?)));
+    let failed: Vec<String> = failed.collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::Locations;
 use super::raw;
+use crate::workload::ComponentName;
 use crate::workload::diagnostic::{Diagnostic, nearest, quoted};
 use crate::workload::resources::{Limit, NO_LIMIT};
 use crate::workload::yaml::position;
@@ -80,6 +81,19 @@ impl Checker {
                 None
             }
         }
+    }
+
+    /// A component that is one of these.
+    pub(super) fn component(
+        &mut self,
+        name: &Spanned<String>,
+        names: &[&str],
+    ) -> Option<ComponentName> {
+        if names.contains(&name.value.as_str()) {
+            return name.value.parse().ok();
+        }
+        self.unknown(name, "is no component of this workload", names);
+        None
     }
 
     /// A number on the wire where everything below 1 means "not set".

@@ -67,10 +67,7 @@ fn link(
     let raw = &item.value;
     let import = checker.required(at, "the link", "import", raw.import.as_ref());
     let import = import.and_then(|import| checker.parse(import));
-    let from = raw
-        .from
-        .as_ref()
-        .map(|from| component(checker, from, names));
+    let from = raw.from.as_ref().map(|from| checker.component(from, names));
     let to = checker.required(at, "the link", "to", raw.to.as_ref());
     let to = to.and_then(|to| target(checker, to, names));
     let kind = kind(checker, raw.kind.as_ref(), to.as_ref());
@@ -98,23 +95,11 @@ fn transpose<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn component(
-    checker: &mut Checker,
-    name: &Spanned<String>,
-    names: &[&str],
-) -> Option<ComponentName> {
-    if names.contains(&name.value.as_str()) {
-        return name.value.parse().ok();
-    }
-    checker.unknown(name, "is no component of this workload", names);
-    None
-}
-
 fn target(checker: &mut Checker, to: &Spanned<String>, names: &[&str]) -> Option<LinkTarget> {
     if to.value == "host" {
         return Some(LinkTarget::Host);
     }
-    component(checker, to, names).map(LinkTarget::Component)
+    checker.component(to, names).map(LinkTarget::Component)
 }
 
 fn kind(

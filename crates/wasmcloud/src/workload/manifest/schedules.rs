@@ -7,7 +7,7 @@ use serde_saphyr::{Location, Spanned};
 use super::checker::Checker;
 use super::raw;
 use crate::workload::diagnostic::quoted;
-use crate::workload::names::{ComponentName, ScheduleName};
+use crate::workload::names::ScheduleName;
 use crate::workload::schedule::{ConcurrencyPolicy, MissedRuns, Schedule};
 
 pub(super) fn schedules(checker: &mut Checker, spec: &raw::Spec) -> Vec<Schedule> {
@@ -62,7 +62,7 @@ fn schedule(
         |name| format!("schedule `{name}`"),
     );
     let component = checker.required(at, &what, "component", raw.component.as_ref());
-    let component = component.and_then(|name| component_of(checker, name, names));
+    let component = component.and_then(|name| checker.component(name, names));
     let schedule = checker.required(at, &what, "schedule", raw.schedule.as_ref());
     let function = raw.function.as_ref();
     let function = function.map(|function| checker.parse(function));
@@ -114,18 +114,6 @@ fn schedule_name(
     let what = format!("a schedule called {}", quoted(&name.value));
     checker.unique(seen, name.value.clone(), &what, name.referenced);
     checker.parse(name)
-}
-
-fn component_of(
-    checker: &mut Checker,
-    name: &Spanned<String>,
-    names: &[&str],
-) -> Option<ComponentName> {
-    if names.contains(&name.value.as_str()) {
-        return name.value.parse().ok();
-    }
-    checker.unknown(name, "is no component of this workload", names);
-    None
 }
 
 /// One of some words; the default where nothing is written.
