@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct HostConfig {
     pub sockets: SocketOptions,
     /// What volumes workloads may have.
     pub volumes: VolumeOptions,
+    /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
+    pub data_dir: Option<PathBuf>,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -81,6 +84,7 @@ impl Default for HostConfig {
             resolver: Arc::new(SystemResolver::default()),
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
+            data_dir: None,
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),

@@ -3,6 +3,8 @@
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
+#[allow(dead_code, reason = "for plugins with backends")]
+mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
@@ -11,7 +13,12 @@ pub(crate) mod listen;
 pub mod logging;
 pub mod resolve;
 mod room;
+mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+#[allow(dead_code, reason = "for plugins with backends")]
+mod settings;
 pub mod sockets;
+#[allow(dead_code, reason = "for plugins with backends")]
+mod tenant;
 pub mod wasi;

@@ -57,6 +57,7 @@ pub(super) fn link(
         plugins,
         offers,
         fused: members.len() > 1,
+        labels: labels(members),
         slots: HashMap::new(),
         isolated: Vec::new(),
     };
@@ -80,12 +81,31 @@ pub(super) fn link(
     })
 }
 
+/// The imports that go by a label of the component's own choice, as the artifact names them, and the labels.
+fn labels(members: &[Member]) -> HashMap<String, String> {
+    let fused = members.len() > 1;
+    let imports = members.iter().enumerate().flat_map(|(position, member)| {
+        let labels = member.apart.iter().filter(|import| !import.contains(':'));
+        labels.map(move |label| (position, label))
+    });
+    let named = imports.map(|(position, label)| {
+        let name = match fused {
+            true => fuse::label(position, label),
+            false => label.clone(),
+        };
+        (name, label.clone())
+    });
+    named.collect()
+}
+
 struct Linking<'a> {
     linker: Linker<StoreData>,
     plugins: &'a Plugins,
     offers: &'a Offers,
     /// Whether there are several members, so that labels carry positions.
     fused: bool,
+    /// The labels that components gave to their imports, by what the artifact calls those.
+    labels: HashMap<String, String>,
     /// The isolated imports as the artifact names them, with their members' positions and their slots.
     slots: HashMap<String, (usize, usize)>,
     isolated: Vec<Functions>,
@@ -151,6 +171,7 @@ impl Linking<'_> {
         let import = Import {
             interface: &interface,
             position,
+            label: self.labels.get(name).map(String::as_str),
         };
         let linked = self
             .linker

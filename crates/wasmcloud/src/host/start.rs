@@ -567,5 +567,10 @@ fn interfaces(plugin: &dyn Plugin, workload: &Workload) -> Vec<HostInterface> {
         .iter()
         .filter(|entry| known().any(|interface| entry.covers(interface)))
         .cloned()
+        .map(|mut entry| {
+            // By its id a workload says who should answer, which the plan has seen to.
+            entry.name = entry.name.filter(|name| name != plugin.id());
+            entry
+        })
         .collect()
 }

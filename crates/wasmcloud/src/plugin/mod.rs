@@ -146,6 +146,28 @@ pub struct Import<'a> {
     pub interface: &'a Interface,
     /// Which component of the fused one asks; 0 for interfaces that bear no identity.
     pub position: Position,
+    /// By which label, where the component does not import the interface by its own name. Labels stay apart whatever the interface.
+    pub label: Option<&'a str>,
+}
+
+impl Import<'_> {
+    /// Who asks.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            position: self.position,
+            label: self.label.map(Arc::from),
+        }
+    }
+}
+
+/// Who asks, of an import whose answer depends on that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// Which component of the fused one.
+    pub position: Position,
+    /// By which label.
+    pub label: Option<Arc<str>>,
 }
 
 /// What a plugin is told when a workload that uses it starts.

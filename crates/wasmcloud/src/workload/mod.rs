@@ -14,6 +14,7 @@ mod reach;
 mod resources;
 mod schedule;
 mod support;
+mod units;
 mod value;
 mod yaml;
 
@@ -39,6 +40,7 @@ pub use resources::{
 };
 pub use schedule::{ConcurrencyPolicy, MissedRuns, Schedule};
 pub use support::{Unsupported, unsupported};
+pub(crate) use units::{duration, size};
 pub(crate) use value::Outline;
 pub use value::ValueType;
 pub use yaml::decode_yaml;

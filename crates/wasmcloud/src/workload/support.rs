@@ -19,18 +19,6 @@ pub struct Unsupported {
 #[must_use]
 pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    for (index, entry) in workload.host_interfaces.iter().enumerate() {
-        if entry.name.is_some() {
-            let path = format!("spec.hostInterfaces.{index}.name");
-            let hint = "remove `name`, so that the entry serves the plain import";
-            push(
-                &mut found,
-                path,
-                "named host interfaces are not routed yet",
-                hint,
-            );
-        }
-    }
     for (index, link) in workload.links.iter().enumerate() {
         if link.kind == LinkKind::Remote {
             let path = format!("spec.links.{index}.kind");

@@ -1,7 +1,7 @@
 //! `wasi:config/store@0.2.0-rc.1`: the configuration of the component that asks.
 //!
 //! Three sources, later ones win: the `config` of the workload's `hostInterfaces` entry, the component's `localResources.config`,
-//! and its environment.
+//! and its environment. An import by a label sees the entry with that `name` instead of the one without.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmtime::component::{HasSelf, LinkerInstance};
 
+use crate::capability::routes::Routes;
 use crate::plugin::{
-    BindRequest, Binding, Import, Offer, Plugin, PluginError, Position, State, StoreData,
+    Asker, BindRequest, Binding, Import, Offer, Plugin, PluginError, State, StoreData,
 };
 use crate::workload::{ComponentName, Interface};
 
@@ -19,7 +20,7 @@ mod generated {
         path: "wit/config",
         world: "wasi:config/imports",
         imports: { default: trappable },
-        named_imports: { "wasi:config/store": crate::plugin::Position },
+        named_imports: { "wasi:config/store": crate::plugin::Asker },
     });
 }
 
@@ -30,8 +31,10 @@ use generated::wasi::config::store::Error;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Config;
 
-/// The merged configuration of each component. Values may be secret, so it has no `Debug`.
-struct Merged(HashMap<ComponentName, BTreeMap<String, String>>);
+type Values = BTreeMap<String, String>;
+
+/// The merged configuration of each component, by label. Values may be secret, so it has no `Debug`.
+struct Merged(HashMap<ComponentName, Routes<Values>>);
 
 struct Bound(Arc<Merged>);
 
@@ -62,15 +65,15 @@ impl Plugin for Config {
     }
 
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
-        let shared: BTreeMap<String, String> = request
-            .interfaces
-            .iter()
-            .flat_map(|entry| entry.config.clone())
-            .collect();
+        let shared = Routes::of(request.interfaces, |entry| entry.config.clone());
         let merged = request.workload.parts().map(|component| {
-            let mut values = shared.clone();
-            values.extend(component.local_resources.config.clone());
-            values.extend(component.local_resources.environment.clone());
+            let own = &component.local_resources;
+            let values = shared.map(|shared: &Values| {
+                let mut values = shared.clone();
+                values.extend(own.config.clone());
+                values.extend(own.environment.clone());
+                values
+            });
             (component.name.clone(), values)
         });
         Ok(Box::new(Bound(Arc::new(Merged(merged.collect())))))
@@ -83,7 +86,7 @@ impl Plugin for Config {
     ) -> wasmtime::Result<()> {
         store::add_to_linker_instance::<StoreData, HasSelf<StoreData>>(
             linker,
-            import.position,
+            import.asker(),
             |s| s,
         )
     }
@@ -92,33 +95,25 @@ impl Plugin for Config {
 impl store::Host for StoreData {
     fn get(
         &mut self,
-        position: Position,
+        asker: Asker,
         key: String,
     ) -> wasmtime::Result<Result<Option<String>, Error>> {
         Ok(Ok(
-            values(self, position)?.and_then(|values| values.get(&key).cloned())
+            values(self, &asker)?.and_then(|values| values.get(&key).cloned())
         ))
     }
 
-    fn get_all(
-        &mut self,
-        position: Position,
-    ) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
-        let values = values(self, position)?.into_iter().flatten();
+    fn get_all(&mut self, asker: Asker) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
+        let values = values(self, &asker)?.into_iter().flatten();
         Ok(Ok(values
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()))
     }
 }
 
-fn values(
-    store: &StoreData,
-    position: Position,
-) -> wasmtime::Result<Option<&BTreeMap<String, String>>> {
-    let component = store.caller(position)?;
-    Ok(store
-        .workload()
-        .states
-        .get::<Merged>()
-        .and_then(|merged| merged.0.get(&component.name)))
+fn values<'a>(store: &'a StoreData, asker: &Asker) -> wasmtime::Result<Option<&'a Values>> {
+    let component = store.caller(asker.position)?;
+    let merged = store.workload().states.get::<Merged>();
+    let routes = merged.and_then(|merged| merged.0.get(&component.name));
+    Ok(routes.map(|routes| routes.to(asker.label.as_deref())))
 }

@@ -32,6 +32,8 @@ pub enum Problem {
         component: ComponentName,
         /// The import.
         import: Interface,
+        /// The label by which the component imports it, if it is not its name.
+        label: Option<String>,
     },
     /// An import is not an interface, so nobody can answer it.
     NotAnInterface {
@@ -90,6 +92,15 @@ pub enum Problem {
         /// The interface.
         interface: Interface,
         /// The closest one it knows.
+        nearest: Option<String>,
+    },
+    /// An entry is for a label that no component uses.
+    UnusedLabel {
+        /// Which entry.
+        index: usize,
+        /// The label.
+        label: String,
+        /// The closest label that there is.
         nearest: Option<String>,
     },
     /// The manifest configures an interface that takes no configuration.
@@ -167,6 +178,7 @@ impl Problem {
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
+            Self::UnusedLabel { index, .. } => format!("spec.hostInterfaces.{index}.name"),
             Self::IdleService { .. } => "spec.service".to_owned(),
             Self::AmbiguousEntry { .. } | Self::EntryMissing { .. } | Self::NothingToRun { .. } => {
                 "spec.hostInterfaces".to_owned()
@@ -192,9 +204,9 @@ impl Problem {
                     link_entry(Some(component), import, to)
                 ))
             }
-            Self::NotGranted { import, .. } => Some(format!(
+            Self::NotGranted { import, label, .. } => Some(format!(
                 "to allow it, add under `hostInterfaces:`\n{}",
-                interface_entry(import)
+                interface_entry(import, label.as_deref())
             )),
             Self::NotAnInterface { .. } => Some(
                 "import an interface of a WIT package instead of a bare function or type"
@@ -221,6 +233,13 @@ impl Problem {
                 interface, nearest, ..
             } => nearest.as_ref().map(|near| offered(interface, near)),
             Self::NotConfigurable { .. } => Some("leave `config` out".to_owned()),
+            Self::UnusedLabel { nearest, .. } => Some(nearest.as_ref().map_or_else(
+                || {
+                    "leave `name` out, unless a component imports the interface by a label"
+                        .to_owned()
+                },
+                |label| format!("did you mean `{label}`?"),
+            )),
             Self::AmbiguousEntry { candidates, .. } => {
                 let (to, export) = candidates.first()?;
                 Some(format!(
@@ -237,7 +256,7 @@ impl Problem {
                 let (_, export) = ungranted.first()?;
                 Some(format!(
                     "to let the outside in, add under `hostInterfaces:`\n{}",
-                    interface_entry(export)
+                    interface_entry(export, None)
                 ))
             }
         }
@@ -262,9 +281,21 @@ impl fmt::Display for Problem {
                 "component `{component}` imports `{import}`, which several components export: {}",
                 list(candidates)
             ),
-            Self::NotGranted { component, import } => write!(
+            Self::NotGranted {
+                component,
+                import,
+                label: None,
+            } => write!(
                 f,
                 "component `{component}` imports `{import}`, which the workload is not granted"
+            ),
+            Self::NotGranted {
+                component,
+                import,
+                label: Some(label),
+            } => write!(
+                f,
+                "component `{component}` imports `{import}` as `{label}`, which the workload is not granted under that name"
             ),
             Self::NotAnInterface { component, import } => write!(
                 f,
@@ -302,6 +333,10 @@ impl fmt::Display for Problem {
             Self::UnknownInterface { interface, .. } => {
                 write!(f, "this host does not know the interface `{interface}`")
             }
+            Self::UnusedLabel { label, .. } => write!(
+                f,
+                "no component imports an interface of this entry by the label `{label}`"
+            ),
             Self::NotConfigurable { interface, .. } => write!(
                 f,
                 "`{interface}` takes no `config`, so it would have no effect"
@@ -338,7 +373,7 @@ fn idle_hint(handler: Option<&Interface>) -> String {
     match handler {
         Some(handler) => format!(
             "export `wasi:cli/run`; or, to have its `{handler}` called, list under `hostInterfaces:`\n{}",
-            interface_entry(handler)
+            interface_entry(handler, None)
         ),
         None => "export `wasi:cli/run` (0.2 or 0.3) or `wasi:http/handler@0.3.0`; what only answers calls belongs under `components`".to_owned(),
     }
@@ -425,10 +460,17 @@ fn offered(wanted: &Interface, near: &str) -> String {
     }
 }
 
-fn interface_entry(interface: &Interface) -> String {
+fn interface_entry(interface: &Interface, label: Option<&str>) -> String {
+    let Interface {
+        namespace,
+        package,
+        name,
+        ..
+    } = interface;
+    let named = label.map(|label| format!("\n    name: {label}"));
     format!(
-        "  - namespace: {}\n    package: {}\n    interfaces: [{}]",
-        interface.namespace, interface.package, interface.name
+        "  - namespace: {namespace}\n    package: {package}\n    interfaces: [{name}]{}",
+        named.unwrap_or_default()
     )
 }
 

@@ -288,9 +288,10 @@ impl Resolver<'_> {
         import: &Extern,
         answer: &Answer,
     ) -> Result<Resolution, Box<Problem>> {
+        let label = import.is_label().then_some(import.name.as_str());
         let covered = |interface| {
             let mut entries = self.workload.host_interfaces.iter();
-            entries.any(|entry| entry.covers(interface))
+            entries.any(|entry| entry.covers(interface) && self.label_of(entry) == label)
         };
         match &import.kind {
             // Plain types reach nothing, so there is nothing to grant.
@@ -302,6 +303,7 @@ impl Resolver<'_> {
                 Err(Box::new(Problem::NotGranted {
                     component: component.clone(),
                     import: interface.clone(),
+                    label: label.map(str::to_owned),
                 }))
             }
             _ => Ok(Resolution::Host {
@@ -309,6 +311,30 @@ impl Resolver<'_> {
                 identity: answer.offer.identity || import.is_label(),
             }),
         }
+    }
+
+    /// The label of the imports that an entry is for. The id of a plugin is none: it says who should answer.
+    fn label_of<'b>(&self, entry: &'b HostInterface) -> Option<&'b str> {
+        let is_plugin = |name: &&str| self.offers.answers.iter().any(|it| it.plugin == *name);
+        entry.name.as_deref().filter(|name| !is_plugin(name))
+    }
+
+    /// Every label that an entry names must be one that a component gave to an import of that interface.
+    fn check_label(&self, index: usize, entry: &HostInterface) -> Option<Problem> {
+        let label = self.label_of(entry)?;
+        let imports = self.worlds.values().flat_map(|world| &world.imports);
+        let labels = imports
+            .filter(|import| import.is_label())
+            .filter(|import| import.interface().is_some_and(|it| entry.covers(it)));
+        let labels: Vec<&str> = labels.map(|import| import.name.as_str()).collect();
+        if labels.contains(&label) {
+            return None;
+        }
+        Some(Problem::UnusedLabel {
+            index,
+            label: label.to_owned(),
+            nearest: nearest(label, labels.iter().copied()).map(str::to_owned),
+        })
     }
 
     fn is_answered(&self, link: &Link) -> bool {
@@ -388,6 +414,9 @@ impl Resolver<'_> {
             let configurable = |interface: &Interface| {
                 self.is_called(interface) || self.is_configurable(interface)
             };
+            if problems.len() == before {
+                problems.extend(self.check_label(index, entry));
+            }
             if problems.len() == before
                 && !entry.config.is_empty()
                 && !interfaces.iter().any(configurable)

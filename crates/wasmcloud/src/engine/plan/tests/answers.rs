@@ -254,6 +254,7 @@ fn what_reaches_out_must_be_listed() {
     let missing = Problem::NotGranted {
         component: name("front"),
         import: id(CLIENT),
+        label: None,
     };
     assert_eq!(bare.problem(), missing);
     assert!(bare.grant("wasi:http/outgoing-handler").plan().is_ok());

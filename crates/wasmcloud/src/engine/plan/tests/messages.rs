@@ -56,6 +56,7 @@ fn a_missing_grant() {
     assert_snapshot!(said(Problem::NotGranted {
         component: name("front"),
         import: id(CLIENT),
+        label: None,
     }), @r#"
     spec.components.front
     component `front` imports `wasi:http/outgoing-handler@0.2.12`, which the workload is not granted
