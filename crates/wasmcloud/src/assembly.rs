@@ -10,8 +10,12 @@ use std::time::Duration;
 use crate::artifact::{Fetch, Files};
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
+#[cfg(feature = "keyvalue")]
+use crate::capability::dial::Dial;
 #[cfg(feature = "http")]
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
+#[cfg(feature = "keyvalue")]
+use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 use crate::capability::resolve::{Resolve, SystemResolver};
@@ -52,6 +56,9 @@ pub struct HostConfig {
     pub volumes: VolumeOptions,
     /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
     pub data_dir: Option<PathBuf>,
+    /// How much workloads may keep as keys and values.
+    #[cfg(feature = "keyvalue")]
+    pub keyvalue: KeyValueOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -85,6 +92,8 @@ impl Default for HostConfig {
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
             data_dir: None,
+            #[cfg(feature = "keyvalue")]
+            keyvalue: KeyValueOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -135,6 +144,12 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
     let policy = EgressPolicy::new(config.egress);
     let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
+    #[cfg(feature = "keyvalue")]
+    plugins.extend(keyvalue(
+        config.keyvalue,
+        config.data_dir,
+        Dial::new(policy.clone(), Arc::clone(&config.resolver)),
+    ));
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
@@ -194,6 +209,16 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
     Http::listen(options)
         .await
         .map_err(|source| AssembleError::Listen { addr, source })
+}
+
+#[cfg(feature = "keyvalue")]
+fn keyvalue(
+    options: KeyValueOptions,
+    data_dir: Option<PathBuf>,
+    dial: Dial,
+) -> impl Iterator<Item = Arc<dyn Plugin>> {
+    let both = KeyValue::both(options, data_dir, dial).into_iter();
+    both.map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>)
 }
 
 /// The plugins that every host has.
@@ -315,5 +340,11 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];
+    #[cfg(feature = "keyvalue")]
+    let plugins = {
+        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
+        let unopened = keyvalue(KeyValueOptions::default(), None, dial);
+        plugins.into_iter().chain(unopened).collect()
+    };
     [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

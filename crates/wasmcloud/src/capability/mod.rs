@@ -4,10 +4,12 @@
 pub mod config;
 mod denied;
 #[allow(dead_code, reason = "for plugins with backends")]
-mod dial;
+pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "keyvalue")]
+pub mod keyvalue;
 pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;

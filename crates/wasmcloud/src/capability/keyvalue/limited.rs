@@ -1,0 +1,196 @@
+//! What is too much, refused before any backend sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::listing::{Page, Wanted};
+use super::{Bucket, Entry, Expected, Fault, KeyValueOptions, SetOptions, Sign, Swap};
+
+/// How many bytes the name of a bucket may have.
+const NAME_BYTES: usize = 256;
+/// How many keys one call may be about.
+const BATCH: usize = 1000;
+/// How many bytes of values one call may give or ask for.
+const BATCH_BYTES: usize = 16 << 20;
+/// How many values are fetched at once where one call asks for many: no more than fit a call when they are as long as they may be.
+const FETCHED: usize = 16;
+
+/// The longest time after which a key may be gone.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// A bucket that takes no more than it should.
+pub(crate) struct Limited {
+    bucket: Arc<dyn Bucket>,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+/// Whether a bucket may be called this.
+pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
+    match name.len() {
+        0..=NAME_BYTES => Ok(()),
+        found => Err(Fault::Invalid(format!(
+            "the name of the bucket has {found} bytes, of at most {NAME_BYTES}"
+        ))),
+    }
+}
+
+impl Limited {
+    pub(crate) fn new(bucket: Arc<dyn Bucket>, options: &KeyValueOptions) -> Self {
+        Self {
+            bucket,
+            key_bytes: options.key_bytes,
+            value_bytes: options.value_bytes,
+        }
+    }
+
+    fn key(&self, key: &str) -> Result<(), Fault> {
+        match key.len() {
+            0 => Err(Fault::Invalid("the key is empty".to_owned())),
+            found if found > self.key_bytes => Err(Fault::Invalid(format!(
+                "the key has {found} bytes, of at most {}",
+                self.key_bytes
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn keys(&self, keys: &[String]) -> Result<(), Fault> {
+        batch(keys.len())?;
+        keys.iter().try_for_each(|key| self.key(key))
+    }
+
+    fn value(&self, value: &Bytes) -> Result<(), Fault> {
+        if value.len() <= self.value_bytes {
+            return Ok(());
+        }
+        Err(Fault::Invalid(format!(
+            "the value has {} bytes, of at most {}",
+            value.len(),
+            self.value_bytes
+        )))
+    }
+
+    fn wanted(&self, wanted: &Wanted) -> Result<(), Fault> {
+        match wanted {
+            Wanted::Named { prefix, after } => {
+                let longest = prefix.len().max(after.as_ref().map_or(0, String::len));
+                match longest > self.key_bytes {
+                    true => Err(Fault::Invalid(format!(
+                        "no key has more than {} bytes",
+                        self.key_bytes
+                    ))),
+                    false => Ok(()),
+                }
+            }
+            Wanted::Placed { .. } => Ok(()),
+        }
+    }
+}
+
+fn batch(keys: usize) -> Result<(), Fault> {
+    if keys <= BATCH {
+        return Ok(());
+    }
+    Err(Fault::Invalid(format!(
+        "the call is about {keys} keys, of at most {BATCH}"
+    )))
+}
+
+fn batch_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes <= BATCH_BYTES {
+        return Ok(());
+    }
+    Err(Fault::Invalid(format!(
+        "the values of one call have more than {BATCH_BYTES} bytes"
+    )))
+}
+
+#[async_trait]
+impl Bucket for Limited {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, Fault> {
+        self.key(key)?;
+        self.bucket.get(key).await
+    }
+
+    async fn set(&self, key: &str, value: Bytes, how: SetOptions) -> Result<(), Fault> {
+        self.key(key)?;
+        self.value(&value)?;
+        if how.ttl.is_some_and(|ttl| ttl.is_zero() || ttl > LONGEST) {
+            let told = "the key would be gone at once, or only after a hundred years";
+            return Err(Fault::Invalid(told.to_owned()));
+        }
+        self.bucket.set(key, value, how).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Fault> {
+        self.key(key)?;
+        self.bucket.delete(key).await
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, Fault> {
+        self.key(key)?;
+        self.bucket.exists(key).await
+    }
+
+    async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
+        self.wanted(&wanted)?;
+        self.bucket.list(wanted).await
+    }
+
+    async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
+        self.key(key)?;
+        self.bucket.increment(key, delta, sign).await
+    }
+
+    async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
+        self.key(key)?;
+        self.bucket.current(key).await
+    }
+
+    async fn swap(&self, key: &str, value: Bytes, expected: Expected) -> Result<Swap, Fault> {
+        self.key(key)?;
+        self.value(&value)?;
+        if expected == Expected::default() {
+            return Err(Fault::Invalid("the swap requires nothing".to_owned()));
+        }
+        self.bucket.swap(key, value, expected).await
+    }
+
+    async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
+        self.keys(&keys)?;
+        let mut values = Vec::with_capacity(keys.len());
+        let mut bytes = 0;
+        for keys in keys.chunks(FETCHED) {
+            let some = self.bucket.get_many(keys.to_vec()).await?;
+            bytes += some.iter().flatten().map(Bytes::len).sum::<usize>();
+            batch_bytes(bytes)?;
+            values.extend(some);
+        }
+        Ok(values)
+    }
+
+    async fn set_many(&self, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
+        batch(pairs.len())?;
+        for (key, value) in &pairs {
+            self.key(key)?;
+            self.value(value)?;
+        }
+        batch_bytes(pairs.iter().map(|(_, value)| value.len()).sum())?;
+        match pairs.is_empty() {
+            true => Ok(()),
+            false => self.bucket.set_many(pairs).await,
+        }
+    }
+
+    async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
+        self.keys(&keys)?;
+        match keys.is_empty() {
+            true => Ok(()),
+            false => self.bucket.delete_many(keys).await,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Keys and values in one file of the host's data folder, for all tenants. What a call has said was written is on the disk, also if
+//! the host is killed.
+//!
+//! A thread of its own writes: all changes that wait go into one transaction, so that they share what it costs to reach the disk.
+
+mod tables;
+mod writer;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redb::{Database, DatabaseError, ReadableDatabase as _};
+use tokio::time::{Instant, sleep};
+
+use self::tables::{Address, Reading, Writing};
+use self::writer::Writer;
+use super::complaint::Complaint;
+use super::entries::{self, Shelf};
+use super::listing::{Page, Wanted};
+use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
+use crate::capability::tenant::Tenant;
+
+/// How long to wait for a host that is just ending to let go of the file.
+const HANDOVER: Duration = Duration::from_secs(3);
+/// How much of the file is kept in memory.
+const CACHE: usize = 64 << 20;
+
+/// The file, and who writes it.
+pub(crate) struct Disk {
+    file: Arc<DiskFile>,
+    writer: Writer,
+}
+
+/// The file. After a fault of the disk it is closed, and opened again by whoever needs it next.
+struct DiskFile {
+    path: PathBuf,
+    /// How much a tenant may keep.
+    limit: u64,
+    open: Mutex<Option<Arc<Database>>>,
+    complaint: Complaint,
+}
+
+impl Disk {
+    /// Opens the file in a folder, or makes both.
+    ///
+    /// # Errors
+    /// When it cannot be had, such as where another host has it open.
+    pub(crate) async fn open(folder: PathBuf, limit: u64) -> Result<Self, Fault> {
+        let file = Arc::new(DiskFile {
+            path: folder.join("keyvalue.redb"),
+            limit,
+            open: Mutex::new(None),
+            complaint: Complaint::default(),
+        });
+        let until = Instant::now() + HANDOVER;
+        loop {
+            let opening = Arc::clone(&file);
+            let opened = blocking(move || {
+                fs::create_dir_all(&folder_of(&opening.path)).map_err(|it| unavailable(&it))?;
+                opening.database().map(drop)
+            });
+            match opened.await {
+                Err(Fault::Unavailable(_)) if Instant::now() < until && file.is_taken() => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                opened => break opened?,
+            }
+        }
+        let writer = Writer::start(Arc::clone(&file)).map_err(|error| unavailable(&error))?;
+        Ok(Self { file, writer })
+    }
+
+    /// What a tenant keeps in it.
+    pub(crate) fn tenant(self: &Arc<Self>, tenant: &Tenant) -> OnDisk {
+        OnDisk {
+            disk: Arc::clone(self),
+            tenant: tenant.to_string().into(),
+        }
+    }
+}
+
+fn folder_of(path: &std::path::Path) -> PathBuf {
+    path.parent().map(PathBuf::from).unwrap_or_default()
+}
+
+impl DiskFile {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Database>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open file.
+    fn database(&self) -> Result<Arc<Database>, Fault> {
+        let mut slot = self.slot();
+        if let Some(open) = &*slot {
+            return Ok(Arc::clone(open));
+        }
+        let opened = Database::builder()
+            .set_cache_size(CACHE)
+            .create(&self.path)
+            .map_err(|error| self.fault(error));
+        let opened = Arc::new(opened?);
+        tables::create(&opened).map_err(|error| self.fault(error))?;
+        *slot = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Whether somebody else has the file open.
+    fn is_taken(&self) -> bool {
+        let opened = Database::open(&self.path);
+        matches!(opened, Err(DatabaseError::DatabaseAlreadyOpen))
+    }
+
+    /// The file is of no use any more as it is open now.
+    fn failed(&self, fault: &Fault) {
+        if matches!(fault, Fault::Unavailable(_)) {
+            *self.slot() = None;
+        }
+    }
+
+    fn fault(&self, error: impl Into<redb::Error>) -> Fault {
+        let fault = match error.into() {
+            redb::Error::DatabaseAlreadyOpen => Fault::Unavailable(
+                "another host keeps its data in the same folder; give each one its own".to_owned(),
+            ),
+            error => unavailable(&error),
+        };
+        self.complaint.about("the key-value store on disk", &fault);
+        fault
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> Fault {
+    Fault::Unavailable(error.to_string())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Fault::Other(error.to_string())))
+}
+
+/// What one tenant keeps on disk.
+pub(crate) struct OnDisk {
+    disk: Arc<Disk>,
+    tenant: Arc<str>,
+}
+
+impl Store for OnDisk {
+    fn bucket(&self, name: &str) -> Arc<dyn Bucket> {
+        Arc::new(DiskBucket {
+            disk: Arc::clone(&self.disk),
+            address: Arc::new(Address::of(&self.tenant, name)),
+        })
+    }
+}
+
+struct DiskBucket {
+    disk: Arc<Disk>,
+    address: Arc<Address>,
+}
+
+impl DiskBucket {
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reading<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let file = Arc::clone(&self.disk.file);
+        let address = Arc::clone(&self.address);
+        blocking(move || {
+            let database = file.database()?;
+            let transaction = database.begin_read().map_err(|it| file.fault(it))?;
+            let reading = Reading::of(&transaction, &file, &address);
+            let done = reading.and_then(|reading| read(&reading));
+            drop(transaction);
+            done.inspect_err(|fault| file.failed(fault))
+        })
+        .await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Writing<'_, '_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.disk.writer.write(&self.address, change).await
+    }
+}
+
+#[async_trait]
+impl Bucket for DiskBucket {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, Fault> {
+        let key = key.to_owned();
+        self.read(move |shelf| Ok(shelf.look(&key)?.map(|held| held.value)))
+            .await
+    }
+
+    async fn set(&self, key: &str, value: Bytes, how: SetOptions) -> Result<(), Fault> {
+        let key = key.to_owned();
+        self.change(move |shelf| entries::set(shelf, &key, value, how))
+            .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Fault> {
+        let key = key.to_owned();
+        self.change(move |shelf| shelf.remove(&key)).await
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, Fault> {
+        let key = key.to_owned();
+        self.read(move |shelf| Ok(shelf.look(&key)?.is_some()))
+            .await
+    }
+
+    async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
+        self.read(move |shelf| shelf.list(wanted)).await
+    }
+
+    async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
+        let key = key.to_owned();
+        self.change(move |shelf| entries::increment(shelf, &key, delta, sign))
+            .await
+    }
+
+    async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
+        let key = key.to_owned();
+        self.read(move |shelf| Ok(shelf.look(&key)?.map(Entry::from)))
+            .await
+    }
+
+    async fn swap(&self, key: &str, value: Bytes, expected: Expected) -> Result<Swap, Fault> {
+        let key = key.to_owned();
+        self.change(move |shelf| entries::swap(shelf, &key, value, &expected))
+            .await
+    }
+
+    async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
+        let look = move |shelf: &Reading<'_>| {
+            let look = |key: &String| Ok(shelf.look(key)?.map(|held| held.value));
+            keys.iter().map(look).collect()
+        };
+        self.read(look).await
+    }
+
+    async fn set_many(&self, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
+        self.change(move |shelf| entries::set_many(shelf, pairs))
+            .await
+    }
+
+    async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
+        self.change(move |shelf| entries::delete_many(shelf, &keys))
+            .await
+    }
+}

@@ -1,0 +1,239 @@
+//! One connection to a server, shared by all workloads that name it by the same URL. It comes back by itself.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::time::{Instant, timeout};
+
+use super::url::ServerUrl;
+use super::{NEGATIVE, OnServer};
+use crate::capability::dial::{Dial, DialError, NamedBy};
+use crate::capability::keyvalue::Fault;
+use crate::capability::keyvalue::complaint::Complaint;
+use crate::capability::tenant::Tenant;
+use crate::plugin::PluginError;
+
+/// How long connecting and logging in may take.
+const CONNECTED: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWERED: Duration = Duration::from_secs(5);
+/// How long to leave a server alone that was not there, at first and at last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Whether something may be asked again on a new connection, where the one that carried it broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It changes nothing, or the same when it is done twice.
+    Once,
+    Never,
+}
+
+/// A server.
+pub(in super::super) struct Server {
+    url: ServerUrl,
+    dial: Dial,
+    live: Mutex<Live>,
+    /// Held while somebody connects, so that one does.
+    patience: tokio::sync::Mutex<Patience>,
+    complaint: Complaint,
+    me: Weak<Self>,
+}
+
+/// The connection, and which one it is.
+#[derive(Default)]
+struct Live {
+    connection: Option<MultiplexedConnection>,
+    generation: u64,
+}
+
+/// When to try again.
+struct Patience {
+    until: Instant,
+    next: Duration,
+}
+
+impl Server {
+    pub(in super::super) fn new(url: ServerUrl, dial: Dial) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            url,
+            dial,
+            live: Mutex::default(),
+            patience: tokio::sync::Mutex::new(Patience {
+                until: Instant::now(),
+                next: BACKOFF.0,
+            }),
+            complaint: Complaint::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// What a tenant keeps there.
+    pub(in super::super) fn tenant(self: &Arc<Self>, tenant: &Tenant, prefix: &str) -> OnServer {
+        OnServer::new(Arc::clone(self), format!("{prefix}{tenant}/"))
+    }
+
+    /// Whether the workload may go there. A server that is merely not there now is no error.
+    pub(in super::super) async fn may_connect(&self) -> Result<(), PluginError> {
+        let (host, port) = (self.url.host(), self.url.port());
+        let found = timeout(
+            CONNECTED,
+            self.dial.addresses(host, port, NamedBy::Workload),
+        );
+        match found.await {
+            Ok(Err(DialError::Denied { denial, hint })) => {
+                let told = format!("the server of `url` may not be reached: {denial}");
+                Err(PluginError::new(told).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the server something.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        again: Again,
+        command: &Cmd,
+    ) -> Result<T, Fault> {
+        let (generation, mut connection) = self.connection().await?;
+        let error = match command.query_async(&mut connection).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !error.is_io_error() {
+            return Err(fault(&error));
+        }
+        self.lost(generation);
+        if again == Again::Never || error.is_timeout() {
+            return Err(fault(&error));
+        }
+        let (generation, mut connection) = self.connection().await?;
+        let answer = command.query_async(&mut connection).await;
+        answer.map_err(|error| {
+            if error.is_io_error() {
+                self.lost(generation);
+            }
+            fault(&error)
+        })
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connected(&self) -> Option<(u64, MultiplexedConnection)> {
+        let live = self.live();
+        let connection = live.connection.clone()?;
+        Some((live.generation, connection))
+    }
+
+    /// A connection is of no use any more; a newer one stays.
+    fn lost(&self, generation: u64) {
+        let mut live = self.live();
+        if live.generation == generation {
+            live.connection = None;
+        }
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), Fault> {
+        if let Some(connected) = self.connected() {
+            return Ok(connected);
+        }
+        let mut patience = self.patience.lock().await;
+        if let Some(connected) = self.connected() {
+            return Ok(connected);
+        }
+        if Instant::now() < patience.until {
+            return Err(Fault::Unavailable(
+                "its server cannot be reached".to_owned(),
+            ));
+        }
+        match timeout(CONNECTED, self.connect()).await {
+            Ok(Ok(connected)) => {
+                patience.next = BACKOFF.0;
+                Ok(connected)
+            }
+            failed => {
+                patience.until = Instant::now() + patience.next;
+                patience.next = (patience.next * 2).min(BACKOFF.1);
+                let fault = failed.map_or(Err(Fault::Timeout), |it| it.map(drop)).err();
+                let told = fault.unwrap_or(Fault::Timeout);
+                self.complaint.about("a key-value server", &told);
+                Err(match told {
+                    Fault::Denied => Fault::Denied,
+                    // Where the server is, is no business of the guest's.
+                    _ => Fault::Unavailable("its server cannot be reached".to_owned()),
+                })
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<(u64, MultiplexedConnection), Fault> {
+        let (host, port) = (self.url.host(), self.url.port());
+        let stream = self.dial.connect(host, port, NamedBy::Workload).await;
+        let stream = stream.map_err(|error| match error {
+            DialError::Denied { .. } => Fault::Denied,
+            error => Fault::Unavailable(error.to_string()),
+        })?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWERED));
+        let login = self.url.login();
+        let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
+        let (connection, driver) = connected.map_err(|error| match error.kind() {
+            ErrorKind::AuthenticationFailed => Fault::Denied,
+            _ => fault(&error),
+        })?;
+        let generation = {
+            let mut live = self.live();
+            live.generation += 1;
+            live.connection = Some(connection.clone());
+            live.generation
+        };
+        let me = self.me.clone();
+        // It ends with the connection, which nobody holds once the server is dropped.
+        tokio::spawn(async move {
+            driver.await;
+            if let Some(server) = me.upgrade() {
+                server.lost(generation);
+            }
+        });
+        Ok((generation, connection))
+    }
+}
+
+/// What the server says is told in our words: its own may hold keys and values.
+fn fault(error: &RedisError) -> Fault {
+    if error.is_timeout() {
+        return Fault::Timeout;
+    }
+    if error.is_io_error() {
+        return Fault::Unavailable("the connection to its server broke".to_owned());
+    }
+    let detail = error.detail().unwrap_or_default();
+    match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _)
+        | (ErrorKind::Server(ServerErrorKind::NoPerm), _)
+        | (_, Some("NOAUTH" | "WRONGPASS")) => Fault::Denied,
+        (_, Some("OOM")) => Fault::Full("the server is full".to_owned()),
+        (_, Some("WRONGTYPE")) => {
+            Fault::Other("the key holds something else than a value".to_owned())
+        }
+        (_, Some(NEGATIVE)) => Fault::OutOfRange,
+        (
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly,
+            ),
+            _,
+        ) => Fault::Unavailable("its server is not ready".to_owned()),
+        _ if detail.contains("overflow") => Fault::OutOfRange,
+        _ if detail.contains("not an integer") => Fault::NotACounter,
+        (_, code) => {
+            let code = code.unwrap_or("an error");
+            Fault::Other(format!("the server answers with {code}"))
+        }
+    }
+}

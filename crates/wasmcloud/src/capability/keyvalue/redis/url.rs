@@ -1,0 +1,98 @@
+//! Where a server is and how to log in. It is secret as a whole.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
+
+/// A URL such as `redis://user:password@host:6379/0`.
+#[derive(Clone)]
+pub(in super::super) struct ServerUrl {
+    text: String,
+    host: String,
+    port: u16,
+    login: RedisConnectionInfo,
+}
+
+impl FromStr for ServerUrl {
+    type Err = &'static str;
+
+    /// The error does not repeat the text.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANTED: &str =
+            "wanted a URL such as `redis://host:6379` or `redis://user:password@host:6379/0`";
+        if text.starts_with("rediss:") || text.starts_with("valkeys:") {
+            return Err("this host does not speak TLS with such servers");
+        }
+        let info = text.into_connection_info().map_err(|_| WANTED)?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            return Err(WANTED);
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            host: host.clone(),
+            port: *port,
+            login: info.redis_settings().clone(),
+        })
+    }
+}
+
+impl ServerUrl {
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn login(&self) -> &RedisConnectionInfo {
+        &self.login
+    }
+}
+
+impl PartialEq for ServerUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for ServerUrl {}
+
+impl Hash for ServerUrl {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerUrl")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_never_told() {
+        let url: ServerUrl = "redis://ann:s3cret@store.example:7000/2".parse().unwrap();
+        assert_eq!((url.host(), url.port()), ("store.example", 7000));
+        assert_eq!(url.login().db(), 2);
+        assert_eq!(url.login().password(), Some("s3cret"));
+        assert_eq!(format!("{url:?}"), "ServerUrl");
+        for wrong in [
+            "",
+            "store.example",
+            "http://s3cret@h",
+            "unix:///s3cret",
+            "rediss://s3cret@h",
+            "redis://h:port",
+        ] {
+            let told = wrong.parse::<ServerUrl>().unwrap_err();
+            assert!(!told.contains("s3cret"), "{wrong}: {told}");
+        }
+    }
+}

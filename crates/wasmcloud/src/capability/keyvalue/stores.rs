@@ -1,0 +1,138 @@
+//! What workloads keep, found again by whoever shares it: rooms in memory, the file on disk, connections to servers.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::memory::Memory;
+#[cfg(feature = "keyvalue-redb")]
+use super::redb::Disk;
+#[cfg(feature = "keyvalue-redis")]
+use super::redis::{Server, ServerUrl};
+use super::{KeyValueOptions, Store};
+use crate::capability::dial::Dial;
+use crate::capability::tenant::Tenant;
+use crate::plugin::PluginError;
+
+/// Where somebody wants to keep something.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// Wherever this host keeps things: on disk if it has a data folder.
+    Usual,
+    Memory,
+    #[cfg(feature = "keyvalue-redb")]
+    Disk,
+    #[cfg(feature = "keyvalue-redis")]
+    Redis {
+        url: ServerUrl,
+        prefix: String,
+    },
+}
+
+/// All places of a host.
+pub(super) struct Stores {
+    pub(super) options: KeyValueOptions,
+    data_dir: Option<PathBuf>,
+    #[cfg_attr(
+        not(feature = "keyvalue-redis"),
+        expect(dead_code, reason = "for servers only")
+    )]
+    dial: Dial,
+    rooms: Mutex<HashMap<Tenant, Weak<Memory>>>,
+    #[cfg(feature = "keyvalue-redb")]
+    disk: tokio::sync::OnceCell<Arc<Disk>>,
+    #[cfg(feature = "keyvalue-redis")]
+    servers: Mutex<HashMap<ServerUrl, Weak<Server>>>,
+}
+
+impl Stores {
+    pub(super) fn new(options: KeyValueOptions, data_dir: Option<PathBuf>, dial: Dial) -> Self {
+        Self {
+            options,
+            data_dir,
+            dial,
+            rooms: Mutex::default(),
+            #[cfg(feature = "keyvalue-redb")]
+            disk: tokio::sync::OnceCell::new(),
+            #[cfg(feature = "keyvalue-redis")]
+            servers: Mutex::default(),
+        }
+    }
+
+    /// What a tenant keeps in a place.
+    pub(super) async fn open(
+        &self,
+        place: &Place,
+        tenant: &Tenant,
+    ) -> Result<Arc<dyn Store>, PluginError> {
+        match place {
+            Place::Usual => self.usual(tenant).await,
+            Place::Memory => Ok(self.room(tenant)),
+            #[cfg(feature = "keyvalue-redb")]
+            Place::Disk => self.on_disk(tenant).await,
+            #[cfg(feature = "keyvalue-redis")]
+            Place::Redis { url, prefix } => {
+                let server = self.server(url);
+                server.may_connect().await?;
+                Ok(Arc::new(server.tenant(tenant, prefix)))
+            }
+        }
+    }
+
+    async fn usual(&self, tenant: &Tenant) -> Result<Arc<dyn Store>, PluginError> {
+        #[cfg(feature = "keyvalue-redb")]
+        if self.data_dir.is_some() {
+            return self.on_disk(tenant).await;
+        }
+        tracing::info!(
+            %tenant,
+            "keys and values are kept in memory and are lost with the workload: this host has no data folder"
+        );
+        Ok(self.room(tenant))
+    }
+
+    /// In memory. It is gone with the last workload that has it.
+    fn room(&self, tenant: &Tenant) -> Arc<dyn Store> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.retain(|_, room| room.strong_count() > 0);
+        if let Some(room) = rooms.get(tenant).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(Memory::new(self.options.memory_bytes));
+        rooms.insert(tenant.clone(), Arc::downgrade(&room));
+        room
+    }
+
+    #[cfg(feature = "keyvalue-redb")]
+    async fn on_disk(&self, tenant: &Tenant) -> Result<Arc<dyn Store>, PluginError> {
+        let Some(folder) = &self.data_dir else {
+            let hint =
+                "start it with one (`--data-dir`), or let the workload use another `backend`";
+            return Err(PluginError::new("this host has no data folder").hint(hint));
+        };
+        let folder = folder.join("keyvalue");
+        let open = || async {
+            let disk = Disk::open(folder.clone(), self.options.disk_bytes).await;
+            disk.map(Arc::new)
+        };
+        let disk = self.disk.get_or_try_init(open).await.map_err(|fault| {
+            let folder = folder.display();
+            PluginError::new(format!(
+                "keys and values cannot be kept in {folder}: {fault}"
+            ))
+        })?;
+        Ok(Arc::new(disk.tenant(tenant)))
+    }
+
+    #[cfg(feature = "keyvalue-redis")]
+    fn server(&self, url: &ServerUrl) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|_, server| server.strong_count() > 0);
+        if let Some(server) = servers.get(url).and_then(Weak::upgrade) {
+            return server;
+        }
+        let server = Server::new(url.clone(), self.dial.clone());
+        servers.insert(url.clone(), Arc::downgrade(&server));
+        server
+    }
+}
