@@ -5,10 +5,16 @@
     reason = "Cargo shows what a failing build script prints"
 )]
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::ComponentEncoder;
 
 /// Guests that are core modules; the others are components.
 const CORE_MODULES: [&str; 1] = ["p1-module"];
@@ -90,11 +96,26 @@ fn build() -> Result<(), String> {
             .join("release")
             .join(guest.file());
         let copy = out.join(guest.file());
-        fs::copy(&built, &copy).map_err(|e| format!("copying {}: {e}", built.display()))?;
+        copied(guest, &built, &copy).map_err(|e| format!("copying {}: {e}", built.display()))?;
     }
     let generated = out.join("guests.rs");
     fs::write(&generated, source(&guests, &out))
         .map_err(|e| format!("{}: {e}", generated.display()))
+}
+
+/// Copies a guest, and makes a component of one that the linker was told to leave as it is: the one that comes with Rust does not
+/// know imports by labels yet.
+fn copied(guest: &Guest, built: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
+    let bytes = fs::read(built)?;
+    let is_core = bytes.get(4..8) == Some(&[1, 0, 0, 0]);
+    if !is_core || CORE_MODULES.contains(&guest.name.as_str()) {
+        return Ok(fs::write(copy, bytes)?);
+    }
+    let mut encoder = ComponentEncoder::default().module(&bytes)?.adapter(
+        WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+        WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    )?;
+    Ok(fs::write(copy, encoder.encode()?)?)
 }
 
 /// Every folder of the workspace that makes a Wasm file, by name.

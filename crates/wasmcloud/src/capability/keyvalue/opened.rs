@@ -25,6 +25,7 @@ pub(super) type Ways = Routes<Option<Arc<Opened>>>;
 
 /// A bucket in the hands of a guest. It knows where it came from, so that it is good for every import.
 #[derive(Clone)]
+#[expect(unreachable_pub, reason = "the generated bindings name it")]
 pub struct Handle {
     pub(super) bucket: Arc<dyn Bucket>,
     mark: Mark,

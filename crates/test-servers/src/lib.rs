@@ -1,0 +1,20 @@
+//! Real servers for the tests, from the packages of Debian: each on 127.0.0.1, on a port that was free, with a temporary folder of its
+//! own. They end with the value that started them.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod redis;
+
+pub use redis::Redis;
+
+use std::net::TcpListener;
+
+/// A port that nobody uses.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}

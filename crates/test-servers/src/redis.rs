@@ -1,0 +1,112 @@
+//! A server of Redis.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::free_port;
+
+const MISSING: &str = "this test needs Redis: `apt-get install redis-server` (Debian, Ubuntu)";
+
+/// A server that writes every change to its disk before it answers, so that it can be killed and has them when it is back.
+#[derive(Debug)]
+pub struct Redis {
+    folder: TempDir,
+    port: u16,
+    password: Option<String>,
+    server: Option<Child>,
+}
+
+impl Redis {
+    /// Starts one for anybody.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut redis = Self::of(None);
+        redis.resume();
+        redis
+    }
+
+    /// Starts one that wants a password.
+    #[must_use]
+    pub fn with_password(password: &str) -> Self {
+        let mut redis = Self::of(Some(password.to_owned()));
+        redis.resume();
+        redis
+    }
+
+    /// One that does not run yet.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self::of(None)
+    }
+
+    fn of(password: Option<String>) -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            port: free_port(),
+            password,
+            server: None,
+        }
+    }
+
+    /// Where it is, without the password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it again where it was, and returns when it answers.
+    pub fn resume(&mut self) {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.args([
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ]);
+        command.arg("--dir").arg(self.folder.path());
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        let started = command.stdout(Stdio::piped()).spawn();
+        let mut server = started.unwrap_or_else(|error| panic!("{MISSING}: {error}"));
+        let mut log = BufReader::new(server.stdout.take().expect("its log")).lines();
+        let mut said = String::new();
+        loop {
+            let line = log.next().unwrap_or_else(|| panic!("it ended:\n{said}"));
+            let line = line.expect("a line");
+            said += &format!("{line}\n");
+            if line.contains("Ready to accept connections") {
+                break;
+            }
+        }
+        // Somebody has to read on, or the server would wait one day.
+        std::thread::spawn(move || log.for_each(drop));
+        self.server = Some(server);
+    }
+
+    /// Kills it, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            // It may have ended already.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
