@@ -331,3 +331,23 @@ fn cron_runs_its_function_by_the_clock_and_whenever_somebody_asks() {
     );
     dev.stop("TERM");
 }
+
+#[test]
+fn kv_counter_counts_on_after_a_restart() {
+    let (sandbox, dev, _) = served("kv-counter");
+    assert_eq!(dev.get("/tea").1, "/tea was visited once\n");
+    assert_eq!(dev.get("/tea").1, "/tea was visited 2 times\n");
+    assert_eq!(dev.get("/cake").1, "/cake was visited once\n");
+    dev.stop("INT");
+    let mut dev = sandbox.dev("kv-counter");
+    dev.expect("ready");
+    assert_eq!(dev.get("/tea").1, "/tea was visited 3 times\n");
+    assert_eq!(dev.get("/?").1, "/cake\n/tea\n");
+    assert!(sandbox.path("kv-counter/.wash/data/keyvalue").is_dir());
+    // Killed, without a word.
+    drop(dev);
+    let mut dev = sandbox.dev("kv-counter");
+    dev.expect("ready");
+    assert_eq!(dev.get("/tea").1, "/tea was visited 4 times\n");
+    dev.stop("INT");
+}

@@ -7,6 +7,7 @@ mod engine;
 mod http;
 mod http_client;
 mod http_limits;
+mod keyvalue;
 mod limits;
 mod log;
 mod reader;
@@ -28,6 +29,7 @@ pub use engine::EngineSection;
 pub use http::HttpSection;
 pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;
+pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
@@ -64,6 +66,8 @@ pub struct HostFile {
     pub sockets: SocketsSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
+    /// How much workloads may keep as keys and values.
+    pub keyvalue: KeyValueSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
     /// How components are compiled and instantiated.
@@ -89,6 +93,7 @@ struct Document {
     egress: Option<egress::Raw>,
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
+    keyvalue: Option<keyvalue::Raw>,
     services: Option<services::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -151,6 +156,10 @@ impl HostFile {
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
                 .unwrap_or_default(),
+            keyvalue: raw
+                .keyvalue
+                .map(|raw| keyvalue::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
@@ -183,6 +192,8 @@ impl HostFile {
         self.egress.apply(&mut config.egress);
         self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
+        #[cfg(feature = "keyvalue")]
+        self.keyvalue.apply(&mut config.keyvalue);
         self.services.apply(&mut config.restarts);
     }
 }

@@ -64,6 +64,8 @@ fn written(file: &HostFile) -> String {
     );
     #[cfg(feature = "http")]
     text.push_str(&format!(" {:?}", config.http_client));
+    #[cfg(feature = "keyvalue")]
+    text.push_str(&format!(" {:?}", config.keyvalue));
     text
 }
 
@@ -348,4 +350,18 @@ fn the_waits_of_services_make_sense() {
     /etc/wasmcloud/host.yaml:1:27: `firstRestart` is more than `longestRestart`
     hint: lower it, or raise `longestRestart`
     ");
+}
+
+#[cfg(feature = "keyvalue")]
+#[test]
+fn how_much_may_be_kept_is_set() {
+    let text = "keyvalue: { key: 64B, value: 2KiB, memory: 3MiB, disk: 4GiB }\n";
+    let mut config = HostConfig::default();
+    parse(text).unwrap().apply(&mut config);
+    let options = config.keyvalue;
+    assert_eq!((options.key_bytes, options.value_bytes), (64, 2 << 10));
+    assert_eq!(
+        (options.memory_bytes, options.disk_bytes),
+        (3 << 20, 4 << 30)
+    );
 }

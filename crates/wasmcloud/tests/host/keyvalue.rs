@@ -71,21 +71,37 @@ macro_rules! says {
 #[tokio::test]
 pub(crate) async fn keep_p2() {
     let host = host().await;
-    host.run("shop", &wasi(json!({}), json!({ "backend": "memory" }))).await;
+    host.run("shop", &wasi(json!({}), json!({ "backend": "memory" })))
+        .await;
     let nothing = says!(host, "shop", get("plain", "\"b\"", "\"k\""));
     assert_eq!(nothing, "ok(none)");
     let set = says!(host, "shop", set("plain", "\"b\"", "\"k\"", "\"v\""));
     assert_eq!(set, "ok");
-    assert_eq!(says!(host, "shop", get("plain", "\"b\"", "\"k\"")), "ok(some(\"v\"))");
-    assert_eq!(says!(host, "shop", exists("plain", "\"b\"", "\"k\"")), "ok(true)");
-    assert_eq!(says!(host, "shop", get("plain", "\"c\"", "\"k\"")), "ok(none)");
+    assert_eq!(
+        says!(host, "shop", get("plain", "\"b\"", "\"k\"")),
+        "ok(some(\"v\"))"
+    );
+    assert_eq!(
+        says!(host, "shop", exists("plain", "\"b\"", "\"k\"")),
+        "ok(true)"
+    );
+    assert_eq!(
+        says!(host, "shop", get("plain", "\"c\"", "\"k\"")),
+        "ok(none)"
+    );
     assert_eq!(says!(host, "shop", delete("plain", "\"b\"", "\"k\"")), "ok");
     assert_eq!(says!(host, "shop", delete("plain", "\"b\"", "\"k\"")), "ok");
-    assert_eq!(says!(host, "shop", exists("plain", "\"b\"", "\"k\"")), "ok(false)");
+    assert_eq!(
+        says!(host, "shop", exists("plain", "\"b\"", "\"k\"")),
+        "ok(false)"
+    );
     assert_eq!(says!(host, "shop", fill("\"b\"", "\"f\"", "3")), "ok");
     let many = says!(host, "shop", get_many("\"b\"", "[\"f2\", \"f9\"]"));
     assert_eq!(many, "ok([some((\"f2\", \"v\")), none])");
-    assert_eq!(says!(host, "shop", delete_many("\"b\"", "[\"f2\", \"f9\"]")), "ok");
+    assert_eq!(
+        says!(host, "shop", delete_many("\"b\"", "[\"f2\", \"f9\"]")),
+        "ok"
+    );
     assert_eq!(says!(host, "shop", list("\"b\"", "none")), "ok((2, none))");
     host.stop_finds_nothing_running("shop").await;
 }
@@ -113,6 +129,26 @@ async fn counters_of_wasi_go_as_far_as_they_can_and_never_below_zero() {
     );
 }
 
+/// Two components in one store: both have the data of the workload, and the label of one leads where it should.
+#[tokio::test]
+pub(crate) async fn keep_front() {
+    let host = host().await;
+    let components = [
+        component("front", test_guests::KEEP_FRONT),
+        component("keep", test_guests::KEEP_P2),
+    ];
+    let sessions = json!({ "backend": "memory", "shared": "others" });
+    let spec = spec(components, entries("wasi", &json!({}), &sessions));
+    host.run("shop", &spec).await;
+    let put = call(&host, "shop", "put", &["\"b\"", "\"k\""]).await;
+    assert_eq!(put, "ok");
+    assert_eq!(
+        call(&host, "shop", "look", &["\"b\"", "\"k\""]).await,
+        "\"- - sessions; front front -; plain plain -\""
+    );
+    host.stop_finds_nothing_running("shop").await;
+}
+
 /// What follows a page when it is asked for again, and in another bucket.
 #[tokio::test]
 async fn a_cursor_leads_on_in_its_own_bucket_only() {
@@ -126,7 +162,9 @@ async fn a_cursor_leads_on_in_its_own_bucket_only() {
     let (mut seen, mut cursor) = (0, "none".to_owned());
     loop {
         let page = says!(host, "shop", list("\"b\"", &cursor));
-        let inside = page.strip_prefix("ok((").and_then(|page| page.strip_suffix("))"));
+        let inside = page
+            .strip_prefix("ok((")
+            .and_then(|page| page.strip_suffix("))"));
         let (keys, next) = inside.unwrap().split_once(", ").unwrap();
         seen += keys.parse::<u32>().unwrap();
         if next == "none" {
@@ -151,7 +189,11 @@ pub(crate) async fn keep_p3() {
     let set = says!(host, "shop", set("plain", b, k, "\"w\"", "none", "true"));
     assert_eq!(set, "err(\"precondition-failed\")");
     assert_eq!(says!(host, "shop", get("plain", b, k)), "ok(some(\"v\"))");
-    let set = says!(host, "shop", set("plain", b, k, "\"w\"", "some(3600000)", "false"));
+    let set = says!(
+        host,
+        "shop",
+        set("plain", b, k, "\"w\"", "some(3600000)", "false")
+    );
     assert_eq!(set, "ok");
     assert_eq!(says!(host, "shop", exists(b, k)), "ok(true)");
     let pairs = "[(\"p1\", \"1\"), (\"q\", \"2\"), (\"p2\", \"3\")]";
@@ -167,7 +209,10 @@ pub(crate) async fn keep_p3() {
     assert_eq!(listed, "err(\"invalid-argument\")");
     assert_eq!(says!(host, "shop", delete_many(b, "[\"p1\", \"q\"]")), "ok");
     assert_eq!(says!(host, "shop", delete(b, k)), "ok");
-    assert_eq!(says!(host, "shop", count("plain", b, "\"n\"", "-5")), "ok(-5)");
+    assert_eq!(
+        says!(host, "shop", count("plain", b, "\"n\"", "-5")),
+        "ok(-5)"
+    );
     let most = i64::MIN.to_string();
     assert_eq!(
         says!(host, "shop", count("plain", b, "\"n\"", &most)),
@@ -186,9 +231,14 @@ async fn a_swap_is_made_only_where_it_should_be() {
     assert_eq!(swap, "ok(some(\"nothing\"))");
     says!(host, "shop", set("plain", b, k, "\"1\"", "none", "false"));
     let found = says!(host, "shop", current(b, k));
-    let version = found.strip_prefix("ok(some((\"1\", ").and_then(|it| it.strip_suffix(")))"));
+    let version = found
+        .strip_prefix("ok(some((\"1\", ")
+        .and_then(|it| it.strip_suffix(")))"));
     let require = format!("(some({}), none)", version.unwrap());
-    assert_eq!(says!(host, "shop", swap(b, k, "\"2\"", &require)), "ok(none)");
+    assert_eq!(
+        says!(host, "shop", swap(b, k, "\"2\"", &require)),
+        "ok(none)"
+    );
     let swap = says!(host, "shop", swap(b, k, "\"3\"", &require));
     assert_eq!(swap, "ok(some(\"2\"))");
     let swap = says!(host, "shop", swap(b, k, "\"3\"", "(none, none)"));
@@ -206,7 +256,11 @@ async fn a_label_leads_to_its_own_store() {
         ("three", asynchronous(json!({}), in_redis)),
     ] {
         host.run(name, &spec).await;
-        let rest: &[&str] = if name == "two" { &[] } else { &["none", "false"] };
+        let rest: &[&str] = if name == "two" {
+            &[]
+        } else {
+            &["none", "false"]
+        };
         for (way, value) in [("plain", "\"on disk\""), ("sessions", "\"on a server\"")] {
             let args = [&[way, "\"b\"", "\"k\"", value], rest].concat();
             assert_eq!(call(&host, name, "set", &args).await, "ok");
@@ -282,7 +336,10 @@ async fn a_server_that_comes_later_is_found() {
     host.run("two", &wasi(place.clone(), json!({}))).await;
     host.run("three", &asynchronous(place, json!({}))).await;
     let absent = says!(host, "two", get("plain", "\"b\"", "\"k\""));
-    assert!(absent.starts_with("err(\"the store is not available"), "{absent}");
+    assert!(
+        absent.starts_with("err(\"the store is not available"),
+        "{absent}"
+    );
     assert!(!absent.contains(&redis.port().to_string()), "{absent}");
     let absent = says!(host, "three", get("plain", "\"b\"", "\"k\""));
     assert_eq!(absent, "err(\"store-unavailable\")");
@@ -293,7 +350,10 @@ async fn a_server_that_comes_later_is_found() {
         }
     };
     within(found).await;
-    assert_eq!(says!(host, "two", get("plain", "\"b\"", "\"k\"")), "ok(none)");
+    assert_eq!(
+        says!(host, "two", get("plain", "\"b\"", "\"k\"")),
+        "ok(none)"
+    );
     redis.kill();
     let absent = says!(host, "three", get("plain", "\"b\"", "\"k\""));
     assert_eq!(absent, "err(\"store-unavailable\")");
@@ -312,7 +372,11 @@ async fn what_is_too_much_is_an_error_and_no_trap() {
     host.run("shop", &asynchronous(json!({}), json!({}))).await;
     let set = async |key: &str, bytes: usize| {
         let (key, value) = (format!("\"{key}\""), format!("\"{}\"", "v".repeat(bytes)));
-        says!(host, "shop", set("plain", "\"b\"", &key, &value, "none", "false"))
+        says!(
+            host,
+            "shop",
+            set("plain", "\"b\"", &key, &value, "none", "false")
+        )
     };
     assert_eq!(set("k", 100).await, "ok");
     assert_eq!(set("k", 101).await, "err(\"invalid-argument\")");
@@ -334,11 +398,20 @@ async fn settings_that_are_wrong_are_told() {
     for (config, wanted) in [
         (json!({ "backend": "reddis" }), "did you mean `redis`?"),
         (json!({ "backend": "redis" }), "`url` is missing"),
-        (json!({ "backend": "redis", "url": "http://s3cret@h" }), "wanted a URL such as"),
-        (json!({ "backend": "memory", "url": "redis://s3cret@h" }), "`url` is not a setting"),
+        (
+            json!({ "backend": "redis", "url": "http://s3cret@h" }),
+            "wanted a URL such as",
+        ),
+        (
+            json!({ "backend": "memory", "url": "redis://s3cret@h" }),
+            "`url` is not a setting",
+        ),
         (json!({ "shraed": "till" }), "did you mean `shared`?"),
         (json!({ "shared": "Till" }), "no name to share by"),
-        (json!({ "backend": "filesystem", "root": "/d" }), "leave `backend` and `root` out"),
+        (
+            json!({ "backend": "filesystem", "root": "/d" }),
+            "leave `backend` and `root` out",
+        ),
         (json!({ "backend": "redb" }), "this host has no data folder"),
     ] {
         let started = host.try_run("shop", &wasi(json!({}), config.clone())).await;
@@ -350,7 +423,10 @@ async fn settings_that_are_wrong_are_told() {
     }
     let host = TestHost::with(|config| config.calls_only = true).await;
     let denied = json!({ "backend": "redis", "url": "redis://127.0.0.1:6379" });
-    let error = host.try_run("shop", &wasi(denied, json!({}))).await.unwrap_err();
+    let error = host
+        .try_run("shop", &wasi(denied, json!({})))
+        .await
+        .unwrap_err();
     let told = error.to_string();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
 }

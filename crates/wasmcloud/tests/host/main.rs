@@ -52,7 +52,7 @@ use fused::{
     res_user, stream_provider, stream_user, unmet,
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
-use keyvalue::{keep_p2, keep_p3};
+use keyvalue::{keep_front, keep_p2, keep_p3};
 use misdeeds::{hostile_p2, hostile_p3};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};

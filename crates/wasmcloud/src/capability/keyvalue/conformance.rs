@@ -114,7 +114,6 @@ async fn a_value_is_set_once_where_it_must_be_absent(bucket: Arc<dyn Bucket>) {
 
 async fn time_runs_out(bucket: &dyn Bucket) {
     bucket.set("k", bytes("v"), gone_after(40)).await.unwrap();
-    bucket.set("n", bytes("1"), gone_after(40)).await.unwrap();
     bucket
         .set("stays", bytes("v"), gone_after(3_600_000))
         .await
@@ -124,9 +123,14 @@ async fn time_runs_out(bucket: &dyn Bucket) {
         .await
         .unwrap();
     set(bucket, "again", "w").await;
-    // Counting leaves the time as it is.
-    let counted = bucket.increment("n", 1, Sign::Any).await.unwrap();
-    assert!([1, 2].contains(&counted), "{counted}");
+    // Counting leaves the time as it is. On a slow machine it may be over before.
+    loop {
+        bucket.set("n", bytes("1"), gone_after(300)).await.unwrap();
+        match bucket.increment("n", 1, Sign::Any).await.unwrap() {
+            2 => break,
+            _ => bucket.delete("n").await.unwrap(),
+        }
+    }
     until_gone(bucket, "k").await;
     until_gone(bucket, "n").await;
     assert_eq!(bucket.get("k").await, Ok(None));

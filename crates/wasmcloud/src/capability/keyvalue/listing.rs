@@ -85,6 +85,7 @@ impl Wanted {
     }
 
     /// What every wanted key begins with.
+    #[cfg(feature = "keyvalue-redis")]
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Self::Named { prefix, .. } => prefix,

@@ -3,6 +3,7 @@
 //! A backend is a [`Store`] for each tenant and knows neither WIT nor Wasmtime. The suite in `conformance` is what every backend
 //! and every wrapper must pass.
 
+#[cfg(any(feature = "keyvalue-redb", feature = "keyvalue-redis"))]
 mod complaint;
 #[cfg(test)]
 mod conformance;
@@ -120,6 +121,10 @@ pub(crate) enum Swap {
 
 /// Why something could not be done. The words may be shown to a guest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(
+    not(all(feature = "keyvalue-redb", feature = "keyvalue-redis")),
+    allow(dead_code, reason = "memory fails in fewer ways")
+)]
 pub(crate) enum Fault {
     /// What was asked makes no sense, or is past a limit.
     #[error("{0}")]

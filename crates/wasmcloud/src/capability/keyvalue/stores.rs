@@ -32,6 +32,10 @@ pub(super) enum Place {
 /// All places of a host.
 pub(super) struct Stores {
     pub(super) options: KeyValueOptions,
+    #[cfg_attr(
+        not(feature = "keyvalue-redb"),
+        expect(dead_code, reason = "for the disk only")
+    )]
     data_dir: Option<PathBuf>,
     #[cfg_attr(
         not(feature = "keyvalue-redis"),
@@ -84,7 +88,7 @@ impl Stores {
         if self.data_dir.is_some() {
             return self.on_disk(tenant).await;
         }
-        tracing::info!(
+        tracing::warn!(
             %tenant,
             "keys and values are kept in memory and are lost with the workload: this host has no data folder"
         );

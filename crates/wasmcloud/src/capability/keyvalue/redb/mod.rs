@@ -6,8 +6,8 @@
 mod tables;
 mod writer;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Disk {
         loop {
             let opening = Arc::clone(&file);
             let opened = blocking(move || {
-                fs::create_dir_all(&folder_of(&opening.path)).map_err(|it| unavailable(&it))?;
+                make_folder(&opening.path).map_err(|it| unavailable(&it))?;
                 opening.database().map(drop)
             });
             match opened.await {
@@ -83,8 +83,11 @@ impl Disk {
     }
 }
 
-fn folder_of(path: &std::path::Path) -> PathBuf {
-    path.parent().map(PathBuf::from).unwrap_or_default()
+/// Makes the folder of a file, for its owner only.
+fn make_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let folder = path.parent().unwrap_or(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 impl DiskFile {
@@ -106,6 +109,16 @@ impl DiskFile {
         tables::create(&opened).map_err(|error| self.fault(error))?;
         *slot = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    fn read<T>(
+        &self,
+        address: &Address,
+        read: impl FnOnce(&Reading<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let transaction = self.database()?.begin_read();
+        let transaction = transaction.map_err(|error| self.fault(error))?;
+        read(&Reading::of(&transaction, self, address)?)
     }
 
     /// Whether somebody else has the file open.
@@ -172,11 +185,7 @@ impl DiskBucket {
         let file = Arc::clone(&self.disk.file);
         let address = Arc::clone(&self.address);
         blocking(move || {
-            let database = file.database()?;
-            let transaction = database.begin_read().map_err(|it| file.fault(it))?;
-            let reading = Reading::of(&transaction, &file, &address);
-            let done = reading.and_then(|reading| read(&reading));
-            drop(transaction);
+            let done = file.read(&address, read);
             done.inspect_err(|fault| file.failed(fault))
         })
         .await
