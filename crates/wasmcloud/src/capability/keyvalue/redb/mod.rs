@@ -4,6 +4,8 @@
 //! A thread of its own writes: all changes that wait go into one transaction, so that they share what it costs to reach the disk.
 
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::DirBuilder;
@@ -35,12 +37,16 @@ pub(crate) struct Disk {
     writer: Writer,
 }
 
+/// How a file is opened.
+type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync>;
+
 /// The file. After a fault of the disk it is closed, and opened again by whoever needs it next.
 struct DiskFile {
     path: PathBuf,
     /// How much a tenant may keep.
     limit: u64,
     open: Mutex<Option<Arc<Database>>>,
+    opener: Opener,
     complaint: Complaint,
 }
 
@@ -50,10 +56,16 @@ impl Disk {
     /// # Errors
     /// When it cannot be had, such as where another host has it open.
     pub(crate) async fn open(folder: PathBuf, limit: u64) -> Result<Self, Fault> {
+        let opener = |path: &Path| Database::builder().set_cache_size(CACHE).create(path);
+        Self::open_by(Box::new(opener), folder, limit).await
+    }
+
+    async fn open_by(opener: Opener, folder: PathBuf, limit: u64) -> Result<Self, Fault> {
         let file = Arc::new(DiskFile {
             path: folder.join("keyvalue.redb"),
             limit,
             open: Mutex::new(None),
+            opener,
             complaint: Complaint::default(),
         });
         let until = Instant::now() + HANDOVER;
@@ -101,11 +113,8 @@ impl DiskFile {
         if let Some(open) = &*slot {
             return Ok(Arc::clone(open));
         }
-        let opened = Database::builder()
-            .set_cache_size(CACHE)
-            .create(&self.path)
-            .map_err(|error| self.fault(error));
-        let opened = Arc::new(opened?);
+        let opened = (self.opener)(&self.path).map_err(|error| self.fault(error))?;
+        let opened = Arc::new(opened);
         tables::create(&opened).map_err(|error| self.fault(error))?;
         *slot = Some(Arc::clone(&opened));
         Ok(opened)
