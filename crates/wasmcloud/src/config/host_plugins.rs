@@ -63,10 +63,7 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
     if raw.file.is_none() {
         reader.error(at, "the plugin has no `file`", None);
     }
-    let name = reader.text(raw.id, |text| {
-        let name: Result<ComponentName, _> = text.parse();
-        name.map_err(|error| error.to_string())
-    });
+    let name = raw.id.and_then(|id| item(reader, id));
     let file = reader.path(raw.file);
     let expected_digest = reader.text(raw.expected_digest, digest);
     let mut resources = LocalResources {
@@ -105,13 +102,19 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
 }
 
 fn parsed<T: FromStr<Err: Display>>(reader: &mut Reader, list: List) -> Vec<T> {
-    let items = reader.list(list, |reader, item| {
-        let parsed: Result<T, String> = item.value.parse().map_err(|it: T::Err| it.to_string());
-        parsed
-            .inspect_err(|problem| reader.error(item.referenced, problem, None))
-            .ok()
-    });
-    items.unwrap_or_default()
+    reader.list(list, item).unwrap_or_default()
+}
+
+/// A text of some type whose own errors say what was found and wanted.
+fn item<T: FromStr<Err: Display>>(reader: &mut Reader, text: Spanned<String>) -> Option<T> {
+    match text.value.parse() {
+        Ok(item) => Some(item),
+        Err(problem) => {
+            let problem: T::Err = problem;
+            reader.error(text.referenced, problem.to_string(), None);
+            None
+        }
+    }
 }
 
 fn limit<T>(reader: &mut Reader, number: Number, unit: impl FnOnce(u32) -> T) -> Limit<T> {

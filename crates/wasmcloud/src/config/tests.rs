@@ -148,7 +148,7 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
     let wrong = wrong.unwrap_err();
     for told in [
         "has no `file`",
-        "\"Ledger\"",
+        "`Ledger` is no component name",
         "`maxInvocations` has no effect without `poolSize`",
         "a plugin `one` is there already",
         "wanted `sha256:`",

@@ -276,11 +276,7 @@ impl fmt::Display for Problem {
                 component,
                 import,
                 candidates,
-            } => write!(
-                f,
-                "component `{component}` imports `{import}`, which several components export: {}",
-                list(candidates)
-            ),
+            } => f.write_str(&ambiguous(component, import, candidates)),
             Self::NotGranted {
                 component,
                 import,
@@ -447,6 +443,17 @@ fn offered(wanted: &Interface, near: &str) -> String {
         }
         _ => format!("did you mean `{near}`?"),
     }
+}
+
+fn ambiguous(
+    component: &ComponentName,
+    import: &Interface,
+    candidates: &[ComponentName],
+) -> String {
+    format!(
+        "component `{component}` imports `{import}`, which several components export: {}",
+        list(candidates)
+    )
 }
 
 fn ungranted(component: &ComponentName, import: &Interface, label: Option<&str>) -> String {
