@@ -95,6 +95,24 @@ impl Redis {
         self.server = Some(server);
     }
 
+    /// Has it stop in the middle of whatever it does: it takes connections and questions, and answers none.
+    pub fn hang(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.server.as_ref().expect("it runs").id();
+        // The shell's own `kill`: a small system has no other.
+        let kill = format!("kill -s {signal} {id}");
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.expect("a shell").success());
+    }
+
     /// Kills it, in the middle of whatever it does.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {

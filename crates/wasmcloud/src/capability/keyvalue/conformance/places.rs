@@ -258,6 +258,30 @@ mod redis {
         tokio::time::timeout(PATIENCE, back).await.unwrap();
     }
 
+    /// As when the network is cut: nobody waits longer than it should.
+    #[tokio::test]
+    async fn a_server_that_hangs_is_told_and_left() {
+        let redis = Redis::start();
+        let server = server(&redis.url());
+        let bucket = server.tenant(&tenant("one"), "").bucket("b");
+        set(&*bucket, "k", "v").await;
+        redis.hang();
+        // From here on time passes whenever everybody waits.
+        tokio::time::pause();
+        assert_eq!(bucket.get("k").await, Err(Fault::Timeout));
+        let absent = bucket.get("k").await;
+        assert!(matches!(absent, Err(Fault::Unavailable(_))), "{absent:?}");
+        tokio::time::resume();
+        redis.go_on();
+        let back = async {
+            while bucket.get("k").await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, back).await.unwrap();
+        assert_eq!(got(&*bucket, "k").await.as_deref(), Some("v"));
+    }
+
     #[tokio::test]
     async fn a_wrong_password_is_denied_and_told_to_nobody() {
         let redis = Redis::with_password("right");

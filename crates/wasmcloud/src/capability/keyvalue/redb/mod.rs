@@ -28,6 +28,8 @@ use crate::capability::tenant::Tenant;
 
 /// How long to wait for a host that is just ending to let go of the file.
 const HANDOVER: Duration = Duration::from_secs(3);
+/// What is told of a file that another process has open.
+const TAKEN: &str = "another host keeps its data in the same folder; give each one its own";
 /// How much of the file is kept in memory.
 const CACHE: usize = 64 << 20;
 
@@ -76,7 +78,7 @@ impl Disk {
                 opening.database().map(drop)
             });
             match opened.await {
-                Err(Fault::Unavailable(_)) if Instant::now() < until && file.is_taken() => {
+                Err(Fault::Unavailable(told)) if told == TAKEN && Instant::now() < until => {
                     sleep(Duration::from_millis(20)).await;
                 }
                 opened => break opened?,
@@ -130,12 +132,6 @@ impl DiskFile {
         read(&Reading::of(&transaction, self, address)?)
     }
 
-    /// Whether somebody else has the file open.
-    fn is_taken(&self) -> bool {
-        let opened = Database::open(&self.path);
-        matches!(opened, Err(DatabaseError::DatabaseAlreadyOpen))
-    }
-
     /// The file is of no use any more as it is open now.
     fn failed(&self, fault: &Fault) {
         if matches!(fault, Fault::Unavailable(_)) {
@@ -145,9 +141,7 @@ impl DiskFile {
 
     fn fault(&self, error: impl Into<redb::Error>) -> Fault {
         let fault = match error.into() {
-            redb::Error::DatabaseAlreadyOpen => Fault::Unavailable(
-                "another host keeps its data in the same folder; give each one its own".to_owned(),
-            ),
+            redb::Error::DatabaseAlreadyOpen => Fault::Unavailable(TAKEN.to_owned()),
             error => unavailable(&error),
         };
         self.complaint.about("the key-value store on disk", &fault);
