@@ -262,16 +262,14 @@ mod redis {
     #[tokio::test]
     async fn a_server_that_hangs_is_told_and_left() {
         let redis = Redis::start();
-        let server = server(&redis.url());
+        let url = redis.url().parse::<ServerUrl>().unwrap();
+        let server = Server::with_patience(url, dial(), Duration::from_secs(1));
         let bucket = server.tenant(&tenant("one"), "").bucket("b");
         set(&*bucket, "k", "v").await;
         redis.hang();
-        // From here on time passes whenever everybody waits.
-        tokio::time::pause();
         assert_eq!(bucket.get("k").await, Err(Fault::Timeout));
         let absent = bucket.get("k").await;
         assert!(matches!(absent, Err(Fault::Unavailable(_))), "{absent:?}");
-        tokio::time::resume();
         redis.go_on();
         let back = async {
             while bucket.get("k").await.is_err() {

@@ -15,10 +15,8 @@ use crate::capability::keyvalue::complaint::Complaint;
 use crate::capability::tenant::Tenant;
 use crate::plugin::PluginError;
 
-/// How long connecting and logging in may take.
-const CONNECTED: Duration = Duration::from_secs(5);
-/// How long an answer may take.
-const ANSWERED: Duration = Duration::from_secs(5);
+/// How long connecting and logging in may take, and then each answer.
+const PATIENT: Duration = Duration::from_secs(5);
 /// How long to leave a server alone that was not there, at first and at last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -38,6 +36,8 @@ pub(in super::super) struct Server {
     /// Held while somebody connects, so that one does.
     patience: tokio::sync::Mutex<Patience>,
     complaint: Complaint,
+    /// How long connecting and logging in may take, and then each answer.
+    patient: Duration,
     me: Weak<Self>,
 }
 
@@ -56,6 +56,14 @@ struct Patience {
 
 impl Server {
     pub(in super::super) fn new(url: ServerUrl, dial: Dial) -> Arc<Self> {
+        Self::with_patience(url, dial, PATIENT)
+    }
+
+    pub(in super::super) fn with_patience(
+        url: ServerUrl,
+        dial: Dial,
+        patient: Duration,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             url,
             dial,
@@ -65,6 +73,7 @@ impl Server {
                 next: BACKOFF.0,
             }),
             complaint: Complaint::default(),
+            patient,
             me: me.clone(),
         })
     }
@@ -149,7 +158,7 @@ impl Server {
                 "its server cannot be reached".to_owned(),
             ));
         }
-        match timeout(CONNECTED, self.connect()).await {
+        match timeout(self.patient, self.connect()).await {
             Ok(Ok(connected)) => {
                 patience.next = BACKOFF.0;
                 Ok(connected)
@@ -176,7 +185,7 @@ impl Server {
             DialError::Denied { .. } => Fault::Denied,
             error => Fault::Unavailable(error.to_string()),
         })?;
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWERED));
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.patient));
         let login = self.url.login();
         let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
         let (connection, driver) = connected.map_err(|error| match error.kind() {
