@@ -13,6 +13,8 @@ use wasmcloud::workload::Diagnostics;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 /// Where compiled components are, in the data folder.
 const CACHE: &str = "cache";
+/// Where capabilities keep what they are given, in the data folder.
+const KEPT: &str = "kept";
 /// Where ephemeral volumes are, in the data folder.
 const VOLUMES: &str = "volumes";
 
@@ -79,6 +81,7 @@ impl Settings {
         if let (Some(data), None) = (&data_dir, &host.volumes.ephemeral_dir) {
             host.volumes.ephemeral_dir = Some(data.join(VOLUMES));
         }
+        host.data_dir = data_dir.as_ref().map(|data| data.join(KEPT));
         Ok(Self {
             paths: args.paths.clone(),
             data_dir,
