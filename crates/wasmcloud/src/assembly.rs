@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
+#[cfg(feature = "blobstore")]
+use crate::capability::blobstore::{BlobOptions, Blobstore};
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
@@ -50,6 +52,9 @@ pub struct HostConfig {
     pub sockets: SocketOptions,
     /// What volumes workloads may have.
     pub volumes: VolumeOptions,
+    /// What blobs workloads may keep, and where.
+    #[cfg(feature = "blobstore")]
+    pub blobstore: BlobOptions,
     /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
     pub data_dir: Option<PathBuf>,
     /// Where components are fetched from.
@@ -84,6 +89,8 @@ impl Default for HostConfig {
             resolver: Arc::new(SystemResolver::default()),
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
+            #[cfg(feature = "blobstore")]
+            blobstore: BlobOptions::default(),
             data_dir: None,
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
@@ -152,6 +159,11 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
     plugins.extend(free_plugins(wasi, sockets));
+    #[cfg(feature = "blobstore")]
+    {
+        let data = config.data_dir.as_deref();
+        plugins.push(Arc::new(Blobstore::new(config.blobstore, data)));
+    }
     if let Some(cache) = config.engine.cache_dir.clone() {
         // Nobody waits for it: what is left over only takes room.
         tokio::task::spawn_blocking(move || remove_leftovers(&cache));
@@ -312,6 +324,8 @@ pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
 
 fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "blobstore")]
+        Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];

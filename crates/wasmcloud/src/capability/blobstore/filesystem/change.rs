@@ -33,7 +33,8 @@ pub(super) fn place(
     if identity(&place.container)? != container {
         return Err(BlobError::NoSuchContainer);
     }
-    let path = file.into_temp_path();
+    // It stays open, and so locked, until it is in its place.
+    let (_file, path) = file.into_parts();
     move_to(&path, place)?;
     // There is nothing to remove in its old place.
     let _ = path.keep();

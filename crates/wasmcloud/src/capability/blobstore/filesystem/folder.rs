@@ -46,9 +46,15 @@ impl Folder {
 
     /// Removes a folder and everything in it: from where it is, at once.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        // Renamed into a folder of its own, whose name nobody else has.
-        let gone = tempfile::Builder::new().prefix("gone-").tempdir_in(self.under_way())?;
-        fs::rename(path, gone.path().join("it"))?;
+        // Renamed into a folder of its own, whose name nobody else has. A host that sweeps may take that away.
+        let gone = loop {
+            let made = tempfile::Builder::new().prefix("gone-").tempdir_in(self.under_way())?;
+            match fs::rename(path, made.path().join("it")) {
+                Ok(()) => break made,
+                Err(error) if made.path().exists() || !path.exists() => return Err(error),
+                Err(_) => {}
+            }
+        };
         sync_above(path)?;
         // What cannot be removed now is swept when the folder is opened again.
         drop(gone);
