@@ -11,6 +11,7 @@
 
 mod attacks;
 mod big_body;
+mod blobs;
 mod calc;
 mod calls;
 mod cancellation;
@@ -42,6 +43,7 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
+use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};

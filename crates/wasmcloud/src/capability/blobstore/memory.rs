@@ -278,7 +278,11 @@ mod tests {
     #[tokio::test]
     async fn it_conforms() {
         let budget = Budget::new(256 << 20);
-        conformance::whole(async |_| Arc::new(Memory::new(Arc::clone(&budget)))).await;
+        conformance::whole(async |_| {
+            let store: Arc<dyn Blobs> = Arc::new(Memory::new(Arc::clone(&budget)));
+            store
+        })
+        .await;
         assert_eq!(budget.used(), 0, "nothing is left when nobody is left");
     }
 

@@ -80,7 +80,7 @@ pub(super) mod testing {
             "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata:\n  name: {name}\n\
              spec:\n  components:\n  - name: a\n    image: a.wasm\n  hostInterfaces:\n  - {entry}\n"
         );
-        let parsed = crate::workload::Manifest::parse(&manifest, Path::new("workload.yaml"));
+        let parsed = crate::workload::manifest::parse(&manifest, Path::new("workload.yaml"));
         parsed.map_err(|errors| errors.to_string()).unwrap().remove(0).workload
     }
 

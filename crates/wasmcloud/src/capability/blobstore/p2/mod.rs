@@ -99,8 +99,8 @@ impl blobstore::Host for StoreData {
         from: types::ObjectId,
         to: types::ObjectId,
     ) -> wasmtime::Result<Told<()>> {
-        let copied = wasi(self, &asker)?.copy(parts(from), parts(to));
-        Ok(told(copied.await))
+        let store = wasi(self, &asker)?;
+        Ok(told(store.copy(parts(from), parts(to)).await))
     }
 
     async fn move_object(
@@ -109,8 +109,8 @@ impl blobstore::Host for StoreData {
         from: types::ObjectId,
         to: types::ObjectId,
     ) -> wasmtime::Result<Told<()>> {
-        let moved = wasi(self, &asker)?.rename(parts(from), parts(to));
-        Ok(told(moved.await))
+        let store = wasi(self, &asker)?;
+        Ok(told(store.rename(parts(from), parts(to)).await))
     }
 }
 

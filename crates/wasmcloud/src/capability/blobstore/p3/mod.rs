@@ -126,8 +126,8 @@ impl blobstore::HostWithStore<StoreData> for HasSelf<StoreData> {
         from: ObjectId,
         to: ObjectId,
     ) -> wasmtime::Result<Told<()>> {
-        let copied = led_to(access, &asker)?;
-        Ok(told(copied.copy(parts(from), parts(to)).await))
+        let store = led_to(access, &asker)?;
+        Ok(told(store.copy(parts(from), parts(to)).await))
     }
 
     async fn move_object(
@@ -136,8 +136,8 @@ impl blobstore::HostWithStore<StoreData> for HasSelf<StoreData> {
         from: ObjectId,
         to: ObjectId,
     ) -> wasmtime::Result<Told<()>> {
-        let moved = led_to(access, &asker)?;
-        Ok(told(moved.rename(parts(from), parts(to)).await))
+        let store = led_to(access, &asker)?;
+        Ok(told(store.rename(parts(from), parts(to)).await))
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures::{Stream as _, StreamExt as _};
+use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 use wasmtime::StoreContextMut;
@@ -59,7 +59,7 @@ impl Received {
             return Poll::Ready(Some(Ok(ahead)));
         }
         loop {
-            let next = ready!(self.contents.as_mut().poll_next(cx));
+            let next = ready!(self.contents.poll_next_unpin(cx));
             if !matches!(&next, Some(Ok(bytes)) if bytes.is_empty()) {
                 return Poll::Ready(next);
             }
