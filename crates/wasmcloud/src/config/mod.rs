@@ -2,6 +2,7 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod blobstore;
 mod egress;
 mod engine;
 mod http;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
 pub use http::HttpSection;
@@ -64,6 +66,8 @@ pub struct HostFile {
     pub sockets: SocketsSection,
     /// What volumes workloads may have.
     pub volumes: VolumesSection,
+    /// What blobs workloads may keep, and where.
+    pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
     /// How components are compiled and instantiated.
@@ -89,6 +93,7 @@ struct Document {
     egress: Option<egress::Raw>,
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
+    blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -151,6 +156,10 @@ impl HostFile {
                 .volumes
                 .map(|raw| volumes::read(&mut reader, raw))
                 .unwrap_or_default(),
+            blobstore: raw
+                .blobstore
+                .map(|raw| blobstore::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
@@ -183,6 +192,8 @@ impl HostFile {
         self.egress.apply(&mut config.egress);
         self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
+        #[cfg(feature = "blobstore")]
+        self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
     }
 }

@@ -64,6 +64,8 @@ fn written(file: &HostFile) -> String {
     );
     #[cfg(feature = "http")]
     text.push_str(&format!(" {:?}", config.http_client));
+    #[cfg(feature = "blobstore")]
+    text.push_str(&format!(" {:?}", config.blobstore));
     text
 }
 

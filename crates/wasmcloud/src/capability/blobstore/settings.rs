@@ -128,8 +128,14 @@ mod tests {
     #[test]
     fn what_has_no_meaning_is_refused() {
         let refused = |config| settings(config).unwrap_err();
-        insta::assert_snapshot!(refused("{backend: filesytem, roots: /a}"), @"");
-        insta::assert_snapshot!(refused("{backend: in-memory, root: /a}"), @"");
-        insta::assert_snapshot!(refused("{backend: filesystem, root: a/b, max-object-size: big}"), @"");
+        insta::assert_snapshot!(refused("{backend: filesytem, roots: /a}"), @"
+        spec.hostInterfaces.0.config.backend: `filesytem` is no `backend` that this host knows; did you mean `filesystem`?
+        spec.hostInterfaces.0.config.roots: `roots` is not a setting of wasi:blobstore, or has no meaning beside the others; known settings are backend, shared, max-object-size
+        ");
+        insta::assert_snapshot!(refused("{backend: in-memory, root: /a}"), @"spec.hostInterfaces.0.config.root: `root` is not a setting of wasi:blobstore, or has no meaning beside the others; known settings are backend, shared, max-object-size");
+        insta::assert_snapshot!(refused("{backend: filesystem, root: a/b, max-object-size: big}"), @"
+        spec.hostInterfaces.0.config.root: `root`: wanted the absolute path of a folder that the host allows; 
+        spec.hostInterfaces.0.config.max-object-size: `max-object-size`: wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`; 
+        ");
     }
 }

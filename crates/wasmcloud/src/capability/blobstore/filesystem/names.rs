@@ -5,50 +5,106 @@ use std::path::PathBuf;
 
 use crate::capability::blobstore::Name;
 
-/// How long a step of a path may be. Names of files have 255 bytes at most.
+/// How long a step of a path may be, without what joins steps. Names of files have 255 bytes at most.
 const LONGEST_STEP: usize = 200;
-/// Ends a step that another one follows. No name has it in clear.
+/// Joins steps: the one ends with it, the next begins with it. No name has it in clear.
 pub(super) const GOES_ON: char = '+';
+/// Begins a name that is not readable. No readable one has it.
+const DENSE: char = '=';
+/// How long a readable name may be. Paths have 4,096 bytes at most, and have to hold two names.
+const LONGEST_READABLE: usize = 1600;
+/// The digits of five bits.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// Where something of this name is. Lower-case letters, digits, `-`, `_` and dots inside of a step stand for themselves, every other
-/// byte is written as two digits behind a `%`.
+/// Where something of this name is: the name in readable form, or in a dense one if that were too long.
 pub(super) fn path_of(name: &Name) -> PathBuf {
-    let mut steps = vec![String::new()];
-    for byte in name.as_str().bytes() {
-        let mut step = steps.pop().unwrap_or_default();
-        if step.len() + 3 > LONGEST_STEP {
-            step.push(GOES_ON);
-            steps.push(step);
-            step = String::new();
+    let readable = readable(name.as_str());
+    let written = match readable.len() <= LONGEST_READABLE {
+        true => readable,
+        false => dense(name.as_str()),
+    };
+    let mut path = String::with_capacity(written.len() + 32);
+    for (index, digit) in written.chars().enumerate() {
+        if index > 0 && index % LONGEST_STEP == 0 {
+            path.extend([GOES_ON, '/', GOES_ON]);
         }
-        let plain = byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        if plain || (byte == b'.' && !step.is_empty()) {
-            step.push(char::from(byte));
-        } else {
-            step.push_str(&format!("%{byte:02x}"));
-        }
-        steps.push(step);
+        path.push(digit);
     }
-    steps.iter().collect()
+    path.into()
 }
 
-/// The name that a path stands for, if [`path_of`] makes that path of it: the steps of the path without what only joins them.
-pub(super) fn name_of(path: &str) -> Option<Name> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            }
-            b'+' | b'/' => {}
-            _ => bytes.push(byte),
+/// Lower-case letters, digits, `-`, `_` and dots but the first one stand for themselves, every other byte is two digits behind a
+/// `%`.
+fn readable(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        let plain = byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if plain || (byte == b'.' && !written.is_empty()) {
+            written.push(char::from(byte));
+        } else {
+            written.push_str(&format!("%{byte:02x}"));
         }
     }
+    written
+}
+
+/// Five bits a digit.
+fn dense(name: &str) -> String {
+    let mut written = String::from(DENSE);
+    let (mut bits, mut held) = (0_u32, 0);
+    let digit = |bits: u32| DIGITS.get(bits as usize & 31).copied().map_or('0', char::from);
+    for byte in name.bytes() {
+        (bits, held) = ((bits << 8 | u32::from(byte)) & 0xfff, held + 8);
+        while held >= 5 {
+            held -= 5;
+            written.push(digit(bits >> held));
+        }
+    }
+    if held > 0 {
+        written.push(digit(bits << (5 - held)));
+    }
+    written
+}
+
+/// The name that a path stands for, if [`path_of`] makes that path of it.
+pub(super) fn name_of(path: &str) -> Option<Name> {
+    let joined = |digit: &u8| *digit == b'/' || char::from(*digit) == GOES_ON;
+    let mut digits = path.bytes().filter(|digit| !joined(digit)).peekable();
+    let dense = digits.next_if_eq(&(DENSE as u8)).is_some();
+    let bytes = match dense {
+        true => of_dense(digits)?,
+        false => of_readable(digits)?,
+    };
     let name = Name::parse(String::from_utf8(bytes).ok()?).ok()?;
     (path_of(&name).to_str() == Some(path)).then_some(name)
+}
+
+fn of_readable(mut digits: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(byte) = digits.next() {
+        if byte == b'%' {
+            let pair = [digits.next()?, digits.next()?];
+            let pair = std::str::from_utf8(&pair).ok()?;
+            bytes.push(u8::from_str_radix(pair, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
+}
+
+fn of_dense(digits: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for digit in digits {
+        let value = DIGITS.iter().position(|known| *known == digit)?;
+        (bits, held) = ((bits << 5 | u32::try_from(value).ok()?) & 0xfff, held + 5);
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -73,6 +129,9 @@ mod tests {
         assert_eq!(path("A+\0"), "%41%2b%00");
         let long = path(&"x".repeat(1024));
         assert_eq!(long.split('/').count(), 6);
+        let longest = path(&"\0".repeat(1024));
+        assert!(longest.starts_with("=000") && longest.len() < 1700, "{}", longest.len());
+        assert_eq!(name_of("=0000000"), None, "it would be readable");
         assert_eq!(name_of("a%2Fb"), None, "there is one way to write it");
         assert_eq!(name_of("%2"), None);
         assert_eq!(name_of("%ff"), None, "no text");
@@ -81,13 +140,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_has_a_path_of_its_own(name in "(?s)([./]|.){1,400}") {
+        fn every_name_has_a_path_of_its_own(name in "(?s)([./]|.){1,256}|[./]{500,1024}") {
             let name = Name::parse(name).unwrap();
             let path = path_of(&name);
             for step in path.components() {
                 let Component::Normal(step) = step else { panic!("{}", path.display()) };
                 let step = step.to_str().unwrap();
-                prop_assert!(step.len() <= LONGEST_STEP + 1);
+                prop_assert!(step.len() <= LONGEST_STEP + 2);
                 prop_assert!(!step.starts_with('.'));
                 prop_assert!(!step.contains(char::is_uppercase));
             }
