@@ -10,11 +10,11 @@ const MOST_NAMES: usize = 100_000;
 
 /// What an import leads to: everything that its tenant keeps.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<dyn Blobs>);
+pub(super) struct Store(Arc<dyn Blobs>);
 
 /// A container that a guest holds.
 #[derive(Clone, Debug)]
-pub struct Container {
+pub(super) struct Container {
     store: Arc<dyn Blobs>,
     name: Name,
 }

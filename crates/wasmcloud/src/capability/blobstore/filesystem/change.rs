@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::folder::{Folder, sync_above};
-use super::{Identity, Place, identity};
+use super::{Found, Place, container_metadata};
 use crate::capability::blobstore::BlobError;
 
 /// How often a step of a path may vanish under our feet.
@@ -27,10 +27,10 @@ pub(super) fn create(home: &Path, path: &Path) -> Result<(), BlobError> {
 pub(super) fn place(
     file: NamedTempFile,
     place: &Place,
-    container: Identity,
+    container: &Found,
 ) -> Result<(), BlobError> {
     file.as_file().sync_all()?;
-    if identity(&place.container)? != container {
+    if !container.is_at(&place.container)? {
         return Err(BlobError::NoSuchContainer);
     }
     // It stays open, and so locked, until it is in its place.
@@ -44,19 +44,19 @@ pub(super) fn place(
 /// Copies an object. Where the disk can, its bytes are shared.
 pub(super) fn copy(folder: &Folder, from: &Place, to: &Place) -> Result<(), BlobError> {
     let mut source = from.open()?;
-    let container = identity(&to.container)?;
+    let container = Found::at(&to.container)?;
     if from.path == to.path {
         return Ok(());
     }
     let mut file = folder.file()?;
     io::copy(&mut source, file.as_file_mut())?;
-    place(file, to, container)
+    place(file, to, &container)
 }
 
 /// Moves an object.
 pub(super) fn rename(from: &Place, to: &Place) -> Result<(), BlobError> {
     from.metadata()?;
-    identity(&to.container)?;
+    container_metadata(&to.container)?;
     if from.path == to.path {
         return Ok(());
     }
@@ -92,7 +92,7 @@ pub(super) fn tidy(above: &Path, path: &Path) {
 
 fn move_to(from: &Path, to: &Place) -> Result<(), BlobError> {
     let moved = with_steps(&to.container, &to.path, || fs::rename(from, &to.path));
-    moved.map_err(|error| match identity(&to.container) {
+    moved.map_err(|error| match container_metadata(&to.container) {
         Err(gone) => gone,
         Ok(_) if error.kind() == io::ErrorKind::NotFound => BlobError::NoSuchObject,
         Ok(_) => error.into(),

@@ -82,7 +82,7 @@ impl Place {
     /// Why something of an object failed: it is not there, or its container is not, or something else.
     fn explain(&self, error: io::Error) -> BlobError {
         match error.kind() {
-            io::ErrorKind::NotFound => match identity(&self.container) {
+            io::ErrorKind::NotFound => match container_metadata(&self.container) {
                 Ok(_) => BlobError::NoSuchObject,
                 Err(error) => error,
             },
@@ -91,13 +91,30 @@ impl Place {
     }
 }
 
-/// What makes a container this one: one that was deleted and made again is another.
-type Identity = (u64, u64);
+/// A container as it was found: one that was deleted and made again is another.
+#[derive(Debug)]
+struct Found {
+    metadata: Metadata,
+    /// As long as it is open, no other one gets its number.
+    _open: File,
+}
 
-/// Which one the container is.
-fn identity(container: &Path) -> Result<Identity, BlobError> {
-    let found = container_metadata(container)?;
-    Ok((found.dev(), found.ino()))
+impl Found {
+    fn at(container: &Path) -> Result<Self, BlobError> {
+        container_metadata(container)?;
+        let open = File::open(container)?;
+        let metadata = open.metadata()?;
+        Ok(Self {
+            metadata,
+            _open: open,
+        })
+    }
+
+    /// Whether it is still there.
+    fn is_at(&self, container: &Path) -> Result<bool, BlobError> {
+        let number = |of: &Metadata| (of.dev(), of.ino());
+        Ok(number(&container_metadata(container)?) == number(&self.metadata))
+    }
 }
 
 fn container_metadata(container: &Path) -> Result<Metadata, BlobError> {
@@ -161,7 +178,7 @@ impl Blobs for Filesystem {
     async fn write(&self, object: &ObjectId) -> Result<Box<dyn Writing>, BlobError> {
         let place = self.object(object);
         self.blocking(move |this| {
-            let container = identity(&place.container)?;
+            let container = Found::at(&place.container)?;
             let file = this.folder.file()?;
             let writer = stream::Writer::new(file, place, container);
             Ok(Box::new(writer) as Box<dyn Writing>)

@@ -11,7 +11,7 @@ use futures::stream;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
-use super::{Identity, Place, change};
+use super::{Found, Place, change};
 use crate::capability::blobstore::{BlobError, PIECE, Range, Reading, Writing};
 
 /// A range of a file. It is open from here on, so it stays what it is. Blocks, and what it gives does not.
@@ -50,16 +50,16 @@ pub(super) struct Writer {
     /// What is too little to be written yet.
     few: BytesMut,
     place: Place,
-    container: Identity,
+    container: Arc<Found>,
 }
 
 impl Writer {
-    pub(super) fn new(file: NamedTempFile, place: Place, container: Identity) -> Self {
+    pub(super) fn new(file: NamedTempFile, place: Place, container: Found) -> Self {
         Self {
             file: Some(file),
             few: BytesMut::new(),
             place,
-            container,
+            container: Arc::new(container),
         }
     }
 
@@ -97,7 +97,7 @@ impl Writing for Writer {
 
     async fn commit(mut self: Box<Self>) -> Result<(), BlobError> {
         let (mut file, few) = (self.take()?, self.few.split());
-        let (place, container) = (self.place.clone(), self.container);
+        let (place, container) = (self.place.clone(), Arc::clone(&self.container));
         let placed = spawn_blocking(move || {
             file.as_file_mut().write_all(&few)?;
             change::place(file, &place, container)

@@ -114,7 +114,7 @@ impl HostContainer for StoreData {
 }
 
 /// Names that a guest reads.
-pub struct ObjectNames {
+pub(super) struct ObjectNames {
     names: Names,
     /// What was read to see whether there is more.
     ahead: Option<Result<String, BlobError>>,

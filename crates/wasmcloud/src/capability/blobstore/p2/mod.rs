@@ -22,7 +22,7 @@ mod generated {
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "wasi:blobstore/types.outgoing-value": super::outgoing::Outgoing,
-            "wasi:blobstore/types.incoming-value": crate::capability::blobstore::p2::Incoming,
+            "wasi:blobstore/types.incoming-value": super::incoming::Incoming,
             "wasi:blobstore/container.container": crate::capability::blobstore::container::Container,
             "wasi:blobstore/container.stream-object-names": super::container::ObjectNames,
         },
@@ -32,7 +32,7 @@ mod generated {
 
 use generated::named_imports::wasi::blobstore::blobstore;
 use generated::wasi::blobstore::{container as containers, types};
-pub use incoming::Incoming;
+use incoming::Incoming;
 pub(super) use spool::Spool;
 
 pub(super) fn link(

@@ -21,7 +21,7 @@ type Writer = Box<dyn Writing>;
 type Way = Arc<Mutex<Option<mpsc::Sender<Bytes>>>>;
 
 /// Contents that a guest writes.
-pub struct Outgoing {
+pub(super) struct Outgoing {
     way: Way,
     /// Where to say where they go, until that is known.
     target: Option<oneshot::Sender<Writer>>,
