@@ -2,6 +2,7 @@
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
+pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;

@@ -5,6 +5,7 @@
 mod blobstore;
 mod egress;
 mod engine;
+mod host_plugins;
 mod http;
 mod http_client;
 mod http_limits;
@@ -39,10 +40,11 @@ pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
 use crate::assembly::HostConfig;
+use crate::host::PluginComponent;
 use crate::workload::{Diagnostic, Diagnostics, MAX_BYTES, decode_yaml};
 
 /// What a configuration file says. What it leaves out is up to the reader.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostFile {
     /// A name for people.
     pub name: Option<String>,
@@ -70,6 +72,8 @@ pub struct HostFile {
     pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// Components whose exports are offered to all workloads.
+    pub host_plugins: Vec<PluginComponent>,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -95,6 +99,7 @@ struct Document {
     volumes: Option<volumes::Raw>,
     blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
+    host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
     control: Option<bool>,
@@ -164,6 +169,10 @@ impl HostFile {
                 .services
                 .map(|raw| services::read(&mut reader, raw))
                 .unwrap_or_default(),
+            host_plugins: raw
+                .host_plugins
+                .map(|raw| host_plugins::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -195,5 +204,6 @@ impl HostFile {
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
+        config.component_plugins.extend(self.host_plugins.clone());
     }
 }

@@ -15,6 +15,7 @@ mod blobs;
 mod calc;
 mod calls;
 mod cancellation;
+mod component_plugins;
 mod control;
 mod crews;
 mod echo;
@@ -46,6 +47,7 @@ mod warm_leaks;
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
+use component_plugins::{ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
