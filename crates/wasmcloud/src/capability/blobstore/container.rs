@@ -14,7 +14,8 @@ pub(super) struct Store(Arc<dyn Blobs>);
 
 /// A container that a guest holds.
 #[derive(Clone, Debug)]
-pub(super) struct Container {
+#[allow(unreachable_pub, reason = "the bindings name it publicly")]
+pub struct Container {
     store: Arc<dyn Blobs>,
     name: Name,
 }

@@ -100,7 +100,7 @@ impl Writing for Writer {
         let (place, container) = (self.place.clone(), Arc::clone(&self.container));
         let placed = spawn_blocking(move || {
             file.as_file_mut().write_all(&few)?;
-            change::place(file, &place, container)
+            change::place(file, &place, &container)
         });
         placed.await?
     }

@@ -114,7 +114,8 @@ impl HostContainer for StoreData {
 }
 
 /// Names that a guest reads.
-pub(super) struct ObjectNames {
+#[allow(unreachable_pub, reason = "the bindings name it publicly")]
+pub struct ObjectNames {
     names: Names,
     /// What was read to see whether there is more.
     ahead: Option<Result<String, BlobError>>,

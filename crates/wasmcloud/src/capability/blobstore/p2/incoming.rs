@@ -10,7 +10,8 @@ use crate::capability::blobstore::{BlobError, Contents, Reading};
 const MOST_AT_ONCE: u64 = 64 << 20;
 
 /// Contents that a guest has asked for and not begun to read.
-pub(super) struct Incoming(Reading);
+#[allow(unreachable_pub, reason = "the bindings name it publicly")]
+pub struct Incoming(Reading);
 
 impl Incoming {
     pub(super) fn new(reading: Reading) -> Self {

@@ -32,7 +32,6 @@ mod generated {
 
 use generated::named_imports::wasi::blobstore::blobstore;
 use generated::wasi::blobstore::{container as containers, types};
-use incoming::Incoming;
 pub(super) use spool::Spool;
 
 pub(super) fn link(

@@ -21,7 +21,8 @@ type Writer = Box<dyn Writing>;
 type Way = Arc<Mutex<Option<mpsc::Sender<Bytes>>>>;
 
 /// Contents that a guest writes.
-pub(super) struct Outgoing {
+#[allow(unreachable_pub, reason = "the bindings name it publicly")]
+pub struct Outgoing {
     way: Way,
     /// Where to say where they go, until that is known.
     target: Option<oneshot::Sender<Writer>>,
