@@ -52,7 +52,9 @@ pub(crate) fn all() -> Outcome<Vec<(String, u64)>> {
 /// Keeps a file under a name, in the place of what it named before. Nobody sees half of it.
 pub(crate) async fn put(name: &str, body: Body) -> Outcome<()> {
     let value = OutgoingValue::new_outgoing_value();
-    let stream = value.outgoing_value_write_body().map_err(|()| "too many uploads")?;
+    let stream = value
+        .outgoing_value_write_body()
+        .map_err(|()| "too many uploads")?;
     container()?.write_data(name, &value)?;
     let mut body = body.into_boxed_body();
     while let Some(frame) = body.frame().await {
@@ -71,7 +73,9 @@ pub(crate) async fn put(name: &str, body: Body) -> Outcome<()> {
 
 fn write(stream: &OutputStream, bytes: &[u8]) -> Result<(), StreamError> {
     // As much as a host takes in one call.
-    bytes.chunks(4096).try_for_each(|piece| stream.blocking_write_and_flush(piece))
+    bytes
+        .chunks(4096)
+        .try_for_each(|piece| stream.blocking_write_and_flush(piece))
 }
 
 /// The content of a file, if there is one of the name.

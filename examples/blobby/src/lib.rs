@@ -28,7 +28,9 @@ async fn main(request: Request<Body>) -> Result<Response<Body>> {
 fn index() -> files::Outcome<Response<Body>> {
     let mut response = text(StatusCode::OK, &page::index(&files::all()?));
     let html = "text/html; charset=utf-8".parse();
-    response.headers_mut().extend(html.map(|html| (CONTENT_TYPE, html)));
+    response
+        .headers_mut()
+        .extend(html.map(|html| (CONTENT_TYPE, html)));
     Ok(response)
 }
 

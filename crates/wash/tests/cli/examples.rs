@@ -145,10 +145,16 @@ fn blobby_keeps_files_and_shows_them_on_a_page() {
     assert!(page.contains("<form id=\"upload\">"), "{page}");
     // What the form of the page does.
     assert!(page.contains("send(\"PUT\", \"/files/\" + encodeURIComponent(file.name), file)"));
-    let (at, text) = ("/files/..%2Fa%20%26%20b.txt", "Blobs all the way down.\n".repeat(10_000));
+    let (at, text) = (
+        "/files/..%2Fa%20%26%20b.txt",
+        "Blobs all the way down.\n".repeat(10_000),
+    );
     assert_eq!(put(&dev.http, at, &text), (201, "It is kept.\n".to_owned()));
     let (_, page) = dev.get("/");
-    let row = format!("<a href=\"{at}\" download>../a &amp; b.txt</a></td><td>{} bytes", text.len());
+    let row = format!(
+        "<a href=\"{at}\" download>../a &amp; b.txt</a></td><td>{} bytes",
+        text.len()
+    );
     assert!(page.contains(&row), "{page}");
     dev.stop("TERM");
 

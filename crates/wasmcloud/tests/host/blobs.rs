@@ -94,8 +94,24 @@ async fn does_what_it_is_told(guest: Guest) {
         assert_eq!(
             told.await,
             [
-                "d", "ok", "ok", "../p", "copy moved", "hello", "hello", "ok", "new", "ok", "ok",
-                "ok", "", "ok", "", "ok", "ok", "false"
+                "d",
+                "ok",
+                "ok",
+                "../p",
+                "copy moved",
+                "hello",
+                "hello",
+                "ok",
+                "new",
+                "ok",
+                "ok",
+                "ok",
+                "",
+                "ok",
+                "",
+                "ok",
+                "ok",
+                "false"
             ]
         );
         host.stop_finds_nothing_running("blobs").await;
@@ -200,7 +216,9 @@ async fn a_label_leads_to_a_store_of_its_own() {
             &host,
             "create,c;put,c,o,plain;@exists,c;@create,c;@put,c,o,archived;all,c,o;@all,c,o;@delete,c;all,c,o",
         );
-        let expected = ["c", "ok", "false", "c", "ok", "plain", "archived", "ok", "plain"];
+        let expected = [
+            "c", "ok", "false", "c", "ok", "plain", "archived", "ok", "plain",
+        ];
         assert_eq!(told.await, expected);
         host.stop("blobs").await;
         // Memory goes with the workload, and the folder stays.
@@ -217,9 +235,15 @@ async fn what_one_workload_keeps_another_sees_only_where_they_share() {
         let host = keeping(data.path()).await;
         let shared = json!({ "shared": "photos" });
         for name in ["one", "two"] {
-            host.run(name, &guest.spec(name, json!({}), shared.clone())).await;
+            host.run(name, &guest.spec(name, json!({}), shared.clone()))
+                .await;
         }
-        let told = script_at(&host, "one", "create,c;put,c,o,mine;@create,s;@put,s,o,ours").await;
+        let told = script_at(
+            &host,
+            "one",
+            "create,c;put,c,o,mine;@create,s;@put,s,o,ours",
+        )
+        .await;
         assert_eq!(told, ["c", "ok", "s", "ok"]);
         let told = script_at(
             &host,
@@ -253,7 +277,8 @@ async fn a_manifest_names_only_folders_that_the_host_allows() {
     let host = TestHost::with(|config| config.blobstore.roots = vec![allowed.path().to_owned()]);
     let host = host.await;
     let at = |path: &Path| json!({ "backend": "filesystem", "root": path });
-    host.run("blobs", &P2.spec("localhost", at(&root), json!({}))).await;
+    host.run("blobs", &P2.spec("localhost", at(&root), json!({})))
+        .await;
     assert_eq!(script(&host, "create,c;put,c,o,x").await, ["c", "ok"]);
     assert!(root.join("default/workload/blobs/c/o").is_file());
     for path in [
@@ -263,9 +288,14 @@ async fn a_manifest_names_only_folders_that_the_host_allows() {
         allowed.path().join("../etc"),
         root.join("default/workload/blobs/c/o"),
     ] {
-        let refused = host.try_run("refused", &P2.spec("other", at(&path), json!({}))).await;
+        let refused = host
+            .try_run("refused", &P2.spec("other", at(&path), json!({})))
+            .await;
         let told = refused.unwrap_err().to_string();
-        assert!(told.contains("is no folder that this host allows"), "{told}");
+        assert!(
+            told.contains("is no folder that this host allows"),
+            "{told}"
+        );
     }
 }
 
@@ -274,11 +304,19 @@ async fn settings_that_mean_nothing_are_refused() {
     let host = TestHost::start().await;
     for (config, expected) in [
         (json!({ "backend": "s4" }), "`s4` is no `backend`"),
-        (json!({ "rot": "/a" }), "`rot` is not a setting of wasi:blobstore"),
-        (json!({ "backend": "filesystem" }), "this host keeps no data"),
+        (
+            json!({ "rot": "/a" }),
+            "`rot` is not a setting of wasi:blobstore",
+        ),
+        (
+            json!({ "backend": "filesystem" }),
+            "this host keeps no data",
+        ),
         (json!({ "shared": "A" }), "no name to share by"),
     ] {
-        let refused = host.try_run("blobs", &P2.spec("localhost", config, json!({}))).await;
+        let refused = host
+            .try_run("blobs", &P2.spec("localhost", config, json!({})))
+            .await;
         let told = refused.unwrap_err().to_string();
         assert!(told.contains(expected), "{told}");
     }
@@ -297,7 +335,13 @@ mod memory {
     fn most_resident() -> usize {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib: usize = line.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
+        let kib: usize = line
+            .unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
         kib / 1024
     }
 
@@ -320,7 +364,12 @@ mod memory {
     /// Runs a test of this module in a process of its own, where nobody else uses memory.
     fn alone(test: &str) {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture", &format!("blobs::memory::{test}")])
+            .args([
+                "--exact",
+                "--ignored",
+                "--nocapture",
+                &format!("blobs::memory::{test}"),
+            ])
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stderr);

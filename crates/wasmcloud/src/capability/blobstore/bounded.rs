@@ -172,7 +172,10 @@ mod tests {
     #[tokio::test]
     async fn an_object_past_the_limit_is_refused_and_leaves_nothing() {
         let blobs = bounded(Some(5), 100);
-        blobs.create_container(&id("c", "o").container).await.unwrap();
+        blobs
+            .create_container(&id("c", "o").container)
+            .await
+            .unwrap();
         write_all(&blobs, "c", "o", b"12345").await.unwrap();
         let refused = write_all(&blobs, "c", "o", b"123456").await.unwrap_err();
         assert_eq!(refused.to_string(), "an object may have at most 5 bytes");

@@ -126,16 +126,47 @@ async fn any_text_is_a_name(blobs: &Store) {
     let dots = ".".repeat(LONGEST_NAME);
     let slashes = "/..".repeat(LONGEST_NAME / 3);
     let all = [
-        ".", "..", "../../etc/passwd", "/", "a", "A", "a/b", "a%2fb", "a+", "a+/b", "%", "%61", "nul\0",
-        "\0", " ", "\n", "ä", "a\u{308}", "con", ".uploads", "a.", "a..b", "-", "~", "\\",
-        &long, &longer, &dots, &slashes,
+        ".",
+        "..",
+        "../../etc/passwd",
+        "/",
+        "a",
+        "A",
+        "a/b",
+        "a%2fb",
+        "a+",
+        "a+/b",
+        "%",
+        "%61",
+        "nul\0",
+        "\0",
+        " ",
+        "\n",
+        "ä",
+        "a\u{308}",
+        "con",
+        ".uploads",
+        "a.",
+        "a..b",
+        "-",
+        "~",
+        "\\",
+        &long,
+        &longer,
+        &dots,
+        &slashes,
     ];
     for container in ["..", "/", "Plain", "plain", &long, &dots] {
         blobs.create_container(&name(container)).await.unwrap();
         for object in all {
-            write_all(blobs, container, object, format!("{container}:{object}").as_bytes())
-                .await
-                .unwrap();
+            write_all(
+                blobs,
+                container,
+                object,
+                format!("{container}:{object}").as_bytes(),
+            )
+            .await
+            .unwrap();
         }
     }
     for container in ["..", "/", "Plain", "plain", &long, &dots] {
@@ -167,7 +198,10 @@ async fn what_is_committed_is_there(blobs: &Store) {
 
     let mut writing = blobs.write(&o).await.unwrap();
     let mut written = Vec::new();
-    for (index, size) in [1, PIECE - 1, PIECE, 3 * PIECE + 7, 0, 5].iter().enumerate() {
+    for (index, size) in [1, PIECE - 1, PIECE, 3 * PIECE + 7, 0, 5]
+        .iter()
+        .enumerate()
+    {
         let piece = vec![u8::try_from(index).unwrap(); *size];
         written.extend_from_slice(&piece);
         writing.write(piece.into()).await.unwrap();
@@ -187,7 +221,13 @@ async fn ranges_are_cut(blobs: &Store) {
     let bytes: Vec<u8> = (0..PIECE + 100).map(|n| (n % 251) as u8).collect();
     write_all(blobs, "c", "o", &bytes).await.unwrap();
     let last = bytes.len() - 1;
-    for (start, end) in [(0, 0), (0, last), (5, 9), (PIECE - 3, PIECE + 3), (last, last)] {
+    for (start, end) in [
+        (0, 0),
+        (0, last),
+        (5, 9),
+        (PIECE - 3, PIECE + 3),
+        (last, last),
+    ] {
         let read = read_range(blobs, "c", "o", start as u64, end as u64).await;
         assert!(read.unwrap() == bytes[start..=end], "{start}..={end}");
     }
@@ -231,7 +271,10 @@ async fn copies_and_moves(blobs: &Store) {
     blobs.rename(&id("a", "o"), &id("a", "o")).await.unwrap();
     assert_eq!(listed(blobs, "a").await, names(&["o", &long]));
     assert_eq!(read_all(blobs, "b", "o").await.unwrap(), b"content");
-    blobs.rename(&id("a", &long), &id("b", &long)).await.unwrap();
+    blobs
+        .rename(&id("a", &long), &id("b", &long))
+        .await
+        .unwrap();
     assert_eq!(listed(blobs, "a").await, names(&["o"]));
     assert_eq!(read_all(blobs, "b", &long).await.unwrap(), b"content");
     blobs.rename(&id("a", "o"), &id("b", "o")).await.unwrap();
@@ -252,7 +295,10 @@ async fn what_is_absent_is_told_apart(blobs: &Store) {
         (id("c", "absent"), BlobError::NoSuchObject),
     ] {
         assert_eq!(blobs.info(&object).await.map(drop), Err(error.clone()));
-        assert_eq!(blobs.read(&object, whole).await.map(drop), Err(error.clone()));
+        assert_eq!(
+            blobs.read(&object, whole).await.map(drop),
+            Err(error.clone())
+        );
         let to = id("c", "to");
         assert_eq!(blobs.copy(&object, &to).await, Err(error.clone()));
         assert_eq!(blobs.rename(&object, &to).await, Err(error));

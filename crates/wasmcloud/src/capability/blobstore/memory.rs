@@ -9,9 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream;
 
 use super::room::{Budget, Room};
-use super::{
-    BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, PIECE, Range, Reading, Writing,
-};
+use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, PIECE, Range, Reading, Writing};
 
 /// What a container or an object takes besides its name and its contents.
 const ENTRY: u64 = 256;
@@ -73,7 +71,11 @@ impl Memory {
         let room = self.entry(&to.object)?;
         let mut containers = self.lock();
         let object = found(&containers, from)?;
-        let created = if moved { object.created } else { SystemTime::now() };
+        let created = if moved {
+            object.created
+        } else {
+            SystemTime::now()
+        };
         let content = Arc::clone(&object.content);
         let target = containers.get_mut(&to.container);
         let target = target.ok_or(BlobError::NoSuchContainer)?;
@@ -100,7 +102,10 @@ fn lock(containers: &Mutex<Containers>) -> MutexGuard<'_, Containers> {
 fn found<'a>(containers: &'a Containers, id: &ObjectId) -> Result<&'a Object, BlobError> {
     let container = containers.get(&id.container);
     let container = container.ok_or(BlobError::NoSuchContainer)?;
-    container.objects.get(&id.object).ok_or(BlobError::NoSuchObject)
+    container
+        .objects
+        .get(&id.object)
+        .ok_or(BlobError::NoSuchObject)
 }
 
 #[async_trait]
@@ -290,19 +295,30 @@ mod tests {
     async fn everything_that_grows_is_counted() {
         let budget = Budget::new(4096);
         let blobs: Arc<dyn Blobs> = Arc::new(Memory::new(Arc::clone(&budget)));
-        blobs.create_container(&id("c", "o").container).await.unwrap();
+        blobs
+            .create_container(&id("c", "o").container)
+            .await
+            .unwrap();
         write_all(&blobs, "c", "big", &[0; 2000]).await.unwrap();
-        let full = write_all(&blobs, "c", "other", &[0; 2000]).await.unwrap_err();
+        let full = write_all(&blobs, "c", "other", &[0; 2000])
+            .await
+            .unwrap_err();
         assert!(matches!(full, BlobError::Quota(_)), "{full}");
         blobs.copy(&id("c", "big"), &id("c", "copy")).await.unwrap();
         let mut empty = 0;
-        while write_all(&blobs, "c", &empty.to_string(), b"").await.is_ok() {
+        while write_all(&blobs, "c", &empty.to_string(), b"")
+            .await
+            .is_ok()
+        {
             empty += 1;
         }
         assert!((1..10).contains(&empty), "{empty}");
         blobs.clear(&id("c", "o").container).await.unwrap();
         write_all(&blobs, "c", "other", &[0; 2000]).await.unwrap();
-        blobs.delete_container(&id("c", "o").container).await.unwrap();
+        blobs
+            .delete_container(&id("c", "o").container)
+            .await
+            .unwrap();
         assert_eq!(budget.used(), 0);
     }
 }

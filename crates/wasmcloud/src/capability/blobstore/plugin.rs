@@ -73,7 +73,10 @@ impl Blobstore {
             (Backend::Default | Backend::Memory, _) => {
                 if settings.backend == Backend::Default {
                     let tenant = settings.tenant.to_string();
-                    tracing::info!(tenant, "blobs are kept in memory, and are lost with the host");
+                    tracing::info!(
+                        tenant,
+                        "blobs are kept in memory, and are lost with the host"
+                    );
                 }
                 let budget = || Memory::new(Budget::new(self.options.memory));
                 return Ok(self.memory.get(&settings.tenant, budget));
@@ -184,12 +187,14 @@ impl Binding for Held {
 type Opened = Vec<(HostInterface, Store)>;
 
 fn routes(opened: &Opened, namespace: &str) -> Routes<Option<Store>> {
-    let own = opened.iter().filter(|(entry, _)| entry.namespace == namespace);
+    let own = opened
+        .iter()
+        .filter(|(entry, _)| entry.namespace == namespace);
     let entries: Vec<HostInterface> = own.map(|(entry, _)| entry.clone()).collect();
     Routes::of(&entries, |entry| {
-        let found = opened.iter().find(|(other, _)| {
-            (&other.namespace, &other.name) == (&entry.namespace, &entry.name)
-        });
+        let found = opened
+            .iter()
+            .find(|(other, _)| (&other.namespace, &other.name) == (&entry.namespace, &entry.name));
         found.map(|(_, store)| store.clone())
     })
 }

@@ -49,7 +49,10 @@ pub(super) fn read(
     entry: &HostInterface,
 ) -> (EntrySettings, Vec<PluginError>) {
     let mut settings = Settings::of(entry, index);
-    let kinds = [("in-memory", Kind::Memory), ("filesystem", Kind::Filesystem)];
+    let kinds = [
+        ("in-memory", Kind::Memory),
+        ("filesystem", Kind::Filesystem),
+    ];
     let backend = match settings.word("backend", &kinds) {
         None => Backend::Default,
         Some(Kind::Memory) => Backend::Memory,
@@ -81,7 +84,11 @@ pub(super) mod testing {
              spec:\n  components:\n  - name: a\n    image: a.wasm\n  hostInterfaces:\n  - {entry}\n"
         );
         let parsed = crate::workload::manifest::parse(&manifest, Path::new("workload.yaml"));
-        parsed.map_err(|errors| errors.to_string()).unwrap().remove(0).workload
+        parsed
+            .map_err(|errors| errors.to_string())
+            .unwrap()
+            .remove(0)
+            .workload
     }
 
     /// A tenant of its own.
@@ -98,14 +105,18 @@ mod tests {
 
     /// What an entry with this `config` comes to, or what is wrong with it.
     fn settings(config: &str) -> Result<EntrySettings, String> {
-        let entry =
-            format!("{{namespace: wasi, package: blobstore, interfaces: [blobstore], config: {config}}}");
+        let entry = format!(
+            "{{namespace: wasi, package: blobstore, interfaces: [blobstore], config: {config}}}"
+        );
         let workload = testing::workload("shop", &entry);
         let (index, entry) = entries(&workload).next().unwrap();
         let (read, errors) = read(&workload, index, entry);
         let told = errors.iter().map(|error| {
             let path = error.path.as_deref().unwrap_or_default();
-            format!("{path}: {error}; {}", error.hint.as_deref().unwrap_or_default())
+            format!(
+                "{path}: {error}; {}",
+                error.hint.as_deref().unwrap_or_default()
+            )
         });
         match told.collect::<Vec<_>>() {
             none if none.is_empty() => Ok(read),
@@ -116,12 +127,18 @@ mod tests {
     #[test]
     fn an_entry_says_where_blobs_are_kept() {
         let none = settings("{}").unwrap();
-        assert_eq!((none.backend, none.largest_object), (Backend::Default, None));
+        assert_eq!(
+            (none.backend, none.largest_object),
+            (Backend::Default, None)
+        );
         let memory = settings("{backend: in-memory, max-object-size: 10MiB}").unwrap();
         assert_eq!(memory.backend, Backend::Memory);
         assert_eq!(memory.largest_object, Some(10 << 20));
         let files = settings("{backend: filesystem, root: /srv/blobs, shared: photos}").unwrap();
-        assert_eq!(files.backend, Backend::Filesystem(Some("/srv/blobs".into())));
+        assert_eq!(
+            files.backend,
+            Backend::Filesystem(Some("/srv/blobs".into()))
+        );
         assert_eq!(files.tenant.to_string(), "default/shared/photos");
     }
 

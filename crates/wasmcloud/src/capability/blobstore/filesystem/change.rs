@@ -101,11 +101,7 @@ fn move_to(from: &Path, to: &Place) -> Result<(), BlobError> {
 
 /// Does something that needs the steps between a folder and a path, which come and go with what is on them. The folder itself is
 /// not made.
-fn with_steps(
-    above: &Path,
-    path: &Path,
-    work: impl Fn() -> io::Result<()>,
-) -> io::Result<()> {
+fn with_steps(above: &Path, path: &Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let mut done = work();
     for _ in 0..TRIES {
         match &done {

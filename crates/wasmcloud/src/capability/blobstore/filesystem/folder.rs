@@ -48,7 +48,9 @@ impl Folder {
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         // Renamed into a folder of its own, whose name nobody else has. A host that sweeps may take that away.
         let gone = loop {
-            let made = tempfile::Builder::new().prefix("gone-").tempdir_in(self.under_way())?;
+            let made = tempfile::Builder::new()
+                .prefix("gone-")
+                .tempdir_in(self.under_way())?;
             match fs::rename(path, made.path().join("it")) {
                 Ok(()) => break made,
                 Err(error) if made.path().exists() || !path.exists() => return Err(error),

@@ -128,7 +128,8 @@ fn container_metadata(container: &Path) -> Result<Metadata, BlobError> {
 impl Blobs for Filesystem {
     async fn create_container(&self, container: &Name) -> Result<(), BlobError> {
         let path = self.container(container);
-        self.blocking(move |this| change::create(&this.home, &path)).await
+        self.blocking(move |this| change::create(&this.home, &path))
+            .await
     }
 
     async fn container_created(&self, container: &Name) -> Result<SystemTime, BlobError> {
@@ -172,7 +173,8 @@ impl Blobs for Filesystem {
 
     async fn read(&self, object: &ObjectId, range: Range) -> Result<Reading, BlobError> {
         let place = self.object(object);
-        self.blocking(move |_| stream::read(place.open()?, range)).await
+        self.blocking(move |_| stream::read(place.open()?, range))
+            .await
     }
 
     async fn write(&self, object: &ObjectId) -> Result<Box<dyn Writing>, BlobError> {
@@ -193,7 +195,8 @@ impl Blobs for Filesystem {
 
     async fn copy(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError> {
         let (from, to) = (self.object(from), self.object(to));
-        self.blocking(move |this| change::copy(&this.folder, &from, &to)).await
+        self.blocking(move |this| change::copy(&this.folder, &from, &to))
+            .await
     }
 
     async fn rename(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError> {

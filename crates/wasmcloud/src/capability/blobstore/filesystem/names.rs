@@ -52,7 +52,12 @@ fn readable(name: &str) -> String {
 fn dense(name: &str) -> String {
     let mut written = String::from(DENSE);
     let (mut bits, mut held) = (0_u32, 0);
-    let digit = |bits: u32| DIGITS.get(bits as usize & 31).copied().map_or('0', char::from);
+    let digit = |bits: u32| {
+        DIGITS
+            .get(bits as usize & 31)
+            .copied()
+            .map_or('0', char::from)
+    };
     for byte in name.bytes() {
         (bits, held) = ((bits << 8 | u32::from(byte)) & 0xfff, held + 8);
         while held >= 5 {
@@ -130,7 +135,11 @@ mod tests {
         let long = path(&"x".repeat(1024));
         assert_eq!(long.split('/').count(), 6);
         let longest = path(&"\0".repeat(1024));
-        assert!(longest.starts_with("=000") && longest.len() < 1700, "{}", longest.len());
+        assert!(
+            longest.starts_with("=000") && longest.len() < 1700,
+            "{}",
+            longest.len()
+        );
         assert_eq!(name_of("=0000000"), None, "it would be readable");
         assert_eq!(name_of("a%2Fb"), None, "there is one way to write it");
         assert_eq!(name_of("%2"), None);

@@ -53,7 +53,9 @@ async fn what_is_kept_is_there_when_it_is_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let blobs = opened(dir.path(), "shop").await;
     blobs.create_container(&name("../Photos")).await.unwrap();
-    write_all(&blobs, "../Photos", "cats/1.jpeg", b"meow").await.unwrap();
+    write_all(&blobs, "../Photos", "cats/1.jpeg", b"meow")
+        .await
+        .unwrap();
     drop(blobs);
     assert_eq!(
         all(dir.path()),
@@ -99,7 +101,10 @@ async fn steps_of_long_names_go_with_their_objects() {
     write_all(&blobs, &long, &other, b"2").await.unwrap();
     blobs.delete(&id(&long, &long)).await.unwrap();
     assert_eq!(read_all(&blobs, &long, &other).await.unwrap(), b"2");
-    blobs.rename(&id(&long, &other), &id(&long, "o")).await.unwrap();
+    blobs
+        .rename(&id(&long, &other), &id(&long, "o"))
+        .await
+        .unwrap();
     blobs.clear(&name(&long)).await.unwrap();
     assert_eq!(all(dir.path()), before);
     blobs.delete_container(&name(&long)).await.unwrap();

@@ -58,7 +58,9 @@ impl HostContainer for StoreData {
     ) -> wasmtime::Result<Told<()>> {
         let container = held(self, &own)?;
         if !self.table().get(&data)?.is_free() {
-            return Ok(Err("the value is being written to an object already".to_owned()));
+            return Ok(Err(
+                "the value is being written to an object already".to_owned()
+            ));
         }
         match container.write(name).await {
             Ok(writing) => {
@@ -161,7 +163,9 @@ impl HostStreamObjectNames for StoreData {
     ) -> wasmtime::Result<Told<(Vec<String>, bool)>> {
         let mut names = Vec::new();
         let stream = self.table().get_mut(&stream)?;
-        let read = stream.next(most.min(MOST_NAMES), |name| names.push(name)).await;
+        let read = stream
+            .next(most.min(MOST_NAMES), |name| names.push(name))
+            .await;
         Ok(told(read.map(|(_, last)| (names, last))))
     }
 

@@ -25,7 +25,10 @@ impl Incoming {
 
     /// All of it.
     pub(super) async fn whole(self) -> Result<Vec<u8>, BlobError> {
-        let Reading { length, mut contents } = self.0;
+        let Reading {
+            length,
+            mut contents,
+        } = self.0;
         if length > MOST_AT_ONCE {
             let told = format!("{length} bytes are too many at once; read them as a stream");
             return Err(BlobError::Quota(told));
@@ -60,7 +63,9 @@ impl Input {
 
     /// Fetches what comes next, unless there is something.
     async fn fetch(&mut self) {
-        while self.is_empty() && let Some(contents) = &mut self.contents {
+        while self.is_empty()
+            && let Some(contents) = &mut self.contents
+        {
             match contents.next().await {
                 Some(next) => self.next = next,
                 None => self.contents = None,

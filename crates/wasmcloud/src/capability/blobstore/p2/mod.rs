@@ -43,9 +43,7 @@ pub(super) fn link(
     match import.interface.name.as_str() {
         "types" => types::add_to_linker_instance::<S, Own>(linker, |s| s),
         "container" => containers::add_to_linker_instance::<S, Own>(linker, |s| s),
-        "blobstore" => {
-            blobstore::add_to_linker_instance::<S, Own>(linker, import.asker(), |s| s)
-        }
+        "blobstore" => blobstore::add_to_linker_instance::<S, Own>(linker, import.asker(), |s| s),
         _ => Err(not_offered(import)),
     }
 }
@@ -76,11 +74,7 @@ impl blobstore::Host for StoreData {
         self.hold(found)
     }
 
-    async fn delete_container(
-        &mut self,
-        asker: Asker,
-        name: String,
-    ) -> wasmtime::Result<Told<()>> {
+    async fn delete_container(&mut self, asker: Asker, name: String) -> wasmtime::Result<Told<()>> {
         Ok(told(wasi(self, &asker)?.delete(name).await))
     }
 

@@ -153,11 +153,15 @@ impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let sender = self.open()?;
         if bytes.len() > CHUNK {
-            return Err(StreamError::trap("more was written than there was leave for"));
+            return Err(StreamError::trap(
+                "more was written than there was leave for",
+            ));
         }
         match sender.try_send(bytes) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(StreamError::trap("written to without leave")),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(StreamError::trap("written to without leave"))
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => self.open().map(drop),
         }
     }

@@ -36,9 +36,7 @@ pub(super) fn link(
     match import.interface.name.as_str() {
         "types" => types::add_to_linker_instance::<S, Own>(linker, |s| s),
         "container" => containers::add_to_linker_instance::<S, Own>(linker, |s| s),
-        "blobstore" => {
-            blobstore::add_to_linker_instance::<S, Own>(linker, import.asker(), |s| s)
-        }
+        "blobstore" => blobstore::add_to_linker_instance::<S, Own>(linker, import.asker(), |s| s),
         _ => Err(not_offered(import)),
     }
 }

@@ -36,7 +36,9 @@ fn later(finish: bool) -> Done {
 }
 
 fn broken(error: BlobError) -> Done {
-    Poll::Ready(Err(wasmtime::Error::from(error).context("a stream of blobs broke off")))
+    Poll::Ready(Err(
+        wasmtime::Error::from(error).context("a stream of blobs broke off")
+    ))
 }
 
 /// The contents of an object.

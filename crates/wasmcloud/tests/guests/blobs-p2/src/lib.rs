@@ -48,7 +48,9 @@ fn run(command: &str) -> Result<String, String> {
     let done = |done: Result<(), String>| done.map(|()| "ok".to_owned());
     match words[..] {
         ["create", c] => store!(create_container(c))?.name(),
-        ["open", c] => container(c)?.info().map(|info| format!("{} {}", info.name, info.created_at > 1_700_000_000)),
+        ["open", c] => container(c)?
+            .info()
+            .map(|info| format!("{} {}", info.name, info.created_at > 1_700_000_000)),
         ["exists", c] => store!(container_exists(c)).map(|it| it.to_string()),
         ["delete", c] => done(store!(delete_container(c))),
         ["put", c, o, text] => done(put(&container(c)?, o, text, false)),
@@ -80,7 +82,9 @@ fn run(command: &str) -> Result<String, String> {
             done(container(c)?.delete_objects(&names))
         }
         ["has", c, o] => container(c)?.has_object(o).map(|it| it.to_string()),
-        ["size", c, o] => container(c)?.object_info(o).map(|info| info.size.to_string()),
+        ["size", c, o] => container(c)?
+            .object_info(o)
+            .map(|info| info.size.to_string()),
         ["clear", c] => done(container(c)?.clear()),
         ["copy", c, o, to, name] => done(store!(copy_object(&id(c, o), &id(to, name)))),
         ["move", c, o, to, name] => done(store!(move_object(&id(c, o), &id(to, name)))),
@@ -88,7 +92,9 @@ fn run(command: &str) -> Result<String, String> {
         ["sum", c, o] => {
             let value = container(c)?.get_data(o, 0, u64::MAX)?;
             let mut sum = 0;
-            read(value, |piece| sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>())?;
+            read(value, |piece| {
+                sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+            })?;
             Ok(sum.to_string())
         }
         ["name", c, length] => {

@@ -64,11 +64,16 @@ async fn run(command: &str) -> Result<String, Error> {
         }
         ["get", c, o, from, to] => {
             let container = container(c).await?;
-            let stream = container.get_data(o.to_owned(), number(from), number(to)).await?;
+            let stream = container
+                .get_data(o.to_owned(), number(from), number(to))
+                .await?;
             Ok(String::from_utf8_lossy(&stream.collect().await).into_owned())
         }
         ["all", c, o] => {
-            let stream = container(c).await?.get_data(o.to_owned(), 0, u64::MAX).await?;
+            let stream = container(c)
+                .await?
+                .get_data(o.to_owned(), 0, u64::MAX)
+                .await?;
             Ok(String::from_utf8_lossy(&stream.collect().await).into_owned())
         }
         ["list", c] => {
@@ -107,7 +112,10 @@ async fn run(command: &str) -> Result<String, Error> {
             done(container(c).await?.write_data(o.to_owned(), reader).await)
         }
         ["sum", c, o] => {
-            let stream = container(c).await?.get_data(o.to_owned(), 0, u64::MAX).await?;
+            let stream = container(c)
+                .await?
+                .get_data(o.to_owned(), 0, u64::MAX)
+                .await?;
             Ok(sum(stream).await.to_string())
         }
         ["name", c, length] => {

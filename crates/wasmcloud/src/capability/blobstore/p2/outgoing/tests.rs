@@ -17,7 +17,10 @@ fn spool(bytes: u64, values: usize) -> (Spool, Arc<Budget>) {
 
 async fn store() -> Arc<dyn Blobs> {
     let store: Arc<dyn Blobs> = Arc::new(Memory::new(Budget::new(64 << 20)));
-    store.create_container(&id("c", "o").container).await.unwrap();
+    store
+        .create_container(&id("c", "o").container)
+        .await
+        .unwrap();
     store
 }
 
@@ -49,7 +52,10 @@ async fn the_guest_may_say_where_it_goes_at_any_time() {
         write(&mut stream, rest).await.unwrap();
         drop(stream);
         value.finish().await.unwrap();
-        assert!(read_all(&store, "c", "o").await.unwrap() == bytes, "{before}");
+        assert!(
+            read_all(&store, "c", "o").await.unwrap() == bytes,
+            "{before}"
+        );
         assert_eq!(budget.used(), 0);
     }
 }
