@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
+#[cfg(feature = "blobstore")]
+use crate::capability::blobstore::{BlobOptions, Blobstore};
 use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
@@ -58,6 +60,9 @@ pub struct HostConfig {
     pub sockets: SocketOptions,
     /// What volumes workloads may have.
     pub volumes: VolumeOptions,
+    /// What blobs workloads may keep, and where.
+    #[cfg(feature = "blobstore")]
+    pub blobstore: BlobOptions,
     /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
     pub data_dir: Option<PathBuf>,
     /// How much workloads may keep as keys and values.
@@ -97,6 +102,8 @@ impl Default for HostConfig {
             resolver: Arc::new(SystemResolver::default()),
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
+            #[cfg(feature = "blobstore")]
+            blobstore: BlobOptions::default(),
             data_dir: None,
             #[cfg(feature = "keyvalue")]
             keyvalue: KeyValueOptions::default(),
@@ -182,6 +189,11 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
     plugins.extend(free_plugins(wasi, sockets));
+    #[cfg(feature = "blobstore")]
+    {
+        let data = config.data_dir.as_deref();
+        plugins.push(Arc::new(Blobstore::new(config.blobstore, data)));
+    }
     let of_components =
         component_plugins(&config.component_plugins, config.fetch.as_ref(), &plugins).await?;
     let before: Vec<Arc<dyn Plugin>> = of_components.iter().map(|it| Arc::clone(it) as _).collect();
@@ -387,6 +399,8 @@ pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
 
 fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "blobstore")]
+        Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
     ];

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::postgres::Postgres;
-use crate::support::{Dev, Sandbox, connect, free_port, get, post};
+use crate::support::{Dev, Sandbox, connect, delete, free_port, get, post, put};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
     let sandbox = Sandbox::with_example(example);
@@ -135,6 +135,39 @@ fn http_middleware_guards_what_is_behind_it() {
         )
     );
     dev.stop("TERM");
+}
+
+#[test]
+fn blobby_keeps_files_and_shows_them_on_a_page() {
+    let (sandbox, dev, _) = served("blobby");
+    let (status, page) = dev.get("/");
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("<form id=\"upload\">"), "{page}");
+    // What the form of the page does.
+    assert!(page.contains("send(\"PUT\", \"/files/\" + encodeURIComponent(file.name), file)"));
+    let (at, text) = (
+        "/files/..%2Fa%20%26%20b.txt",
+        "Blobs all the way down.\n".repeat(10_000),
+    );
+    assert_eq!(put(&dev.http, at, &text), (201, "It is kept.\n".to_owned()));
+    let (_, page) = dev.get("/");
+    let row = format!(
+        "<a href=\"{at}\" download>../a &amp; b.txt</a></td><td>{} bytes",
+        text.len()
+    );
+    assert!(page.contains(&row), "{page}");
+    dev.stop("TERM");
+
+    // They outlive the host, in the folder of the project.
+    let mut dev = sandbox.dev("blobby");
+    dev.expect("ready");
+    assert!(dev.get(at) == (200, text));
+    assert_eq!(delete(&dev.http, at), (200, "It is gone.\n".to_owned()));
+    assert_eq!(dev.get(at), (404, "There is no such file.\n".to_owned()));
+    assert!(!dev.get("/").1.contains("b.txt"));
+    dev.stop("TERM");
+    let kept = sandbox.path("blobby/.wash/data/blobstore/default/workload/blobby/files");
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 0);
 }
 
 /// Sends a text, and reads as much as it has.

@@ -2,6 +2,7 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod blobstore;
 mod egress;
 mod engine;
 mod host_plugins;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
 pub use http::HttpSection;
@@ -70,6 +72,8 @@ pub struct HostFile {
     pub volumes: VolumesSection,
     /// How much workloads may keep as keys and values.
     pub keyvalue: KeyValueSection,
+    /// What blobs workloads may keep, and where.
+    pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
     /// Components whose exports are offered to all workloads.
@@ -98,6 +102,7 @@ struct Document {
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
     keyvalue: Option<keyvalue::Raw>,
+    blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
     host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
@@ -165,6 +170,10 @@ impl HostFile {
                 .keyvalue
                 .map(|raw| keyvalue::read(&mut reader, raw))
                 .unwrap_or_default(),
+            blobstore: raw
+                .blobstore
+                .map(|raw| blobstore::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
@@ -203,6 +212,8 @@ impl HostFile {
         self.volumes.apply(&mut config.volumes);
         #[cfg(feature = "keyvalue")]
         self.keyvalue.apply(&mut config.keyvalue);
+        #[cfg(feature = "blobstore")]
+        self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
         config.component_plugins.extend(self.host_plugins.clone());
     }

@@ -66,6 +66,8 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.http_client));
     #[cfg(feature = "keyvalue")]
     text.push_str(&format!(" {:?}", config.keyvalue));
+    #[cfg(feature = "blobstore")]
+    text.push_str(&format!(" {:?}", config.blobstore));
     text
 }
 

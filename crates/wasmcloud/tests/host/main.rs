@@ -11,6 +11,7 @@
 
 mod attacks;
 mod big_body;
+mod blobs;
 mod calc;
 mod calls;
 mod cancellation;
@@ -44,6 +45,7 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
+use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
 use component_plugins::{ledger, teller};
