@@ -14,6 +14,8 @@ use crate::capability::config::Config;
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
+#[cfg(feature = "messaging")]
+use crate::capability::messaging::{Messaging, MessagingOptions};
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
@@ -52,6 +54,9 @@ pub struct HostConfig {
     pub volumes: VolumeOptions,
     /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
     pub data_dir: Option<PathBuf>,
+    /// What messages may be, and how many may wait.
+    #[cfg(feature = "messaging")]
+    pub messaging: MessagingOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -85,6 +90,8 @@ impl Default for HostConfig {
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
             data_dir: None,
+            #[cfg(feature = "messaging")]
+            messaging: MessagingOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -151,6 +158,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let http: Option<SocketAddr> = None;
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
+    #[cfg(feature = "messaging")]
+    plugins.push(Arc::new(Messaging::new(config.messaging)));
     plugins.extend(free_plugins(wasi, sockets));
     if let Some(cache) = config.engine.cache_dir.clone() {
         // Nobody waits for it: what is left over only takes room.
@@ -314,6 +323,8 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
+        #[cfg(feature = "messaging")]
+        Arc::new(Messaging::default()),
     ];
     [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

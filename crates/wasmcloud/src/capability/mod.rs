@@ -11,6 +11,8 @@ pub mod http;
 pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;
+#[cfg(feature = "messaging")]
+pub mod messaging;
 pub mod resolve;
 mod room;
 mod routes;
