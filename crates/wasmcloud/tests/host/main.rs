@@ -28,6 +28,7 @@ mod isolated;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod messaging;
 mod misdeeds;
 mod outbound;
 mod outbound_faults;
@@ -51,6 +52,7 @@ use fused::{
     res_user, stream_provider, stream_user, unmet,
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
+use messaging::{send_p2, send_p3, tell_p2, tell_p3};
 use misdeeds::{hostile_p2, hostile_p3};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};

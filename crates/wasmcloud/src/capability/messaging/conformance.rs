@@ -108,7 +108,10 @@ async fn everybody_hears_what_matches(broker: &dyn Broker) {
     publish(broker, "m1.b.c", "2").await;
     publish(broker, "m1.d.c", "3").await;
     for told in [("m1.a", "1"), ("m1.b.c", "2"), ("m1.d.c", "3")] {
-        assert_eq!(handled(&mut all).await, (told.0.to_owned(), told.1.to_owned()));
+        assert_eq!(
+            handled(&mut all).await,
+            (told.0.to_owned(), told.1.to_owned())
+        );
     }
     for told in ["2", "3"] {
         assert_eq!(handled(&mut some).await.1, told);
@@ -147,7 +150,10 @@ async fn one_of_a_group_hears_each(broker: &dyn Broker) {
 async fn nobody_hears_what_nobody_wants(broker: &dyn Broker) {
     publish(broker, "m3", "x").await;
     let asked = within(broker.request(subject("m3"), "x".into(), PATIENCE)).await;
-    assert!(matches!(asked, Err(MessagingError::NobodyThere)), "{asked:?}");
+    assert!(
+        matches!(asked, Err(MessagingError::NobodyThere)),
+        "{asked:?}"
+    );
 }
 
 async fn a_request_is_answered(broker: &dyn Broker) {
@@ -156,7 +162,9 @@ async fn a_request_is_answered(broker: &dyn Broker) {
     let answer = async {
         let delivery = next(&mut asked).await;
         let inbox = delivery.message.reply_to.clone().unwrap();
-        within(broker.publish(message(inbox.as_str(), "pong"))).await.unwrap();
+        within(broker.publish(message(inbox.as_str(), "pong")))
+            .await
+            .unwrap();
         within(delivery.settle.settle(Verdict::Handled)).await;
     };
     let (answer, ()) = within(async { tokio::join!(ask, answer) }).await;
@@ -167,7 +175,10 @@ async fn a_request_has_an_end(broker: &dyn Broker) {
     let _asked = subscribe(broker, wanted("m4b")).await;
     let time = Duration::from_millis(50);
     let asked = within(broker.request(subject("m4b"), "ping".into(), time)).await;
-    assert!(matches!(asked, Err(MessagingError::TimedOut(_))), "{asked:?}");
+    assert!(
+        matches!(asked, Err(MessagingError::TimedOut(_))),
+        "{asked:?}"
+    );
 }
 
 async fn who_takes_nothing_keeps_nobody_waiting(broker: &dyn Broker) {
@@ -183,7 +194,9 @@ async fn bodies_arrive_whole(broker: &dyn Broker) {
     let mut all = subscribe(broker, wanted("m6")).await;
     let long: Bytes = (0..=255_u8).cycle().take(900_000).collect();
     for body in [Bytes::new(), Bytes::from_static(b"\0\xff\r\n"), long] {
-        within(broker.publish(message("m6", body.clone()))).await.unwrap();
+        within(broker.publish(message("m6", body.clone())))
+            .await
+            .unwrap();
         let delivery = next(&mut all).await;
         assert!(delivery.message.body == body, "{} bytes", body.len());
         within(delivery.settle.settle(Verdict::Handled)).await;

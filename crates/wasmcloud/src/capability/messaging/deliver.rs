@@ -174,7 +174,10 @@ mod tests {
     async fn closing_leaves_the_rest_to_others_and_lets_the_begun_finish() {
         let (bus, (hand, mut heard)) = (bus(), hand());
         let closed = CancellationToken::new();
-        let (old, mut new) = (subscribed(&bus, "slow").await, subscribed(&bus, "slow").await);
+        let (old, mut new) = (
+            subscribed(&bus, "slow").await,
+            subscribed(&bus, "slow").await,
+        );
         let places = Arc::new(Semaphore::new(1));
         let serving = serve(old, Arc::clone(&hand) as _, places, closed.clone());
         let serving = tokio::spawn(serving);
@@ -189,6 +192,9 @@ mod tests {
         while hand.at_work.load(Ordering::SeqCst) > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(heard.try_recv().is_err(), "the second was not handled twice");
+        assert!(
+            heard.try_recv().is_err(),
+            "the second was not handled twice"
+        );
     }
 }

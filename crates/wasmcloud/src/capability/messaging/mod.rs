@@ -205,6 +205,9 @@ mod tests {
         };
         let after = |deliveries| redelivery.after(deliveries).map(|it| it.as_secs());
         assert_eq!([after(1), after(2), after(3)], [Some(1), Some(2), Some(4)]);
-        assert_eq!([after(19), after(20), after(u32::MAX)], [Some(300), None, None]);
+        assert_eq!(
+            [after(19), after(20), after(u32::MAX)],
+            [Some(300), None, None]
+        );
     }
 }

@@ -212,10 +212,7 @@ impl Outlets {
     pub(super) async fn room_for(&self, body: &Bytes) -> Option<OwnedSemaphorePermit> {
         let size = body.len().div_ceil(1024).clamp(1, UNREAD);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        Arc::clone(&self.unread)
-            .acquire_many_owned(size)
-            .await
-            .ok()
+        Arc::clone(&self.unread).acquire_many_owned(size).await.ok()
     }
 }
 

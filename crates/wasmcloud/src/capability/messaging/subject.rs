@@ -179,7 +179,10 @@ mod tests {
         for text in ["$JS.>", "_INBOX.>"] {
             assert_eq!(text.parse::<Pattern>().unwrap_err(), SubjectError::Reserved);
         }
-        assert_eq!("..".repeat(9).parse::<Pattern>().unwrap_err(), SubjectError::EmptyWord);
+        assert_eq!(
+            "..".repeat(9).parse::<Pattern>().unwrap_err(),
+            SubjectError::EmptyWord
+        );
     }
 
     #[test]
@@ -197,7 +200,11 @@ mod tests {
             ("größe.*", "größe.ä", true),
         ] {
             let pattern: Pattern = pattern.parse().unwrap();
-            assert_eq!(pattern.matches(&subject.parse().unwrap()), wanted, "{pattern} {subject}");
+            assert_eq!(
+                pattern.matches(&subject.parse().unwrap()),
+                wanted,
+                "{pattern} {subject}"
+            );
         }
         assert_ne!(Subject::inbox(), Subject::inbox());
         assert!(Subject::inbox().is_inbox());
