@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::artifact::{Fetch, Files};
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
+#[cfg(feature = "messaging-nats")]
+use crate::capability::dial::Dial;
 #[cfg(feature = "http")]
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "logging")]
@@ -142,6 +144,14 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let mut plugins = config.plugins;
     let policy = EgressPolicy::new(config.egress);
     let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
+    #[cfg(feature = "messaging")]
+    let messaging = {
+        let messaging = Messaging::new(config.messaging);
+        #[cfg(feature = "messaging-nats")]
+        let messaging =
+            messaging.with_dial(Dial::new(policy.clone(), Arc::clone(&config.resolver)));
+        Arc::new(messaging)
+    };
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
@@ -159,7 +169,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
     #[cfg(feature = "messaging")]
-    plugins.push(Arc::new(Messaging::new(config.messaging)));
+    plugins.push(messaging);
     plugins.extend(free_plugins(wasi, sockets));
     if let Some(cache) = config.engine.cache_dir.clone() {
         // Nobody waits for it: what is left over only takes room.

@@ -13,6 +13,8 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
+#[cfg(feature = "messaging-nats")]
+mod nats;
 pub mod resolve;
 mod room;
 mod routes;

@@ -4,50 +4,59 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Message, Subscription, Verdict};
 
 /// Handles messages.
 #[async_trait]
 pub(super) trait Handle: Send + Sync + 'static {
-    /// Nobody is let in any more: what has not begun is left to others.
-    fn is_over(&self) -> bool;
-
     async fn handle(&self, message: Message) -> Verdict;
 }
 
-/// Serves a subscription until it is closed. What is being handled by then goes on.
+/// Serves a subscription until it is closed, and what it has taken by then. Returns when all of that is handled.
 pub(super) async fn serve(
     mut subscription: Box<dyn Subscription>,
     handler: Arc<dyn Handle>,
     places: Arc<Semaphore>,
     closed: CancellationToken,
 ) {
-    loop {
-        // The place first: a message that nobody can handle yet is left for others of the group.
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, subscription.next().await?))
-        };
-        let (place, delivery) = tokio::select! {
-            biased;
-            () = closed.cancelled() => return,
-            next = next => match next {
-                Some(next) => next,
-                None => return,
-            },
-        };
-        if handler.is_over() {
-            return;
-        }
+    let at_work = TaskTracker::new();
+    let begin = |place, delivery| {
         let handler = Arc::clone(&handler);
-        tokio::spawn(async move {
+        at_work.spawn(async move {
             handle(handler.as_ref(), delivery).await;
             drop(place);
         });
+    };
+    let open = async {
+        while let Some((place, delivery)) = next(subscription.as_mut(), &places).await {
+            begin(place, delivery);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = closed.cancelled() => {}
+        () = open => {}
     }
+    subscription.close();
+    while let Some((place, delivery)) = next(subscription.as_mut(), &places).await {
+        begin(place, delivery);
+    }
+    drop(subscription);
+    at_work.close();
+    at_work.wait().await;
+}
+
+/// The next message, with a place for it. The place comes first: what nobody can handle yet is left for others of the group.
+async fn next(
+    subscription: &mut dyn Subscription,
+    places: &Arc<Semaphore>,
+) -> Option<(OwnedSemaphorePermit, Delivery)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    Some((place, subscription.next().await?))
 }
 
 async fn handle(handler: &dyn Handle, delivery: Delivery) {
@@ -78,10 +87,6 @@ mod tests {
 
     #[async_trait]
     impl Handle for Hand {
-        fn is_over(&self) -> bool {
-            false
-        }
-
         async fn handle(&self, message: Message) -> Verdict {
             let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(at_work, Ordering::SeqCst);
@@ -185,13 +190,11 @@ mod tests {
         assert_eq!(heard.recv().await.unwrap(), "slow");
         publish(&bus, "slow").await;
         closed.cancel();
-        serving.await.unwrap();
         let delivery = new.next().await.unwrap();
         delivery.settle.settle(Verdict::Handled).await;
+        assert!(!serving.is_finished(), "the first is still being handled");
         hand.go.add_permits(1);
-        while hand.at_work.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
+        serving.await.unwrap();
         assert!(
             heard.try_recv().is_err(),
             "the second was not handled twice"

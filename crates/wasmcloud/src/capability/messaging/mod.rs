@@ -4,6 +4,8 @@
 
 mod deliver;
 mod memory;
+#[cfg(feature = "messaging-nats")]
+mod nats;
 mod outlet;
 mod p2;
 mod p3;
@@ -158,6 +160,9 @@ pub(crate) trait Settle: Send + Sync {
 pub(crate) trait Subscription: Send + Sync {
     /// The next message; `None` when there will be no more. A message that it has given is not lost when the future is dropped.
     async fn next(&mut self) -> Option<Delivery>;
+
+    /// Takes nothing more from the broker. What it has taken already is still given, where nobody else would get it.
+    fn close(&mut self);
 }
 
 /// What passes messages on.

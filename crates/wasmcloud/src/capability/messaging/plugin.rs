@@ -5,19 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
 use super::deliver::{Handle, serve};
 use super::memory::{Bus, Room};
+#[cfg(feature = "messaging-nats")]
+use super::nats::Nats;
 use super::outlet::Outlet;
 use super::settings::{self, Backend, Handling};
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
+#[cfg(feature = "messaging-nats")]
+use crate::capability::dial::{Dial, NamedBy};
+#[cfg(feature = "messaging-nats")]
+use crate::capability::nats;
 use crate::capability::tenant::Tenant;
 use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
-    PluginError, State, StoreData,
+    PluginError, Presence, State, StoreData,
 };
 use crate::workload::{Interface, Workload};
 
@@ -56,6 +64,8 @@ impl Default for MessagingOptions {
 #[derive(Default)]
 pub struct Messaging {
     options: MessagingOptions,
+    #[cfg(feature = "messaging-nats")]
+    dial: Option<Dial>,
     buses: Mutex<HashMap<Tenant, Bus>>,
     closed: CancellationToken,
 }
@@ -78,18 +88,47 @@ impl Messaging {
         }
     }
 
-    fn broker(&self, backend: &Backend) -> Arc<dyn Broker> {
-        let Backend::Memory(tenant) = backend;
-        let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
-        buses.retain(|known, bus| known == tenant || !bus.is_idle());
-        let room = Room {
+    /// Reaches the servers that manifests name; without a way out, they cannot be had.
+    #[cfg(feature = "messaging-nats")]
+    #[must_use]
+    pub(crate) fn with_dial(mut self, dial: Dial) -> Self {
+        self.dial = Some(dial);
+        self
+    }
+
+    fn room(&self) -> Room {
+        Room {
             messages: self.options.max_waiting,
             bytes: self.options.max_waiting_bytes,
-        };
-        let bus = buses
-            .entry(tenant.clone())
-            .or_insert_with(|| Bus::new(room));
-        Arc::new(bus.clone())
+        }
+    }
+
+    fn bus(&self, tenant: &Tenant) -> Bus {
+        let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
+        buses.retain(|known, bus| known == tenant || !bus.is_idle());
+        let bus = buses.entry(tenant.clone());
+        bus.or_insert_with(|| Bus::new(self.room())).clone()
+    }
+
+    async fn broker(
+        &self,
+        backend: &Backend,
+        about: &str,
+    ) -> Result<Arc<dyn Broker>, PluginError> {
+        match backend {
+            Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
+            #[cfg(feature = "messaging-nats")]
+            Backend::Nats(url) => {
+                let dial = self.dial.as_ref();
+                let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
+                let client = nats::connect(dial, url, NamedBy::Workload, about).await;
+                let client = client.map_err(|error| {
+                    PluginError::new(format!("there are no messages over NATS: {error}"))
+                        .at("spec.hostInterfaces")
+                })?;
+                Ok(Arc::new(Nats::new(client, self.room())))
+            }
+        }
     }
 }
 
@@ -137,9 +176,11 @@ impl Plugin for Messaging {
         if let Some(wrong) = wrong.into_iter().next() {
             return Err(wrong);
         }
+        let workload = request.workload;
+        let about = format!("{}/{}", workload.namespace, workload.name);
         let (mut outlets, mut handlings) = (HashMap::new(), Vec::new());
         for entry in entries {
-            let broker = self.broker(&entry.backend);
+            let broker = self.broker(&entry.backend, &about).await?;
             if entry.sends {
                 let outlet = Outlet::new(Arc::clone(&broker), self.options.max_message);
                 outlets.insert(entry.label.clone(), outlet);
@@ -156,8 +197,9 @@ impl Plugin for Messaging {
             }),
             handlings,
             opened: Vec::new(),
+            presence: None,
+            serving: Vec::new(),
             closed: self.closed.child_token(),
-            _close: None,
         }))
     }
 
@@ -221,8 +263,9 @@ struct Bound {
     outlets: Arc<Outlets>,
     handlings: Vec<(Arc<dyn Broker>, Handling)>,
     opened: Vec<Opened>,
+    presence: Option<Presence>,
+    serving: Vec<JoinHandle<()>>,
     closed: CancellationToken,
-    _close: Option<DropGuard>,
 }
 
 /// The subscriptions of an entry, and the places of its handler.
@@ -242,6 +285,7 @@ impl Binding for Bound {
         let Some(entry) = opening.entries.into_iter().next() else {
             return Ok(());
         };
+        self.presence = Some(opening.presence);
         let handler = Arc::new(Handler::of(entry)?);
         for (broker, handling) in &self.handlings {
             let subscriptions = subscribe(broker.as_ref(), handling, &handler.entry).await;
@@ -257,14 +301,35 @@ impl Binding for Bound {
     }
 
     fn go_live(&mut self) {
-        self._close = Some(self.closed.clone().drop_guard());
         for opened in self.opened.drain(..) {
             for subscription in opened.subscriptions {
                 let handler = Arc::clone(&opened.handler) as _;
                 let places = Arc::clone(&opened.places);
-                tokio::spawn(serve(subscription, handler, places, self.closed.clone()));
+                let serving = serve(subscription, handler, places, self.closed.clone());
+                self.serving.push(tokio::spawn(serving));
             }
         }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.closed.cancel();
+        // The workload is not gone before what its subscriptions have taken is handled, unless it must be.
+        let Some(presence) = self.presence.take() else {
+            return;
+        };
+        let (entered, serving) = (presence.enter(), std::mem::take(&mut self.serving));
+        if serving.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                () = presence.stopped() => {}
+                _ = join_all(serving) => {}
+            }
+            drop(entered);
+        });
     }
 }
 
@@ -323,14 +388,7 @@ impl Handler {
 
 #[async_trait]
 impl Handle for Handler {
-    fn is_over(&self) -> bool {
-        self.entry.callee.enter().is_none()
-    }
-
     async fn handle(&self, message: Message) -> Verdict {
-        let Some(_entered) = self.entry.callee.enter() else {
-            return Verdict::Later;
-        };
         let subject = message.subject.clone();
         let handled = if self.is_p3 {
             p3::handle(&self.entry, message).await

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Pattern, Redelivery, Subject};
+#[cfg(feature = "messaging-nats")]
+use crate::capability::nats::NatsUrl;
 use crate::capability::settings::Settings;
 use crate::capability::tenant::Tenant;
 use crate::plugin::PluginError;
@@ -38,6 +40,9 @@ pub(super) struct Entry {
 pub(super) enum Backend {
     /// The host itself, for one tenant.
     Memory(Tenant),
+    /// Servers, for whoever may speak to them.
+    #[cfg(feature = "messaging-nats")]
+    Nats(NatsUrl),
 }
 
 /// How messages are handled.
@@ -94,9 +99,9 @@ pub(super) fn read(workload: &Workload, id: &str) -> (Vec<Entry>, Vec<PluginErro
         let sends = entry.interfaces.contains("consumer");
         let backend = backend(workload, &mut settings);
         let handles = entry.interfaces.contains("handler");
-        let handles = handles.then(|| handling(&backend, &mut settings));
+        let handles = handles.then(|| handling(backend.as_ref(), &mut settings));
         let wrong = settings.finish();
-        if wrong.is_empty() {
+        if let (Some(backend), true) = (backend, wrong.is_empty()) {
             entries.push(Entry {
                 label: entry.name.clone().filter(|name| name != id),
                 backend,
@@ -109,13 +114,39 @@ pub(super) fn read(workload: &Workload, id: &str) -> (Vec<Entry>, Vec<PluginErro
     (entries, errors)
 }
 
-fn backend(workload: &Workload, settings: &mut Settings<'_>) -> Backend {
-    let _ = settings.word("backend", &[("in-memory", ())]);
-    Backend::Memory(Tenant::configured(workload, settings))
+/// What a backend is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    #[cfg(feature = "messaging-nats")]
+    Nats,
 }
 
-fn handling(backend: &Backend, settings: &mut Settings<'_>) -> Handling {
-    let patterns = patterns(backend, settings);
+const KINDS: &[(&str, Kind)] = &[
+    ("in-memory", Kind::Memory),
+    #[cfg(feature = "messaging-nats")]
+    ("nats", Kind::Nats),
+];
+
+/// `None`: it is wrong.
+fn backend(workload: &Workload, settings: &mut Settings<'_>) -> Option<Backend> {
+    let kind = match settings.text("backend") {
+        None => Kind::Memory,
+        Some(_) => settings.word("backend", KINDS)?,
+    };
+    match kind {
+        Kind::Memory => Some(Backend::Memory(Tenant::configured(workload, settings))),
+        #[cfg(feature = "messaging-nats")]
+        Kind::Nats => {
+            settings.required("url", "it says where the NATS server is")?;
+            settings.parse("url", str::parse).map(Backend::Nats)
+        }
+    }
+}
+
+fn handling(backend: Option<&Backend>, settings: &mut Settings<'_>) -> Handling {
+    let in_memory = backend.is_none_or(|backend| matches!(backend, Backend::Memory(_)));
+    let patterns = patterns(in_memory, settings);
     let group = settings.parse("consumer_group", |name| match name {
         "broadcast" => Ok(Group::Broadcast),
         _ if is_group(name) => Ok(Group::Named(name.to_owned())),
@@ -125,6 +156,11 @@ fn handling(backend: &Backend, settings: &mut Settings<'_>) -> Handling {
     });
     let in_flight = settings.number("max_in_flight", 1..=MOST_IN_FLIGHT);
     let wait = settings.parse("admission_wait", |text| at_most(text, LONGEST_WAIT));
+    let redelivery = match in_memory {
+        true => redelivery(settings),
+        // Nothing comes back: settings for that have no meaning.
+        false => Redelivery::default(),
+    };
     Handling {
         patterns,
         group: group.unwrap_or(Group::Own),
@@ -132,11 +168,11 @@ fn handling(backend: &Backend, settings: &mut Settings<'_>) -> Handling {
             usize::try_from(number).unwrap_or(IN_FLIGHT)
         }),
         wait: wait.unwrap_or(WAIT),
-        redelivery: redelivery(settings),
+        redelivery,
     }
 }
 
-fn patterns(backend: &Backend, settings: &mut Settings<'_>) -> Vec<Pattern> {
+fn patterns(in_memory: bool, settings: &mut Settings<'_>) -> Vec<Pattern> {
     let mut patterns: Vec<Pattern> = Vec::new();
     for text in settings.list("subscriptions") {
         match text.parse() {
@@ -152,7 +188,7 @@ fn patterns(backend: &Backend, settings: &mut Settings<'_>) -> Vec<Pattern> {
         let error = format!("at most {MOST_SUBSCRIPTIONS} subscriptions are possible");
         settings.wrong("subscriptions", PluginError::new(error));
     }
-    if patterns.is_empty() && matches!(backend, Backend::Memory(_)) {
+    if patterns.is_empty() && in_memory {
         patterns.extend(">".parse());
     }
     patterns

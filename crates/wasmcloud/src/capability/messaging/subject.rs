@@ -46,6 +46,12 @@ impl Subject {
         Self(format!("{INBOX}.{:016x}{:016x}", unique.0, unique.1).into())
     }
 
+    /// A subject that a broker has made up to be answered to.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn from_broker(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Whether somebody waits there for an answer.
     pub(crate) fn is_inbox(&self) -> bool {
         self.0.split('.').next() == Some(INBOX)
