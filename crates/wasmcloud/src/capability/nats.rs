@@ -135,7 +135,9 @@ fn options(servers: &[ServerAddr], about: &str) -> Result<ConnectOptions, NatsEr
             tell(&name, &event, &told);
             std::future::ready(())
         });
-    let user = servers.iter().find_map(|server| Some((server.username()?, server.password())));
+    let user = servers
+        .iter()
+        .find_map(|server| Some((server.username()?, server.password())));
     options = match user {
         Some((user, Some(password))) => {
             options.user_and_password(user.to_owned(), password.to_owned())

@@ -281,3 +281,132 @@ struct Gone {
 impl Settle for Gone {
     async fn settle(self: Box<Self>, _: Verdict) {}
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::super::conformance;
+    use super::*;
+    use crate::capability::dial::{Dial, NamedBy};
+    use crate::capability::nats::connect;
+    use crate::capability::resolve::SystemResolver;
+    use crate::policy::EgressPolicy;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const ROOM: Room = Room {
+        messages: 1000,
+        bytes: 16 << 20,
+    };
+
+    async fn nats(server: &test_servers::Nats, room: Room) -> Nats {
+        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
+        let url = server.url().parse().unwrap();
+        let client = connect(&dial, &url, NamedBy::Host, "a test").await.unwrap();
+        Nats::new(client, room)
+    }
+
+    fn wanted(pattern: &str) -> Wanted {
+        Wanted {
+            pattern: pattern.parse().unwrap(),
+            group: Some("g".to_owned()),
+            wait: PATIENCE,
+            redelivery: super::super::Redelivery::default(),
+        }
+    }
+
+    fn about(subject: &str) -> Message {
+        Message {
+            subject: subject.parse().unwrap(),
+            body: "x".into(),
+            reply_to: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn nats_is_a_broker() {
+        let Some(server) = test_servers::Nats::launch() else {
+            return;
+        };
+        conformance::conforms(&nats(&server, ROOM).await).await;
+    }
+
+    /// What is sent while the server is away is an error, and nobody has to do anything when it is back.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_was_killed_is_found_again() {
+        let Some(mut server) = test_servers::Nats::launch() else {
+            return;
+        };
+        let nats = nats(&server, ROOM).await;
+        let mut all = nats.subscribe(wanted("a")).await.unwrap();
+        nats.publish(about("a")).await.unwrap();
+        all.next().await.unwrap();
+        server.stop();
+        let away = async {
+            while !matches!(
+                nats.publish(about("a")).await,
+                Err(MessagingError::Unavailable)
+            ) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, away).await.unwrap();
+        let asked = nats.request("a".parse().unwrap(), "x".into(), PATIENCE);
+        assert!(matches!(asked.await, Err(MessagingError::Unavailable)));
+        server.start();
+        let back = async {
+            while nats.publish(about("a")).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            all.next().await.unwrap();
+        };
+        tokio::time::timeout(PATIENCE, back).await.unwrap();
+    }
+
+    /// Whoever asks is told that there is no room, instead of waiting for nothing.
+    #[tokio::test]
+    async fn who_is_too_busy_says_so() {
+        let Some(server) = test_servers::Nats::launch() else {
+            return;
+        };
+        let room = Room {
+            messages: 1,
+            bytes: 16 << 20,
+        };
+        let (asker, busy) = (nats(&server, ROOM).await, nats(&server, room).await);
+        let _idle = busy.subscribe(wanted("a")).await.unwrap();
+        let asked = async {
+            loop {
+                let time = Duration::from_millis(200);
+                let asked = asker.request("a".parse().unwrap(), "x".into(), time).await;
+                if matches!(asked, Err(MessagingError::Full)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap();
+    }
+
+    /// What it has taken when it closes is still handled: the server gives it to nobody else.
+    #[tokio::test]
+    async fn closing_gives_what_was_taken() {
+        let Some(server) = test_servers::Nats::launch() else {
+            return;
+        };
+        let nats = nats(&server, ROOM).await;
+        let mut all = nats.subscribe(wanted("a")).await.unwrap();
+        for _ in 0..10 {
+            nats.publish(about("a")).await.unwrap();
+        }
+        // All ten have arrived when the first has come back from the server.
+        all.next().await.unwrap();
+        let mut last = nats.subscribe(wanted("b")).await.unwrap();
+        nats.publish(about("b")).await.unwrap();
+        last.next().await.unwrap();
+        all.close();
+        let mut taken = 1;
+        while all.next().await.is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, 10);
+    }
+}

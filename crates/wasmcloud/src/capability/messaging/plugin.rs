@@ -110,11 +110,7 @@ impl Messaging {
         bus.or_insert_with(|| Bus::new(self.room())).clone()
     }
 
-    async fn broker(
-        &self,
-        backend: &Backend,
-        about: &str,
-    ) -> Result<Arc<dyn Broker>, PluginError> {
+    async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
         match backend {
             Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
             #[cfg(feature = "messaging-nats")]
