@@ -397,3 +397,114 @@ async fn messages_have_to_be_granted() {
     let error = host.try_run("jobs", &spec).await.unwrap_err();
     assert!(error.to_string().contains("wasmcloud:messaging"), "{error}");
 }
+
+/// A host whose workloads may reach servers on this machine.
+async fn host_with_loopback() -> TestHost {
+    let loopback = "127.0.0.0/8".parse().unwrap();
+    TestHost::with(|config| config.egress.allow.push(loopback)).await
+}
+
+/// Waits until a message goes through.
+async fn goes_through(host: &TestHost, workload: &str, subject: &str) {
+    let subject = format!("{subject:?}");
+    while send(host, workload, "publish", &[&subject, "\"x\""]).await != "ok" {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Replicas on two hosts share what comes, unless they want all of it.
+#[tokio::test]
+async fn replicas_share_messages_over_nats() {
+    let Some(server) = test_servers::Nats::launch() else {
+        return;
+    };
+    let (one, other) = (host_with_loopback().await, host_with_loopback().await);
+    let config = json!({"backend": "nats", "url": server.url(), "subscriptions": "a.*"});
+    let mut all = config.clone();
+    all["consumer_group"] = json!("broadcast");
+    for host in [&one, &other] {
+        host.run("shared", &p2(config.clone())).await;
+    }
+    for number in 0..50 {
+        publish(&one, "shared", "a.b", &number.to_string()).await;
+    }
+    // Whoever sends hears its own messages in order, so by then all have been given out.
+    let asked = send(
+        &one,
+        "shared",
+        "request",
+        &["\"a.echo\"", "\"hi\"", "10000"],
+    )
+    .await;
+    assert_eq!(asked, "ok(\"hi\")");
+    for host in [&one, &other] {
+        host.stop_finds_nothing_running("shared").await;
+    }
+    let lines = [one.lines(0).await, other.lines(0).await].concat();
+    assert_eq!(lines.len(), 51, "each was handled once");
+    for host in [&one, &other] {
+        host.run("all", &p3(all.clone())).await;
+    }
+    goes_through(&one, "all", "a.c").await;
+    for host in [&one, &other] {
+        hears(host, "a.c x").await;
+    }
+}
+
+/// Waits until a handler has written a line.
+async fn hears(host: &TestHost, line: &str) {
+    within(async {
+        while !host.lines(0).await.iter().any(|it| it.text == line) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A server that is away keeps no workload from starting, traps nobody, and is found when it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nats_server_may_come_and_go() {
+    let Some(mut server) = test_servers::Nats::launch() else {
+        return;
+    };
+    let config = json!({"backend": "nats", "url": server.url(), "subscriptions": "a.*"});
+    server.stop();
+    let host = host_with_loopback().await;
+    host.run("jobs", &p3(config)).await;
+    let away = send(&host, "jobs", "publish", &["\"a.b\"", "\"x\""]).await;
+    assert_eq!(away, "err(\"broker-unavailable\")");
+    server.start();
+    goes_through(&host, "jobs", "a.first").await;
+    host.lines(1).await;
+    server.stop();
+    within(async {
+        while send(&host, "jobs", "publish", &["\"lost\"", "\"x\""]).await == "ok" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.start();
+    goes_through(&host, "jobs", "a.again").await;
+    hears(&host, "a.again x").await;
+    host.stop_finds_nothing_running("jobs").await;
+}
+
+/// A manifest leads only where the host's policy allows, and its URL is told nobody.
+#[tokio::test]
+async fn a_manifest_reaches_no_nats_server_that_the_policy_denies() {
+    let log = Log::capture();
+    let host = TestHost::start().await;
+    let url = "nats://ada:s3cr3t@127.0.0.1:4222";
+    let error = host
+        .try_run("jobs", &p2(json!({"backend": "nats", "url": url})))
+        .await;
+    let error = error.unwrap_err();
+    let told = format!("{error} {error:?} {}", log.text());
+    assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+    assert!(!told.contains("s3cr3t"), "{told}");
+    let wrong = json!({"backend": "nats", "url": "http://ada:s3cr3t@x"});
+    let error = host.try_run("jobs", &p2(wrong)).await.unwrap_err();
+    let told = format!("{error} {error:?} {}", log.text());
+    assert!(told.contains("wanted `nats://HOST:PORT`"), "{told}");
+    assert!(!told.contains("s3cr3t"), "{told}");
+}
