@@ -13,7 +13,7 @@ use crate::capability::blobstore::{BlobOptions, Blobstore};
 use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
-#[cfg(feature = "keyvalue")]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "http")]
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
@@ -21,6 +21,8 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
+#[cfg(feature = "messaging")]
+use crate::capability::messaging::{Messaging, MessagingOptions};
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
@@ -68,6 +70,9 @@ pub struct HostConfig {
     /// How much workloads may keep as keys and values.
     #[cfg(feature = "keyvalue")]
     pub keyvalue: KeyValueOptions,
+    /// What messages may be, and how many may wait.
+    #[cfg(feature = "messaging")]
+    pub messaging: MessagingOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -107,6 +112,8 @@ impl Default for HostConfig {
             data_dir: None,
             #[cfg(feature = "keyvalue")]
             keyvalue: KeyValueOptions::default(),
+            #[cfg(feature = "messaging")]
+            messaging: MessagingOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -169,9 +176,17 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     #[cfg(feature = "keyvalue")]
     plugins.extend(keyvalue(
         config.keyvalue,
-        config.data_dir,
+        config.data_dir.clone(),
         Dial::new(policy.clone(), Arc::clone(&config.resolver)),
     ));
+    #[cfg(feature = "messaging")]
+    let messaging = {
+        let messaging = Messaging::new(config.messaging);
+        #[cfg(feature = "messaging-nats")]
+        let messaging =
+            messaging.with_dial(Dial::new(policy.clone(), Arc::clone(&config.resolver)));
+        Arc::new(messaging)
+    };
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
@@ -188,6 +203,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let http: Option<SocketAddr> = None;
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
+    #[cfg(feature = "messaging")]
+    plugins.push(messaging);
     plugins.extend(free_plugins(wasi, sockets));
     #[cfg(feature = "blobstore")]
     {
@@ -403,6 +420,8 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
         Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
+        #[cfg(feature = "messaging")]
+        Arc::new(Messaging::default()),
     ];
     #[cfg(feature = "keyvalue")]
     let plugins = {

@@ -16,6 +16,10 @@ pub mod keyvalue;
 pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;
+#[cfg(feature = "messaging")]
+pub mod messaging;
+#[cfg(feature = "messaging-nats")]
+mod nats;
 pub mod resolve;
 mod room;
 mod routes;

@@ -31,6 +31,7 @@ mod keyvalue;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod messaging;
 mod misdeeds;
 mod outbound;
 mod outbound_faults;
@@ -57,6 +58,7 @@ use fused::{
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use keyvalue::{keep_front, keep_p2, keep_p3};
+use messaging::{send_p2, send_p3, tell_p2, tell_p3};
 use misdeeds::{hostile_p2, hostile_p3};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
