@@ -65,6 +65,7 @@ spec:
         allowedHosts: ["*.example.com"]
         allowedIpNameLookups: [example.com]
         allowedHostLoopbackPorts: ["5432"]
+        secrets: [api-key, db.password]
     - name: idle
       image: idle.wasm
       poolSize: 0
