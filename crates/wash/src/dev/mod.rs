@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::secrets::{SecretsOptions, Variables, Workloads};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::control::Control;
@@ -158,9 +159,24 @@ fn host_config(
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
         },
+        data_dir: Some(project.dir.join(DATA)),
+        secrets: secrets(project, &args.allow_env),
         output: Arc::new(guests.clone()),
         grace: GRACE,
         ..HostConfig::default()
+    }
+}
+
+/// Where what capabilities keep is kept, in the folder of the project.
+pub(crate) const DATA: &str = ".wash/data";
+
+/// Files of the project, and the variables that were asked for on the command line.
+pub(crate) fn secrets(project: &Project, variables: &[Variables]) -> SecretsOptions {
+    let variables = variables.iter().cloned();
+    SecretsOptions {
+        environment: variables.map(|it| (Workloads::All, it)).collect(),
+        folders: vec![(Workloads::All, project.dir.clone())],
+        key_file: None,
     }
 }
 

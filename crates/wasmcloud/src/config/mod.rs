@@ -10,6 +10,8 @@ mod http_limits;
 mod limits;
 mod log;
 mod reader;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod services;
 mod sockets;
 #[cfg(test)]
@@ -31,6 +33,8 @@ pub use http_limits::HttpLimitsSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+#[cfg(feature = "secrets")]
+pub use secrets::SecretsSection;
 pub use services::ServicesSection;
 pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
@@ -66,6 +70,9 @@ pub struct HostFile {
     pub volumes: VolumesSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// What secrets workloads may read of the machine.
+    #[cfg(feature = "secrets")]
+    pub secrets: SecretsSection,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -90,6 +97,8 @@ struct Document {
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
     services: Option<services::Raw>,
+    #[cfg(feature = "secrets")]
+    secrets: Option<secrets::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
     control: Option<bool>,
@@ -155,6 +164,11 @@ impl HostFile {
                 .services
                 .map(|raw| services::read(&mut reader, raw))
                 .unwrap_or_default(),
+            #[cfg(feature = "secrets")]
+            secrets: raw
+                .secrets
+                .map(|raw| secrets::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -184,5 +198,7 @@ impl HostFile {
         self.sockets.apply(&mut config.sockets);
         self.volumes.apply(&mut config.volumes);
         self.services.apply(&mut config.restarts);
+        #[cfg(feature = "secrets")]
+        self.secrets.apply(&mut config.secrets);
     }
 }

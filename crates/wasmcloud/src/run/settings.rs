@@ -76,6 +76,7 @@ impl Settings {
         let data_dir = args.data_dir.clone().or(file.data_dir);
         let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
         host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
+        host.data_dir.clone_from(&data_dir);
         if let (Some(data), None) = (&data_dir, &host.volumes.ephemeral_dir) {
             host.volumes.ephemeral_dir = Some(data.join(VOLUMES));
         }

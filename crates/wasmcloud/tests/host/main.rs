@@ -35,6 +35,7 @@ mod pools;
 mod replacement;
 mod routes;
 mod schedules;
+mod secrets;
 mod services;
 mod sockets;
 mod stories;
@@ -52,6 +53,7 @@ use fused::{
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use misdeeds::{hostile_p2, hostile_p3};
+use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};

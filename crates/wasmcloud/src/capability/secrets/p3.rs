@@ -32,7 +32,7 @@ type Own = HasSelf<StoreData>;
 type Ask = Accessor<StoreData, Own>;
 
 /// What a guest holds: a name, and the value as it was when it was asked for.
-pub struct Handle {
+pub(super) struct Handle {
     name: SecretName,
     secret: Secret,
 }

@@ -46,14 +46,41 @@ fn what_fits_is_not_mentioned() {
 fn what_does_not_fit_is_told_with_its_place() {
     let plugin = Secrets::new(SecretsOptions::default(), None);
     let plain = |config: &str| entry(&format!("interfaces: [store, reveal], config: {config}"));
-    insta::assert_snapshot!(told(&plugin, "[]", &plain("{key: SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[kee]", &plain("{key: SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &plain("{'a b': SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &plain("{backend: vault, key: SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &plain("{backend: file}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &plain("{backend: environment, prefix: SHOP_}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", "  - {namespace: wasi, package: http, interfaces: [handler]}\n"), @"");
-    insta::assert_snapshot!(told(&plugin, "[]", &entry("name: key, interfaces: [secret], config: {key: SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &entry("name: key, interfaces: [store, secret], config: {key: SECRETVALUE}")), @"");
-    insta::assert_snapshot!(told(&plugin, "[key]", &entry("name: key, interfaces: [secret], config: {other: SECRETVALUE}")), @"");
+    let all = [
+        told(&plugin, "[]", &plain("{key: SECRETVALUE}")),
+        told(&plugin, "[kee]", &plain("{key: SECRETVALUE}")),
+        told(&plugin, "[key]", &plain("{'a b': SECRETVALUE}")),
+        told(
+            &plugin,
+            "[key]",
+            &plain("{backend: vault, key: SECRETVALUE}"),
+        ),
+        told(&plugin, "[key]", &plain("{backend: file}")),
+        told(
+            &plugin,
+            "[key]",
+            &plain("{backend: environment, prefix: SHOP_}"),
+        ),
+        told(
+            &plugin,
+            "[key]",
+            "  - {namespace: wasi, package: http, interfaces: [handler]}\n",
+        ),
+        told(
+            &plugin,
+            "[]",
+            &entry("name: key, interfaces: [secret], config: {key: SECRETVALUE}"),
+        ),
+        told(
+            &plugin,
+            "[key]",
+            &entry("name: key, interfaces: [store, secret], config: {key: SECRETVALUE}"),
+        ),
+        told(
+            &plugin,
+            "[key]",
+            &entry("name: key, interfaces: [secret], config: {other: SECRETVALUE}"),
+        ),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"");
 }
