@@ -229,10 +229,11 @@ pub(crate) struct OwnerArgs {
 /// Where the encrypted store is.
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
-    /// The data folder of the host; the default is that of `wash dev`, seen from the folder of the project.
+    /// The folder of the store. The default is that of `wash dev`, seen from the folder of the project; for `wasmcloud run` it is the
+    /// folder `kept` in its data folder.
     #[arg(long, value_name = "FOLDER", default_value = ".wash/data")]
-    pub(crate) data_dir: PathBuf,
-    /// The file with the key, if it is not `secrets.key` in the data folder. The variable WASMCLOUD_SECRETS_KEY beats it.
+    pub(crate) folder: PathBuf,
+    /// The file with the key, if it is not `secrets.key` in that folder. The variable WASMCLOUD_SECRETS_KEY beats it.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }

@@ -43,6 +43,8 @@ use watch::Watch;
 
 /// Where it listens unless told otherwise: only this machine can reach it.
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+/// Where capabilities keep what they are given, in the folder of the project.
+const KEPT: &str = ".wash/data";
 /// How long requests that are being answered may take when everything stops.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -159,16 +161,13 @@ fn host_config(
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
         },
-        data_dir: Some(project.dir.join(DATA)),
+        data_dir: Some(project.path(KEPT)),
         secrets: secrets(project, &args.allow_env),
         output: Arc::new(guests.clone()),
         grace: GRACE,
         ..HostConfig::default()
     }
 }
-
-/// Where what capabilities keep is kept, in the folder of the project.
-pub(crate) const DATA: &str = ".wash/data";
 
 /// Files of the project, and the variables that were asked for on the command line.
 pub(crate) fn secrets(project: &Project, variables: &[Variables]) -> SecretsOptions {

@@ -1,4 +1,4 @@
-//! `wash secrets`: puts secrets into the encrypted store of a data folder, and takes them out again. Values are read from standard
+//! `wash secrets`: puts secrets into the encrypted store of a host, and takes them out again. Values are read from standard
 //! input, never from the command line, and never shown.
 
 use std::io::{self, IsTerminal as _, Read as _};
@@ -35,7 +35,7 @@ pub(crate) fn run(args: SecretsArgs, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn vault(args: &StoreArgs) -> Vault {
-    Vault::new(&args.data_dir, args.key_file.as_deref())
+    Vault::new(&args.folder, args.key_file.as_deref())
 }
 
 fn failed(error: VaultError) -> Failure {

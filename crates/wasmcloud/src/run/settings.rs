@@ -13,6 +13,8 @@ use wasmcloud::workload::Diagnostics;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 /// Where compiled components are, in the data folder.
 const CACHE: &str = "cache";
+/// Where capabilities keep what they are given, in the data folder.
+const KEPT: &str = "kept";
 /// Where ephemeral volumes are, in the data folder.
 const VOLUMES: &str = "volumes";
 
@@ -76,10 +78,10 @@ impl Settings {
         let data_dir = args.data_dir.clone().or(file.data_dir);
         let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
         host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
-        host.data_dir.clone_from(&data_dir);
         if let (Some(data), None) = (&data_dir, &host.volumes.ephemeral_dir) {
             host.volumes.ephemeral_dir = Some(data.join(VOLUMES));
         }
+        host.data_dir = data_dir.as_ref().map(|data| data.join(KEPT));
         Ok(Self {
             paths: args.paths.clone(),
             data_dir,

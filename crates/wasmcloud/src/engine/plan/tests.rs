@@ -9,6 +9,7 @@
 mod answers;
 mod entries;
 mod isolated;
+mod labels;
 mod links;
 mod messages;
 mod random;

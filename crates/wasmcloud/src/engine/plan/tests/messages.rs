@@ -68,6 +68,45 @@ fn a_missing_grant() {
 }
 
 #[test]
+fn a_missing_grant_for_a_label() {
+    assert_snapshot!(said(Problem::NotGranted {
+        component: name("front"),
+        import: id(STORE),
+        label: Some("sessions".to_owned()),
+    }), @r#"
+    spec.components.front
+    component `front` imports `wasi:keyvalue/store@0.2.0-draft` as `sessions`, which the workload is not granted under that name
+    hint: to allow it, add under `hostInterfaces:`
+      - namespace: wasi
+        package: keyvalue
+        interfaces: [store]
+        name: sessions
+    "#);
+}
+
+#[test]
+fn a_label_that_nobody_uses() {
+    assert_snapshot!(said(Problem::UnusedLabel {
+        index: 0,
+        label: "session".to_owned(),
+        nearest: Some("sessions".to_owned()),
+    }), @r"
+    spec.hostInterfaces.0.name
+    no component imports an interface of this entry by the label `session`
+    hint: did you mean `sessions`?
+    ");
+    assert_snapshot!(said(Problem::UnusedLabel {
+        index: 0,
+        label: "session".to_owned(),
+        nearest: None,
+    }), @r"
+    spec.hostInterfaces.0.name
+    no component imports an interface of this entry by the label `session`
+    hint: leave `name` out, unless a component imports the interface by a label
+    ");
+}
+
+#[test]
 fn an_import_that_is_no_interface() {
     assert_snapshot!(said(Problem::NotAnInterface {
         component: name("front"),
