@@ -32,7 +32,8 @@ type Own = HasSelf<StoreData>;
 type Ask = Accessor<StoreData, Own>;
 
 /// What a guest holds: a name, and the value as it was when it was asked for.
-pub(super) struct Handle {
+#[expect(unreachable_pub, reason = "the bindings make its name public")]
+pub struct Handle {
     name: SecretName,
     secret: Secret,
 }
