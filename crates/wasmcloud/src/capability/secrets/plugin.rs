@@ -188,7 +188,7 @@ impl Secrets {
                 let (variable, allowed) = Environment::new(prefix.clone(), allowed).variable(key);
                 (!allowed).then(|| {
                     let message = format!(
-                        "the secret `{name}` is the variable `{variable}`, which the host lets this workload not read"
+                        "the secret `{name}` is the variable `{variable}`, which the host does not let this workload read"
                     );
                     let hint = "allow it in the host's configuration, under `secrets.environment`";
                     PluginError::new(message).hint(hint)
