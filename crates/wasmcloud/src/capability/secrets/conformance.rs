@@ -146,7 +146,7 @@ impl Place for InFolder {
         for (name, value) in secrets {
             write(&self.0.path().join(name), value);
         }
-        files::at(self.0.path())
+        files::at(self.0.path(), Path::new(""))
     }
 }
 
@@ -170,7 +170,7 @@ impl Place for Mounted {
         }
         symlink(&version, folder.join("..new")).unwrap();
         fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
-        files::at(folder)
+        files::at(folder, Path::new(""))
     }
 }
 
@@ -193,7 +193,8 @@ impl Place for InDocument {
         };
         let all: BTreeMap<_, _> = secrets.iter().map(text).collect();
         write(&path, &serde_json::to_vec(&all).unwrap());
-        Arc::clone(self.1.get_or_insert_with(|| files::at(&path)))
+        let (folder, name) = (self.0.path(), Path::new(self.2));
+        Arc::clone(self.1.get_or_insert_with(|| files::at(folder, name)))
     }
 
     fn holds_bytes(&self) -> bool {

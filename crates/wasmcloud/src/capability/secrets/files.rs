@@ -14,29 +14,29 @@ use crate::workload::{SecretName, decode_yaml};
 /// The most bytes that a file with all secrets may have.
 const MOST_DOCUMENT: usize = 1024 * 1024;
 
-/// A folder with a file for each secret. It is read anew each time.
-pub(crate) struct Folder(PathBuf);
+/// A folder with a file for each secret, below one that is allowed. It is read anew each time.
+pub(crate) struct Folder {
+    root: PathBuf,
+    inside: PathBuf,
+}
 
 /// One file with a mapping of names to texts.
 pub(crate) struct Document(Arc<Reread<BTreeMap<String, Secret>>>);
 
-/// What a path leads to.
-pub(crate) fn at(path: &Path) -> Arc<dyn SecretStore> {
-    match document_name(path) {
-        Some((folder, name)) => {
-            let file = Reread::new(folder.to_owned(), name, MOST_DOCUMENT);
-            Arc::new(Document(Arc::new(file)))
-        }
-        None => Arc::new(Folder(path.to_owned())),
+/// What a path below an allowed folder leads to.
+pub(crate) fn at(root: &Path, inside: &Path) -> Arc<dyn SecretStore> {
+    let (root, inside) = (root.to_owned(), inside.to_owned());
+    if is_document(&inside) {
+        let file = Reread::new(root, inside, MOST_DOCUMENT);
+        return Arc::new(Document(Arc::new(file)));
     }
+    Arc::new(Folder { root, inside })
 }
 
-/// The folder and the name of a file with all secrets, if the path is that of one.
-fn document_name(path: &Path) -> Option<(&Path, PathBuf)> {
-    let extension = path.extension()?.to_str()?;
-    let is_document = ["yaml", "yml", "json"].contains(&extension);
-    let name = path.file_name().filter(|_| is_document)?;
-    Some((path.parent()?, name.into()))
+/// Whether a path is that of a file with all secrets.
+pub(crate) fn is_document(path: &Path) -> bool {
+    let extension = path.extension().and_then(|it| it.to_str());
+    extension.is_some_and(|it| ["yaml", "yml", "json"].contains(&it))
 }
 
 /// Work that blocks, off the threads that serve.
@@ -50,13 +50,13 @@ pub(super) async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl SecretStore for Folder {
     async fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretsError> {
-        let (folder, name) = (self.0.clone(), name.clone());
+        let (root, path) = (self.root.clone(), self.inside.join(name.as_str()));
         blocking(move || {
-            let Some(mut file) = open_below(&folder, Path::new(name.as_str()))? else {
+            let Some(mut file) = open_below(&root, &path)? else {
                 return Ok(None);
             };
             let bytes = read(&mut file, MOST_BYTES).map_err(|error| {
-                SecretsError::source(folder.join(name.as_str()).display().to_string(), error)
+                SecretsError::source(root.join(&path).display().to_string(), error)
             })?;
             let mut bytes = bytes.ok_or(SecretsError::TooLarge)?;
             cut_line_end(&mut bytes);

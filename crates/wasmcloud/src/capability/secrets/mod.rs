@@ -16,7 +16,7 @@ mod settings;
 mod values;
 mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
@@ -46,6 +46,19 @@ impl Secret {
     /// The text that it is, unless it is none.
     pub(crate) fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    fn downgrade(&self) -> WeakSecret {
+        WeakSecret(Arc::downgrade(&self.0))
+    }
+}
+
+/// A secret that is wiped although this is there.
+struct WeakSecret(Weak<Zeroizing<Vec<u8>>>);
+
+impl WeakSecret {
+    fn secret(&self) -> Option<Secret> {
+        self.0.upgrade().map(Secret)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The plugin: checks what components were given against what there is, and opens the stores of a workload.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -89,8 +89,8 @@ impl Secrets {
                 Arc::new(Environment::new(prefix.clone(), allowed))
             }
             Backend::File { path } => {
-                let path = self.file(Path::new(path), request);
-                files::at(&path.map_err(|error| error.at(at("path")))?)
+                let opened = self.file(Path::new(path), request);
+                opened.map_err(|error| error.at(at("path")))?
             }
             Backend::Encrypted { tenant } => match &self.vault {
                 Some(vault) => Arc::new(vault.of(tenant)),
@@ -104,44 +104,33 @@ impl Secrets {
     }
 
     /// Where a path of the manifest leads, if the host lets the workload read there.
-    fn file(&self, path: &Path, request: &BindRequest<'_>) -> Result<PathBuf, PluginError> {
+    fn file(
+        &self,
+        path: &Path,
+        request: &BindRequest<'_>,
+    ) -> Result<Arc<dyn SecretStore>, PluginError> {
         let path = request.base.join(path);
-        let name = if path.is_dir() {
-            None
-        } else {
-            path.file_name()
+        let (folder, name) = match path.file_name() {
+            Some(name) if files::is_document(&path) => (path.parent(), Some(name)),
+            _ => (Some(path.as_path()), None),
         };
-        let folder = match name {
-            Some(_) => path.parent().unwrap_or(Path::new(".")),
-            None => &path,
-        };
-        let failed = |error| {
-            PluginError::new(format!("`{}`: {error}", path.display()))
+        let folder = folder.unwrap_or(Path::new("."));
+        let found = folder.canonicalize().map_err(|error| {
+            PluginError::new(format!("`{}`: {error}", folder.display()))
                 .hint("name a folder with a file for each secret, or a YAML or JSON file with all")
-        };
-        let found = folder.canonicalize().map_err(failed)?;
+        })?;
         let options = self.options.iter();
         let allowed = options.flat_map(|options| options.folders(request.workload));
-        let mut allowed = allowed.filter_map(|root| root.canonicalize().ok());
-        if !allowed.any(|root| found.starts_with(root)) {
-            let message = format!(
-                "the host lets this workload read no secrets in `{}`",
-                folder.display()
-            );
-            let hint = "allow the folder in the host's configuration, under `secrets.folders`";
-            return Err(PluginError::new(message).hint(hint));
-        }
-        let path = name.map_or_else(|| found.clone(), |name| found.join(name));
-        match name {
-            Some(_)
-                if !path
-                    .extension()
-                    .is_some_and(|it| ["yaml", "yml", "json"].iter().any(|known| it == *known)) =>
-            {
-                Err(failed(std::io::ErrorKind::NotADirectory.into()))
+        for root in allowed.filter_map(|root| root.canonicalize().ok()) {
+            if let Ok(inside) = found.strip_prefix(&root) {
+                let inside = name.map_or_else(|| inside.to_owned(), |name| inside.join(name));
+                return Ok(files::at(&root, &inside));
             }
-            _ => Ok(path),
         }
+        let folder = folder.display();
+        let message = format!("the host lets this workload read no secrets in `{folder}`");
+        let hint = "allow the folder in the host's configuration, under `secrets.folders`";
+        Err(PluginError::new(message).hint(hint))
     }
 
     /// What is given to components and cannot be had.
@@ -276,10 +265,11 @@ impl Plugin for Secrets {
         }
         let (mut plain, mut labelled) = (None, BTreeMap::new());
         for source in &sources {
-            let held = Held::new(self.open(source, &request)?);
+            let store = self.open(source, &request)?;
             match &source.label {
-                None => plain = Some(held),
+                None => plain = Some(Held::new(store)),
                 Some((label, key)) => {
+                    let held = Held::keeping(store);
                     must_be_there(&held, label, key, source.index).await?;
                     labelled.insert(label.clone(), (key.clone(), held));
                 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::SecretsError;
@@ -15,33 +16,27 @@ use super::SecretsError;
 /// How long after its last change a file may change again without showing it.
 const GRAIN: Duration = Duration::from_secs(2);
 
-/// Opens a file below a folder, wherever links inside the folder lead, and never outside of it. `None` where there is none.
+/// Opens a file by its path below a folder, wherever links lead inside of it, and never outside. `None` where there is none.
 ///
 /// # Errors
 /// When it cannot be opened, is no regular file, or others than its owner may read it. Blocks.
-pub(super) fn open_below(folder: &Path, name: &Path) -> Result<Option<File>, SecretsError> {
-    let shown = || folder.join(name).display().to_string();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let folder = openat(
-        CWD,
-        folder,
-        OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|error| SecretsError::source(folder.display().to_string(), io::Error::from(error)))?;
-    let below = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(folder, name, flags, Mode::empty(), below) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::XDEV) => {
-            return Err(SecretsError::source(
-                shown(),
-                "it is a link that leads out of its folder",
-            ));
-        }
-        Err(error) => return Err(SecretsError::source(shown(), io::Error::from(error))),
+pub(super) fn open_below(root: &Path, inside: &Path) -> Result<Option<File>, SecretsError> {
+    let failed = |problem: &dyn ToString| {
+        let shown = root.join(inside).display().to_string();
+        SecretsError::source(shown, problem.to_string())
     };
-    check(&file).map_err(|problem| SecretsError::source(shown(), problem))?;
+    let folder = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let below = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat(CWD, root, folder, Mode::empty())
+        .and_then(|root| openat2(root, inside, file, Mode::empty(), below));
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::XDEV) => return Err(failed(&"it is a link that leads out of its folder")),
+        Err(error) => return Err(failed(&io::Error::from(error))),
+    };
+    check(&file).map_err(|problem| failed(&problem))?;
     Ok(Some(file))
 }
 
@@ -106,7 +101,7 @@ pub(super) struct Reread<T> {
 }
 
 impl<T> Reread<T> {
-    /// The file of that name below a folder, of at most so many bytes.
+    /// The file at a path below a folder, of at most so many bytes.
     pub(super) fn new(folder: PathBuf, name: PathBuf, most: usize) -> Self {
         Self {
             folder,

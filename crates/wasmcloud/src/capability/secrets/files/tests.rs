@@ -20,7 +20,10 @@ async fn what_others_may_read_is_refused() {
     let (one, all) = (folder.path().join("key"), folder.path().join("all.yaml"));
     write(&one, b"SECRETVALUE");
     write(&all, b"key: SECRETVALUE");
-    for (path, store) in [(&one, at(folder.path())), (&all, at(&all))] {
+    for (path, store) in [
+        (&one, at(folder.path(), "".as_ref())),
+        (&all, at(folder.path(), "all.yaml".as_ref())),
+    ] {
         assert_eq!(told(&store).await, "answered");
         for mode in [0o640, 0o604, 0o620, 0o666] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -40,7 +43,7 @@ async fn links_lead_nowhere_else() {
     for target in [outside.path().join("key"), "/proc/self/environ".into()] {
         let folder = tempfile::tempdir().unwrap();
         symlink(&target, folder.path().join("key")).unwrap();
-        let told = told(&at(folder.path())).await;
+        let told = told(&at(folder.path(), "".as_ref())).await;
         assert!(told.contains("leads out of its folder"), "{told}");
     }
     let folder = tempfile::tempdir().unwrap();
@@ -50,14 +53,15 @@ async fn links_lead_nowhere_else() {
         folder.path().join("key"),
     )
     .unwrap();
-    assert!(told(&at(folder.path())).await.contains("leads out of"));
+    let text = told(&at(folder.path(), "".as_ref())).await;
+    assert!(text.contains("leads out of"), "{text}");
 }
 
 #[tokio::test]
 async fn only_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("key")).unwrap();
-    let text = told(&at(folder.path())).await;
+    let text = told(&at(folder.path(), "".as_ref())).await;
     assert!(text.contains("no regular file"), "{text}");
     fs::remove_dir(folder.path().join("key")).unwrap();
     // A pipe that nobody writes to holds nobody up.
@@ -65,7 +69,7 @@ async fn only_files_are_read() {
         .arg(folder.path().join("key"))
         .status();
     assert!(made.unwrap().success());
-    let text = told(&at(folder.path())).await;
+    let text = told(&at(folder.path(), "".as_ref())).await;
     assert!(text.contains("no regular file"), "{text}");
 }
 
@@ -81,7 +85,7 @@ async fn one_line_end_is_no_part_of_a_secret() {
         ("\n", ""),
     ] {
         write(&folder.path().join("key"), written.as_bytes());
-        let store = at(folder.path());
+        let store = at(folder.path(), "".as_ref());
         let found = store.get(&"key".parse().unwrap()).await.ok().flatten();
         assert_eq!(found.unwrap().text(), Some(read), "{written:?}");
     }
@@ -102,12 +106,16 @@ async fn no_error_repeats_what_a_file_holds() {
         "key: *SECRETVALUE",
     ] {
         write(&path, text.as_bytes());
-        let told = told(&at(&path)).await;
+        let told = told(&at(folder.path(), "all.yaml".as_ref())).await;
         assert!(
             told.ends_with("no mapping of names to texts, in YAML or JSON"),
             "{told}"
         );
     }
     write(&path, &vec![b'x'; MOST_DOCUMENT + 1]);
-    assert!(told(&at(&path)).await.contains("more than 1048576 bytes"));
+    assert!(
+        told(&at(folder.path(), "all.yaml".as_ref()))
+            .await
+            .contains("more than 1048576 bytes")
+    );
 }
