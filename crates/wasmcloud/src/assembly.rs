@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
+use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
@@ -23,11 +24,14 @@ use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
-use crate::host::{self, Graces, HostIdentity, LocalHost, Restarts, StartError, StartRequest};
+use crate::host::{
+    self, ComponentPlugin, ComponentPluginError, Graces, HostIdentity, LocalHost, PluginComponent,
+    Restarts, StartError, StartRequest,
+};
 use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
-use crate::workload::{Workload, unsupported};
+use crate::workload::{ComponentName, Workload, unsupported};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -63,6 +67,8 @@ pub struct HostConfig {
     pub output: Arc<dyn GuestOutput>,
     /// Plugins besides the ones that this crate brings; they come first.
     pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Components that are plugins: what they export is offered to all workloads. They come after those above.
+    pub component_plugins: Vec<PluginComponent>,
     /// How long a workload that is stopped may finish what it is answering.
     pub grace: Duration,
     /// How long a workload that another replaced may finish what it is answering.
@@ -95,6 +101,7 @@ impl Default for HostConfig {
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
+            component_plugins: Vec::new(),
             grace: Duration::from_secs(30),
             replaced_grace: Duration::from_secs(600),
             restarts: Restarts::default(),
@@ -131,6 +138,14 @@ pub enum AssembleError {
     #[cfg(feature = "http")]
     #[error("the HTTP client cannot be set up: {0}")]
     Trust(#[from] TrustError),
+    /// A component cannot be a plugin.
+    #[error("the plugin `{id}` cannot be used: {source}")]
+    Plugin {
+        /// Which one.
+        id: ComponentName,
+        /// Why.
+        source: ComponentPluginError,
+    },
 }
 
 /// Puts a host together and starts listening. Must be called inside a Tokio runtime; the host lives until its last handle is
@@ -161,6 +176,10 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
     plugins.extend(free_plugins(wasi, sockets));
+    let of_components =
+        component_plugins(&config.component_plugins, config.fetch.as_ref(), &plugins).await?;
+    let before: Vec<Arc<dyn Plugin>> = of_components.iter().map(|it| Arc::clone(it) as _).collect();
+    plugins.splice(0..0, before);
     if let Some(cache) = config.engine.cache_dir.clone() {
         // Nobody waits for it: what is left over only takes room.
         tokio::task::spawn_blocking(move || remove_leftovers(&cache));
@@ -189,12 +208,37 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
         config.restarts,
         identity,
     );
+    for plugin in of_components {
+        if let Err(error) = host.start_plugin(&plugin).await {
+            let (id, source) = (plugin.name().clone(), error.into());
+            return Err(AssembleError::Plugin { id, source });
+        }
+    }
     Ok(Assembled {
         host: Arc::new(host),
         http,
         #[cfg(feature = "http")]
         outgoing,
     })
+}
+
+/// Looks at the components that are to be plugins.
+async fn component_plugins(
+    specs: &[PluginComponent],
+    fetch: &dyn Fetch,
+    others: &[Arc<dyn Plugin>],
+) -> Result<Vec<Arc<ComponentPlugin>>, AssembleError> {
+    let mut plugins = Vec::new();
+    for spec in specs {
+        let plugin = ComponentPlugin::load(spec.clone(), fetch, others).await;
+        plugins.push(Arc::new(plugin.map_err(|source| {
+            AssembleError::Plugin {
+                id: spec.component.name.clone(),
+                source,
+            }
+        })?));
+    }
+    Ok(plugins)
 }
 
 #[cfg(feature = "http")]
@@ -208,6 +252,7 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
 /// The plugins that every host has.
 fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
     vec![
+        Arc::new(Caller),
         #[cfg(feature = "config")]
         Arc::new(Config),
         #[cfg(feature = "logging")]
@@ -246,15 +291,15 @@ fn unconfigured() -> Vec<Arc<dyn Plugin>> {
 /// a Tokio runtime.
 ///
 /// # Errors
-/// When the certificates that the HTTP client should trust cannot be read.
-pub fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+/// When the certificates that the HTTP client should trust cannot be read, or a component cannot be a plugin.
+pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+    let fetch = config.fetch.as_ref();
+    component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
     #[cfg(feature = "http")]
     {
         let (policy, resolver) = (EgressPolicy::default(), Arc::clone(&config.resolver));
         Outgoing::new(config.http_client.clone(), policy, resolver)?;
     }
-    #[cfg(not(feature = "http"))]
-    let _ = config;
     Ok(())
 }
 
@@ -285,8 +330,17 @@ pub async fn validate(
 ) -> Result<LinkPlan, Vec<StartError>> {
     let workload = &request.workload;
     let wasi = Wasi::new(config.volumes.clone());
-    let own = config.plugins.clone();
-    let plugins = [own, configured(config), unopened(wasi.clone())].concat();
+    let mut plugins = [
+        config.plugins.clone(),
+        configured(config),
+        unopened(wasi.clone()),
+    ]
+    .concat();
+    let fetch = config.fetch.as_ref();
+    // Why one of these cannot be used is told where the configuration is checked.
+    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await;
+    let of_components = of_components.into_iter().flatten();
+    plugins.splice(0..0, of_components.map(|it| it as _));
     let mut errors = refusals(workload, config, &plugins);
     errors.extend(wasi.examine(workload).await.into_iter().map(|error| {
         let (plugin, source) = (wasi.id(), Arc::new(error));

@@ -1,5 +1,6 @@
 //! What guests can ask of the host: one plugin a folder. Plugins know the contract in [`crate::plugin`] and nothing of the engine.
 
+pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;

@@ -4,6 +4,7 @@
 
 mod egress;
 mod engine;
+mod host_plugins;
 mod http;
 mod http_client;
 mod http_limits;
@@ -41,10 +42,11 @@ pub use volumes::VolumesSection;
 
 use crate::artifact::{FetchErrorKind, Files};
 use crate::assembly::HostConfig;
+use crate::host::PluginComponent;
 use crate::workload::{Diagnostic, Diagnostics, MAX_BYTES, decode_yaml};
 
 /// What a configuration file says. What it leaves out is up to the reader.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostFile {
     /// A name for people.
     pub name: Option<String>,
@@ -73,6 +75,8 @@ pub struct HostFile {
     /// What secrets workloads may read of the machine.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsSection,
+    /// Components whose exports are offered to all workloads.
+    pub host_plugins: Vec<PluginComponent>,
     /// How components are compiled and instantiated.
     pub engine: EngineSection,
     /// What is logged, and how.
@@ -99,6 +103,7 @@ struct Document {
     services: Option<services::Raw>,
     #[cfg(feature = "secrets")]
     secrets: Option<secrets::Raw>,
+    host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
     control: Option<bool>,
@@ -169,6 +174,10 @@ impl HostFile {
                 .secrets
                 .map(|raw| secrets::read(&mut reader, raw))
                 .unwrap_or_default(),
+            host_plugins: raw
+                .host_plugins
+                .map(|raw| host_plugins::read(&mut reader, raw))
+                .unwrap_or_default(),
             engine: raw
                 .engine
                 .map(|raw| engine::read(&mut reader, raw))
@@ -200,5 +209,6 @@ impl HostFile {
         self.services.apply(&mut config.restarts);
         #[cfg(feature = "secrets")]
         self.secrets.apply(&mut config.secrets);
+        config.component_plugins.extend(self.host_plugins.clone());
     }
 }

@@ -122,6 +122,43 @@ fn the_page_about_the_file_has_every_field() {
 }
 
 #[test]
+fn plugins_are_read_with_everything_that_is_wrong_with_them() {
+    let file = parse(
+        "hostPlugins:\n  - { id: ledger, file: ledger.wasm, allowedHosts: ['https://a.example'], timeoutMs: 5, poolSize: 2 }\n",
+    );
+    let plugin = file.unwrap().host_plugins.remove(0);
+    assert_eq!(plugin.component.name.as_str(), "ledger");
+    assert_eq!(
+        plugin.component.image.to_string(),
+        "/etc/wasmcloud/ledger.wasm"
+    );
+    assert_eq!(plugin.component.local_resources.allowed_hosts.len(), 1);
+
+    let wrong = parse(
+        "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
+         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0, image: registry/x:1 }\n",
+    );
+    // An unknown field ends the reading.
+    let wrong = wrong.unwrap_err();
+    assert!(wrong.contains("image"), "{wrong}");
+    let wrong = parse(
+        "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
+         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n",
+    );
+    let wrong = wrong.unwrap_err();
+    for told in [
+        "has no `file`",
+        "`Ledger` is no component name",
+        "`maxInvocations` has no effect without `poolSize`",
+        "a plugin `one` is there already",
+        "wanted `sha256:`",
+        "wanted a number from 1",
+    ] {
+        assert!(wrong.contains(told), "{told} is missing in:\n{wrong}");
+    }
+}
+
+#[test]
 fn sections_go_over_the_defaults_and_leave_the_rest() {
     use crate::policy::EgressMode;
     use crate::workload::Mebibytes;

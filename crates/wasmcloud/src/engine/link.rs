@@ -67,7 +67,7 @@ pub(super) fn link(
         if let ComponentItem::ComponentInstance(ty) = &import.ty
             && !linking.isolated(name, ty)?
         {
-            linking.answered(name, import.implements)?;
+            linking.answered(name, import.implements, ty)?;
         }
     }
     // An import that nobody answers holds types only, or is told apart here by the engine.
@@ -132,13 +132,12 @@ impl Linking<'_> {
         let place = Place {
             position: Position(u32::try_from(position).unwrap_or(u32::MAX)),
             slot,
-            function: 0,
         };
         let engine = self.linker.engine().clone();
         let functions = self
             .linker
             .instance(name)
-            .and_then(|mut instance| isolated::define(&mut instance, ty, &engine, place));
+            .and_then(|mut instance| isolated::define(&mut instance, ty, &engine, &place));
         let functions = functions.map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
         if let Some(known) = self.isolated.get_mut(slot) {
             *known = functions;
@@ -147,7 +146,12 @@ impl Linking<'_> {
     }
 
     /// Lets the plugin that offers an import define it, where there is one.
-    fn answered(&mut self, name: &str, implements: Option<&str>) -> Result<(), LinkError> {
+    fn answered(
+        &mut self,
+        name: &str,
+        implements: Option<&str>,
+        ty: &ComponentInstance,
+    ) -> Result<(), LinkError> {
         let named = if name.contains(':') {
             Some(name)
         } else {
@@ -172,6 +176,7 @@ impl Linking<'_> {
             interface: &interface,
             position,
             label: self.labels.get(name).map(String::as_str),
+            ty,
         };
         let linked = self
             .linker

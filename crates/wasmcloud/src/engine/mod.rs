@@ -22,7 +22,7 @@ pub use config::{Allocation, EngineOptions, Flavour};
 pub use fuse::{FuseError, fuse};
 pub use inspect::{InspectError, Inspected, World, inspect};
 pub use isolated::IsolationError;
-pub(crate) use isolated::slots;
+pub(crate) use isolated::{define_to_one, slots};
 pub use link::LinkError;
 pub use machine::Machine;
 pub use modules::{ModuleShape, attribution};

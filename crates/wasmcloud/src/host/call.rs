@@ -288,7 +288,7 @@ impl Calling {
     }
 
     /// The way to call a component: that of an entry, or one that is made now and kept.
-    async fn callee(
+    pub(super) async fn callee(
         &self,
         engine: &Engine,
         fetch: &dyn Fetch,

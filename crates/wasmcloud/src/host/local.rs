@@ -17,10 +17,10 @@ use super::call::for_calls_only;
 use super::identity::HostIdentity;
 use super::service::Restarts;
 use super::slot::{self, Label, Slot};
-use super::start::{Held, Patience, Starter};
+use super::start::{Held, Patience, Reach, Starter};
 use super::{
-    CallFailed, CallRequest, Heartbeat, Host, NotFound, ServiceStatus, StartError, StartRequest,
-    Watched, WorkloadState, WorkloadStatus,
+    CallFailed, CallRequest, ComponentPlugin, Heartbeat, Host, NotFound, ServiceStatus, StartError,
+    StartRequest, Watched, WorkloadState, WorkloadStatus,
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
@@ -414,7 +414,48 @@ impl Host for LocalHost {
             .heartbeat(workload_count, component_count, imports, exports)
     }
 
-    async fn start(&self, mut request: StartRequest) -> Result<WorkloadStatus, StartError> {
+    async fn start(&self, request: StartRequest) -> Result<WorkloadStatus, StartError> {
+        self.begin(request, Reach::World).await
+    }
+
+    async fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
+        self.0.status(id)
+    }
+
+    async fn stop(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
+        let (status, over) = self.0.begin_stop(id, self.0.graces.stopped)?;
+        if let Some(over) = over {
+            over.cancelled().await;
+        }
+        Ok(status)
+    }
+}
+
+impl LocalHost {
+    /// Starts a plugin that is a component. Workloads that import what it offers can be started from then on.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_plugin(&self, plugin: &ComponentPlugin) -> Result<(), StartError> {
+        let request = plugin.request()?;
+        let id = request.id.clone();
+        self.begin(request, Reach::Calls).await?;
+        let calling = self.0.held(&id, |held| Arc::clone(&held.calling));
+        let calling = calling.map_err(|error| StartError::Host(error.in_full()))?;
+        let (engine, fetch) = (&self.0.engine, self.0.fetch.as_ref());
+        let callee = calling.callee(engine, fetch, plugin.name()).await;
+        plugin.is_up(callee.map_err(|error| match error {
+            CallFailed::Prepare(error) => error,
+            error => StartError::Host(error.in_full()),
+        })?);
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        mut request: StartRequest,
+        reach: Reach,
+    ) -> Result<WorkloadStatus, StartError> {
         if self.0.engine.offers().closed {
             for_calls_only(&mut request.workload);
         }
@@ -436,6 +477,7 @@ impl Host for LocalHost {
             room: &self.0.room,
             opening: &self.0.opening,
             restarts: self.0.restarts,
+            reach,
             ending,
         };
         let started = tokio::select! {
@@ -453,17 +495,5 @@ impl Host for LocalHost {
             let _ = self.0.begin_stop(replaced, self.0.graces.replaced);
         }
         status
-    }
-
-    async fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
-        self.0.status(id)
-    }
-
-    async fn stop(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
-        let (status, over) = self.0.begin_stop(id, self.0.graces.stopped)?;
-        if let Some(over) = over {
-            over.cancelled().await;
-        }
-        Ok(status)
     }
 }

@@ -1,6 +1,7 @@
 //! The life of workloads: four calls, and a state machine for each workload behind them.
 
 mod call;
+mod component_plugin;
 mod error;
 mod identity;
 mod local;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 pub use call::{CallFailed, CallRequest};
+pub use component_plugin::{ComponentPlugin, ComponentPluginError, PluginComponent};
 pub use error::{Place, StartError};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};

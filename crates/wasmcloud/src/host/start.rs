@@ -1,6 +1,7 @@
 //! Starts one workload: fetch, inspect, plan, prepare, bind, open. Everything acquired on the way is a value, so giving up at any
 //! step is dropping what there is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +48,17 @@ pub(super) struct Starter<'a> {
     /// Held while a workload opens and goes live.
     pub(super) opening: &'a tokio::sync::Mutex<()>,
     pub(super) restarts: Restarts,
+    pub(super) reach: Reach,
     pub(super) ending: EndingSender,
+}
+
+/// Who may call a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Whoever its manifest lets in.
+    World,
+    /// Nobody but whoever has the host in hand: nothing of it needs to be an entry.
+    Calls,
 }
 
 /// Everything that a running workload holds. Dropping it closes its ways in and ends its guests.
@@ -217,7 +228,11 @@ impl Starter<'_> {
             .iter()
             .map(|(name, inspected)| (name.clone(), Arc::clone(&inspected.world)))
             .collect();
-        let plan = plan(&request.workload, &worlds, self.engine.offers())
+        let mut offers = Cow::Borrowed(self.engine.offers());
+        if self.reach == Reach::Calls {
+            offers.to_mut().closed = true;
+        }
+        let plan = plan(&request.workload, &worlds, &offers)
             .map_err(|errors| StartError::Plan(Arc::new(errors)))?;
         let prepared = self.prepare(&plan, &components).await?;
         let mut bound = self.bind(request, &plan).await?;

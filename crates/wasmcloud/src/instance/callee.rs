@@ -231,8 +231,9 @@ impl Callee {
 
     async fn lease(&self, counted: TaskTrackerToken) -> Result<Lease, CallError> {
         let warm = match self.0.pool.take() {
-            Some(warm) => {
+            Some(mut warm) => {
                 self.0.pool.note(Event::Hit);
+                warm.store.data_mut().is_called_by(None);
                 warm
             }
             None => self.fresh().await?,

@@ -112,6 +112,15 @@ impl fmt::Debug for ComponentContext {
     }
 }
 
+/// Who calls over an isolated link.
+#[derive(Clone, Debug)]
+pub struct CalledBy {
+    /// The workload, which need not be that of who is called.
+    pub workload: Arc<WorkloadContext>,
+    /// The component.
+    pub component: Arc<ComponentContext>,
+}
+
 /// Tells from the backtrace of an error which component's code failed, where it can be told.
 pub type Attribution = Arc<dyn Fn(&wasmtime::Error) -> Option<Position> + Send + Sync>;
 

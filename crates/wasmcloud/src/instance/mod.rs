@@ -27,7 +27,8 @@ pub use callee::{
 };
 pub use capacity::{Capacity, NoRoom, Share};
 pub use context::{
-    Attribution, ComponentContext, InstanceContext, IsolatedCallee, Position, Role, WorkloadContext,
+    Attribution, CalledBy, ComponentContext, InstanceContext, IsolatedCallee, Position, Role,
+    WorkloadContext,
 };
 pub use farewell::Farewell;
 pub use files::FileState;

@@ -411,7 +411,11 @@ async fn drive(
                     job = queue.recv(), if open => match job {
                         Some(job) => {
                             // What others were refused before explains nothing that happens now.
-                            accessor.with(|mut store| store.data_mut().memory().forgive());
+                            accessor.with(|mut store| {
+                                let data = store.data_mut();
+                                data.memory().forgive();
+                                data.is_called_by(None);
+                            });
                             running.push(job(accessor, instance));
                         }
                         None => open = false,

@@ -8,7 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::memory::StoreMemory;
 use super::{
-    ComponentContext, FileState, InstanceContext, IsolatedCallee, Position, WorkloadContext,
+    CalledBy, ComponentContext, FileState, InstanceContext, IsolatedCallee, Position,
+    WorkloadContext,
 };
 
 /// The `T` of every [`wasmtime::Store`] of this host.
@@ -22,6 +23,7 @@ pub struct StoreData {
     table: ResourceTable,
     files: FileState,
     memory: StoreMemory,
+    called_by: Option<CalledBy>,
 }
 
 impl StoreData {
@@ -41,6 +43,7 @@ impl StoreData {
             table,
             files: FileState::default(),
             memory,
+            called_by: None,
         }
     }
 
@@ -72,6 +75,17 @@ impl StoreData {
     #[must_use]
     pub fn callee(&self, slot: usize) -> Option<&IsolatedCallee> {
         self.instance.callees.get(slot)
+    }
+
+    /// Notes who calls over an isolated link. Where an instance serves several calls at once, that is who called last.
+    pub fn is_called_by(&mut self, caller: Option<CalledBy>) {
+        self.called_by = caller;
+    }
+
+    /// Who called over an isolated link, where anybody did.
+    #[must_use]
+    pub fn called_by(&self) -> Option<&CalledBy> {
+        self.called_by.as_ref()
     }
 
     /// Cancelled when the store is dropped, before anything that its guest holds is: by it, what outlives the store can tell a

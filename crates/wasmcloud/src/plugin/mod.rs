@@ -17,6 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wasmtime::component::LinkerInstance;
+use wasmtime::component::types::ComponentInstance;
 
 pub use ending::{Ended, Ending, EndingSender};
 pub use entry::Entry;
@@ -148,6 +149,8 @@ pub struct Import<'a> {
     pub position: Position,
     /// By which label, where the component does not import the interface by its own name. Labels stay apart whatever the interface.
     pub label: Option<&'a str>,
+    /// What the importing component takes the interface for.
+    pub ty: &'a ComponentInstance,
 }
 
 impl Import<'_> {

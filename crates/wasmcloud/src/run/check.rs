@@ -10,7 +10,10 @@ use super::{Ended, cannot_assemble, plain};
 
 /// Looks at manifests, components, plans and settings, and prints all that is wrong. Whoever is here has read the configuration.
 pub(super) async fn check(settings: Settings, reporter: &Reporter) -> Result<Ended, Diagnostics> {
-    let unfit = check_config(&settings.host).map_err(cannot_assemble).err();
+    let unfit = check_config(&settings.host)
+        .await
+        .map_err(cannot_assemble)
+        .err();
     let mut sources = Sources::new(settings.paths);
     let looked = tokio::task::spawn_blocking(move || {
         let look = sources.look();

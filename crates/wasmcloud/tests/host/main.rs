@@ -14,6 +14,7 @@ mod big_body;
 mod calc;
 mod calls;
 mod cancellation;
+mod component_plugins;
 mod control;
 mod crews;
 mod echo;
@@ -45,6 +46,7 @@ mod warm_leaks;
 
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
+use component_plugins::{ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{

@@ -225,3 +225,35 @@ fn certificates_that_cannot_be_read_keep_the_host_from_starting() {
         );
     }
 }
+
+/// A component that the file makes a plugin answers a workload that knows nothing of it but the interface.
+#[test]
+fn a_plugin_that_is_a_component_is_offered_to_workloads() {
+    let sandbox = Sandbox::with_app();
+    fs::copy(test_guests::LEDGER, sandbox.path("ledger.wasm")).unwrap();
+    fs::copy(test_guests::TELLER, sandbox.path("teller.wasm")).unwrap();
+    let plugin = "hostPlugins:\n  - { id: ledger, file: ledger.wasm, config: { title: sales } }\n";
+    sandbox.write("host.yaml", plugin);
+    let manifest = at("a", 1)
+        .replace(
+            "  hostInterfaces:\n",
+            "    - { name: teller, image: ../teller.wasm }\n  hostInterfaces:\n    - { namespace: test, package: ledger, interfaces: [book] }\n",
+        );
+    sandbox.write("w/a.yaml", manifest);
+    let config = ["w", "--config", "host.yaml"];
+    let checked = sandbox.finish(&[&config[..], &["--check", "--output", "json"]].concat());
+    assert_eq!(checked.code(), Some(0), "{checked:?}");
+    let mut host = sandbox.start(&config);
+    assert_eq!(host.expect("ready")["failed"], json!([]));
+    host.stop();
+
+    sandbox.write("host.yaml", plugin.replace("ledger.wasm", "app.wasm"));
+    for args in [&config[..], &["w", "--config", "host.yaml", "--check"]] {
+        let refused = sandbox.finish(args);
+        assert_eq!(refused.code(), Some(1), "{refused:?}");
+        assert!(
+            format!("{refused:?}").contains("exports no interface"),
+            "{refused:?}"
+        );
+    }
+}

@@ -11,47 +11,65 @@ use wasmtime::{AsContextMut, Store};
 use super::budget::{self, Carried, Full, Held};
 use super::failure::Failed;
 use crate::instance::{
-    CallError, Callee, ComponentContext, InstanceContext, OnInstance, Position, StoreData,
-    WorkloadContext,
+    CallError, CalledBy, Callee, ComponentContext, InstanceContext, IsolatedCallee, OnInstance,
+    Position, StoreData, WorkloadContext,
 };
 use crate::workload::ComponentName;
 
-/// A function of an isolated import as a linker knows it.
+/// How a function that a linker defines finds who answers it.
+pub(in crate::engine) trait Way: Clone + Send + Sync + 'static {
+    /// Who answers the function at this place of the import, when it is called from this store.
+    fn target(
+        &self,
+        store: &StoreData,
+        function: usize,
+        name: Arc<str>,
+    ) -> wasmtime::Result<Target>;
+}
+
+/// An isolated import as a linker knows it: who answers stands in the caller's store.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Place {
     /// Who calls.
     pub(in crate::engine) position: Position,
     /// Which of the caller's callees answers.
     pub(in crate::engine) slot: usize,
-    /// Which of the import's functions it is.
-    pub(in crate::engine) function: usize,
 }
 
-impl Place {
-    /// Who answers, as the caller's store has it.
-    pub(super) fn target(self, store: &StoreData, name: Arc<str>) -> wasmtime::Result<Target> {
-        let caller = Arc::clone(store.caller(self.position)?);
+impl Way for Place {
+    fn target(
+        &self,
+        store: &StoreData,
+        function: usize,
+        name: Arc<str>,
+    ) -> wasmtime::Result<Target> {
         let found = store.callee(self.slot);
-        let index = found.and_then(|found| found.functions.get(self.function));
-        let Some((found, index)) = found.zip(index) else {
-            return Err(wasmtime::format_err!(
-                "nobody answers function {} of isolated import {} of `{}`",
-                self.function,
-                self.slot,
-                caller.name
-            ));
-        };
-        Ok(Target {
-            caller,
-            callee: found.callee.clone(),
-            index: *index,
-            name,
-        })
+        Target::of(store, self.position, found, function, name)
+    }
+}
+
+/// An import that the same callee answers for whoever asks.
+#[derive(Clone, Debug)]
+pub(super) struct ToOne {
+    /// Who calls.
+    pub(super) position: Position,
+    pub(super) to: IsolatedCallee,
+}
+
+impl Way for ToOne {
+    fn target(
+        &self,
+        store: &StoreData,
+        function: usize,
+        name: Arc<str>,
+    ) -> wasmtime::Result<Target> {
+        Target::of(store, self.position, Some(&self.to), function, name)
     }
 }
 
 /// Who answers a call.
-pub(super) struct Target {
+pub(in crate::engine) struct Target {
+    workload: Arc<WorkloadContext>,
     caller: Arc<ComponentContext>,
     callee: Callee,
     index: ComponentExportIndex,
@@ -59,6 +77,30 @@ pub(super) struct Target {
 }
 
 impl Target {
+    fn of(
+        store: &StoreData,
+        position: Position,
+        found: Option<&IsolatedCallee>,
+        function: usize,
+        name: Arc<str>,
+    ) -> wasmtime::Result<Self> {
+        let caller = Arc::clone(store.caller(position)?);
+        let index = found.and_then(|found| found.functions.get(function));
+        let Some((found, index)) = found.zip(index) else {
+            return Err(wasmtime::format_err!(
+                "nobody answers function {function} of an isolated import of `{}`",
+                caller.name
+            ));
+        };
+        Ok(Self {
+            workload: Arc::clone(store.workload()),
+            caller,
+            callee: found.callee.clone(),
+            index: *index,
+            name,
+        })
+    }
+
     /// The component that calls.
     pub(super) fn caller(&self) -> &ComponentName {
         &self.caller.name
@@ -70,9 +112,17 @@ impl Target {
         root.map(|root| root.name.to_string()).unwrap_or_default()
     }
 
-    /// The workload of both.
+    /// The workload that calls. What its calls carry is held on its account.
     pub(super) fn workload(&self) -> &WorkloadContext {
-        &self.callee.context().workload
+        &self.workload
+    }
+
+    /// Who calls, as the callee may know it.
+    fn calling(&self) -> CalledBy {
+        CalledBy {
+            workload: Arc::clone(&self.workload),
+            component: Arc::clone(&self.caller),
+        }
     }
 
     /// The function that is called.
@@ -88,17 +138,18 @@ impl Target {
     ) -> Result<Counted<C::Results>, Failed> {
         let bytes = C::size_of_params(&params);
         let held = budget::hold(self.workload(), Carried::Parameters, bytes)?;
-        let (callee, index) = (self.callee.clone(), self.index);
+        let (callee, index, calling) = (self.callee.clone(), self.index, self.calling());
         if callee.is_concurrent() {
-            return apart(crossing, &callee, index, (params, held)).await;
+            return apart(crossing, &callee, index, calling, (params, held)).await;
         }
-        let context = Arc::clone(callee.context());
         let called = callee.invoke(move |lease| {
             Box::pin(async move {
                 let (store, instance) = lease.parts()?;
+                let workload = Arc::clone(&calling.workload);
+                store.data_mut().is_called_by(Some(calling));
                 let results = crossing.alone(store, instance, index, params).await?;
                 drop(held);
-                Ok(count::<C>(&context, results))
+                Ok(count::<C>(&workload, results))
             })
         });
         Ok(called.await??)
@@ -110,11 +161,11 @@ pub(super) type Counted<T> = (T, Held);
 
 /// Takes room for results.
 fn count<C: Crossing>(
-    callee: &InstanceContext,
+    workload: &WorkloadContext,
     results: C::Results,
 ) -> Result<Counted<C::Results>, Full> {
     let bytes = C::size_of_results(&results);
-    let held = budget::hold(&callee.workload, Carried::Results, bytes)?;
+    let held = budget::hold(workload, Carried::Results, bytes)?;
     Ok((results, held))
 }
 
@@ -124,17 +175,19 @@ async fn apart<C: Crossing>(
     crossing: C,
     callee: &Callee,
     index: ComponentExportIndex,
+    calling: CalledBy,
     (params, held): Counted<C::Params>,
 ) -> Result<Counted<C::Results>, Failed> {
     let (tell, told) = oneshot::channel();
-    let context = Arc::clone(callee.context());
     let called = callee.invoke_concurrent(
         move |accessor, instance| {
             Box::pin(async move {
+                let workload = Arc::clone(&calling.workload);
+                accessor.with(|mut store| store.data_mut().is_called_by(Some(calling)));
                 let results = crossing.together(accessor, instance, index, params).await?;
                 drop(held);
                 // A caller who has left wants to know nothing.
-                let _ = tell.send(count::<C>(&context, results));
+                let _ = tell.send(count::<C>(&workload, results));
                 Ok(())
             })
         },

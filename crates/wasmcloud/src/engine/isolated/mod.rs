@@ -9,16 +9,17 @@ mod typed;
 use std::sync::Arc;
 
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
-use wasmtime::component::{ComponentExportIndex, LinkerInstance};
+use wasmtime::component::{Component, ComponentExportIndex, LinkerInstance};
 
 use super::Artifact;
 use super::plan::{IsolatedImport, Member};
-use crate::instance::StoreData;
+use crate::instance::{Callee, IsolatedCallee, StoreData};
+use crate::plugin::Import;
 use crate::workload::ComponentName;
 
-pub(super) use call::Place;
+pub(super) use call::{Place, Way};
 
-use call::Dynamic;
+use call::{Dynamic, ToOne};
 use failure::Failure;
 
 /// Why one component cannot call another over an isolated link.
@@ -55,7 +56,7 @@ pub(super) fn define(
     linker: &mut LinkerInstance<'_, StoreData>,
     ty: &ComponentInstance,
     engine: &wasmtime::Engine,
-    place: Place,
+    way: &impl Way,
 ) -> wasmtime::Result<Functions> {
     let mut functions = Functions::new();
     for (name, export) in ty.exports(engine) {
@@ -63,11 +64,7 @@ pub(super) fn define(
         let ComponentItem::ComponentFunc(ty) = export.ty else {
             continue;
         };
-        let place = Place {
-            function: functions.len(),
-            ..place
-        };
-        define_function(linker, name, &ty, place)?;
+        define_function(linker, name, &ty, (way.clone(), functions.len()))?;
         functions.push((name.to_owned(), ty));
     }
     Ok(functions)
@@ -77,9 +74,9 @@ fn define_function(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,
     ty: &ComponentFunc,
-    place: Place,
+    (way, function): (impl Way, usize),
 ) -> wasmtime::Result<()> {
-    if typed::define(linker, name, ty, place)? {
+    if typed::define(linker, name, ty, (&way, function))? {
         return Ok(());
     }
     let name: Arc<str> = name.into();
@@ -89,18 +86,19 @@ fn define_function(
     };
     if ty.async_() {
         linker.func_new_concurrent(&Arc::clone(&name), move |accessor, _, params, results| {
-            let (name, failure) = (Arc::clone(&name), Arc::clone(&failure));
+            let (way, name, failure) = (way.clone(), Arc::clone(&name), Arc::clone(&failure));
             Box::pin(async move {
-                let target = accessor.with(|mut store| place.target(store.data_mut(), name))?;
+                let target =
+                    accessor.with(|mut store| way.target(store.data_mut(), function, name))?;
                 let answer = target.call(crossing, params.to_vec()).await;
                 failure.deliver(answer, &target, results)
             })
         })
     } else {
         linker.func_new_async(&Arc::clone(&name), move |store, _, params, results| {
-            let (name, failure) = (Arc::clone(&name), Arc::clone(&failure));
+            let (way, name, failure) = (way.clone(), Arc::clone(&name), Arc::clone(&failure));
             Box::new(async move {
-                let target = place.target(store.data(), name)?;
+                let target = way.target(store.data(), function, name)?;
                 let answer = target.call(crossing, params.to_vec()).await;
                 failure.deliver(answer, &target, results)
             })
@@ -119,23 +117,64 @@ impl Artifact {
         callee: &Self,
         export: &str,
     ) -> Result<Arc<[ComponentExportIndex]>, String> {
-        let component = callee.pre.component();
-        let missing = || format!("instance `{export}` is missing");
-        let export = component
-            .get_export_index(None, export)
-            .ok_or_else(missing)?;
-        let find = |(name, wanted): &(String, ComponentFunc)| {
-            let Some((ComponentItem::ComponentFunc(found), index)) =
-                component.get_export(Some(&export), name.as_str())
-            else {
-                return Err(format!("function `{name}` is missing"));
-            };
-            differing(wanted, &found)
-                .map_or(Ok(index), |what| Err(format!("function `{name}` {what}")))
-        };
         let functions = self.isolated.get(slot).into_iter().flatten();
-        functions.map(find).collect()
+        find(functions, callee.pre.component(), export)
     }
+}
+
+/// Finds functions in an export of a component.
+fn find<'a>(
+    functions: impl Iterator<Item = &'a (String, ComponentFunc)>,
+    component: &Component,
+    export: &str,
+) -> Result<Arc<[ComponentExportIndex]>, String> {
+    let missing = || format!("instance `{export}` is missing");
+    let export = component
+        .get_export_index(None, export)
+        .ok_or_else(missing)?;
+    let find = |(name, wanted): &(String, ComponentFunc)| {
+        let Some((ComponentItem::ComponentFunc(found), index)) =
+            component.get_export(Some(&export), name.as_str())
+        else {
+            return Err(format!("function `{name}` is missing"));
+        };
+        differing(wanted, &found).map_or(Ok(index), |what| Err(format!("function `{name}` {what}")))
+    };
+    functions.map(find).collect()
+}
+
+/// Defines the functions of an import which the same callee answers, whoever asks.
+///
+/// # Errors
+/// When the callee has no such functions, or understands something else by them.
+pub(crate) fn define_to_one(
+    linker: &mut LinkerInstance<'_, StoreData>,
+    import: &Import<'_>,
+    callee: &Callee,
+    export: &str,
+) -> wasmtime::Result<()> {
+    let component = callee.pre().component();
+    let functions: Functions = import
+        .ty
+        .exports(component.engine())
+        .filter_map(|(name, export)| match export.ty {
+            ComponentItem::ComponentFunc(ty) => Some((name.to_owned(), ty)),
+            _ => None,
+        })
+        .collect();
+    let found = find(functions.iter(), component, export);
+    let to = IsolatedCallee {
+        callee: callee.clone(),
+        functions: found.map_err(wasmtime::Error::msg)?,
+    };
+    let way = ToOne {
+        position: import.position,
+        to,
+    };
+    for (place, (name, ty)) in functions.iter().enumerate() {
+        define_function(linker, name, ty, (way.clone(), place))?;
+    }
+    Ok(())
 }
 
 /// In what two functions differ.

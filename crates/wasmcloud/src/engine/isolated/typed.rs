@@ -10,7 +10,7 @@ use wasmtime::component::{
     Accessor, ComponentExportIndex, ComponentNamedList, Instance, Lift, LinkerInstance, Lower,
 };
 
-use super::call::{Counted, Crossing, Place, Target};
+use super::call::{Counted, Crossing, Target, Way};
 use super::failure::{Failed, report, trap};
 use crate::instance::{OnInstance, StoreData};
 
@@ -167,13 +167,14 @@ pub(super) fn define(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,
     ty: &ComponentFunc,
-    place: Place,
+    (way, function): (&impl Way, usize),
 ) -> wasmtime::Result<bool> {
     let mut defining = Defining {
         linker,
         name,
         ty,
-        place,
+        way,
+        function,
     };
     Ok(defining.taking::<()>()?
         || defining.taking::<(String,)>()?
@@ -184,14 +185,15 @@ pub(super) fn define(
 }
 
 /// A function that is being defined.
-struct Defining<'a, 'l> {
+struct Defining<'a, 'l, W> {
     linker: &'a mut LinkerInstance<'l, StoreData>,
     name: &'a str,
     ty: &'a ComponentFunc,
-    place: Place,
+    way: &'a W,
+    function: usize,
 }
 
-impl Defining<'_, '_> {
+impl<W: Way> Defining<'_, '_, W> {
     /// Defines it if it takes `P` and returns something known.
     fn taking<P: KnownList>(&mut self) -> wasmtime::Result<bool> {
         if !P::are(self.ty.params().map(|(_, ty)| ty)) {
@@ -214,23 +216,24 @@ impl Defining<'_, '_> {
         if !R::are(self.ty.results()) {
             return Ok(false);
         }
-        let (place, name) = (self.place, Arc::<str>::from(self.name));
+        let (way, function) = (self.way.clone(), self.function);
+        let name = Arc::<str>::from(self.name);
         if self.ty.async_() {
             self.linker
                 .func_wrap_concurrent(self.name, move |accessor, params: P| {
-                    let name = Arc::clone(&name);
+                    let (way, name) = (way.clone(), Arc::clone(&name));
                     Box::pin(async move {
-                        let target =
-                            accessor.with(|mut store| place.target(store.data_mut(), name))?;
+                        let target = accessor
+                            .with(|mut store| way.target(store.data_mut(), function, name))?;
                         deliver(target.call(Typed::<P, R>::new(), params).await, &target)
                     })
                 })?;
         } else {
             self.linker
                 .func_wrap_async(self.name, move |store, params: P| {
-                    let name = Arc::clone(&name);
+                    let (way, name) = (way.clone(), Arc::clone(&name));
                     Box::new(async move {
-                        let target = place.target(store.data(), name)?;
+                        let target = way.target(store.data(), function, name)?;
                         deliver(target.call(Typed::<P, R>::new(), params).await, &target)
                     })
                 })?;

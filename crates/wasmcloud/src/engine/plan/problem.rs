@@ -276,27 +276,12 @@ impl fmt::Display for Problem {
                 component,
                 import,
                 candidates,
-            } => write!(
-                f,
-                "component `{component}` imports `{import}`, which several components export: {}",
-                list(candidates)
-            ),
+            } => f.write_str(&ambiguous(component, import, candidates)),
             Self::NotGranted {
                 component,
                 import,
-                label: None,
-            } => write!(
-                f,
-                "component `{component}` imports `{import}`, which the workload is not granted"
-            ),
-            Self::NotGranted {
-                component,
-                import,
-                label: Some(label),
-            } => write!(
-                f,
-                "component `{component}` imports `{import}` as `{label}`, which the workload is not granted under that name"
-            ),
+                label,
+            } => f.write_str(&ungranted(component, import, label.as_deref())),
             Self::NotAnInterface { component, import } => write!(
                 f,
                 "component `{component}` imports `{import}`, which is not an interface, so nothing can answer it"
@@ -457,6 +442,27 @@ fn offered(wanted: &Interface, near: &str) -> String {
             format!("version {offered} is offered, {version} is wanted")
         }
         _ => format!("did you mean `{near}`?"),
+    }
+}
+
+fn ambiguous(
+    component: &ComponentName,
+    import: &Interface,
+    candidates: &[ComponentName],
+) -> String {
+    format!(
+        "component `{component}` imports `{import}`, which several components export: {}",
+        list(candidates)
+    )
+}
+
+fn ungranted(component: &ComponentName, import: &Interface, label: Option<&str>) -> String {
+    let start = format!("component `{component}` imports `{import}`");
+    match label {
+        None => format!("{start}, which the workload is not granted"),
+        Some(label) => {
+            format!("{start} as `{label}`, which the workload is not granted under that name")
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, LocalHost};
+use crate::host::component_plugin::is_plugin;
 use crate::host::slot::Slot;
 use crate::workload::WorkloadId;
 
@@ -40,11 +41,16 @@ impl LocalHost {
             () = self.silence() => {}
             () = sleep(grace) => {}
         }
-        let left = grace.saturating_sub(begun.elapsed());
-        let running = running
-            .into_iter()
-            .filter_map(|id| self.0.begin_stop(&id, left).ok()?.1);
-        let overs: Vec<CancellationToken> = running.chain(leaving).collect();
+        // Plugins go last: the others may be calling them.
+        let (plugins, running): (Vec<_>, Vec<_>) = running.into_iter().partition(is_plugin);
+        let stop = |id: &WorkloadId| {
+            let left = grace.saturating_sub(begun.elapsed());
+            self.0.begin_stop(id, left).ok()?.1
+        };
+        let overs: Vec<CancellationToken> =
+            running.iter().filter_map(stop).chain(leaving).collect();
+        join_all(overs.iter().map(CancellationToken::cancelled)).await;
+        let overs: Vec<CancellationToken> = plugins.iter().filter_map(stop).collect();
         join_all(overs.iter().map(CancellationToken::cancelled)).await;
         // Whoever was cut short is told so.
         let _ = timeout(LAST_WORDS, self.deserted()).await;

@@ -1,0 +1,243 @@
+//! Components that the configuration of a host makes plugins: what they export is offered to all workloads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wasmcloud::assembly::{AssembleError, HostConfig, assemble};
+use wasmcloud::host::{CallFailed, CallRequest, Host as _, PluginComponent, StartError};
+use wasmcloud::plugin::Answer;
+use wasmcloud::workload::{Component, Image, LocalResources};
+
+use crate::support::{TestHost, component, http, http_at, id, p2, spec, start_request, within};
+
+/// A plugin as a host's configuration has it.
+fn plugin(name: &str, image: &str) -> PluginComponent {
+    PluginComponent {
+        component: Component {
+            name: name.parse().unwrap(),
+            image: Image::File(image.into()),
+            local_resources: LocalResources {
+                config: [("title".to_owned(), "ledger".to_owned())].into(),
+                ..LocalResources::default()
+            },
+            reuse: Default::default(),
+        },
+        base: PathBuf::new(),
+        expected_digest: None,
+    }
+}
+
+async fn host() -> TestHost {
+    TestHost::with(|config| {
+        config
+            .component_plugins
+            .push(plugin("ledger", test_guests::LEDGER));
+    })
+    .await
+}
+
+fn book() -> Value {
+    json!({ "namespace": "test", "package": "ledger", "interfaces": ["book"] })
+}
+
+/// A workload with a component that calls the plugin.
+fn shop(name: &str) -> Value {
+    let components = [p2(), component("teller", test_guests::TELLER)];
+    spec(components, [http_at(json!({ "host": name })), book()])
+}
+
+async fn call(
+    host: &TestHost,
+    workload: &str,
+    function: &str,
+    arg: Option<&str>,
+) -> Result<Answer, CallFailed> {
+    let request = CallRequest {
+        workload: id(workload),
+        component: Some("teller".parse().unwrap()),
+        function: function.parse().unwrap(),
+        args: arg.map(str::to_owned).into_iter().collect(),
+    };
+    within(host.host.call(&request)).await
+}
+
+async fn tell(host: &TestHost, workload: &str, text: &str) -> String {
+    let text = format!("{text:?}");
+    let answer = call(host, workload, "tell", Some(&text)).await;
+    answer.expect("the call returns").wave().to_owned()
+}
+
+/// It is told who calls, and has its own configuration.
+#[tokio::test]
+pub(crate) async fn ledger() {
+    let host = host().await;
+    host.run("shop", &shop("shop")).await;
+    host.run("store", &shop("store")).await;
+    assert_eq!(
+        tell(&host, "shop", "sold").await,
+        r#"ok("ledger 1: default/shop/teller: sold")"#
+    );
+    assert_eq!(
+        tell(&host, "store", "bought").await,
+        r#"ok("ledger 1: default/store/teller: bought")"#
+    );
+    // What it writes is its own, not its callers'.
+    let line = &host.lines(1).await[0];
+    assert_eq!(
+        (line.workload.as_str(), line.component.as_str()),
+        ("ledger", "ledger")
+    );
+    assert_eq!(line.text, "default/shop/teller notes sold");
+}
+
+/// The one that calls is called by nobody over a link.
+#[tokio::test]
+pub(crate) async fn teller() {
+    let host = host().await;
+    host.run("shop", &shop("shop")).await;
+    let answer = call(&host, "shop", "caller", None).await.unwrap();
+    assert_eq!(answer.wave(), r#""nobody""#);
+}
+
+#[tokio::test]
+async fn its_errors_are_the_callers_and_a_trap_ends_only_the_call() {
+    let host = host().await;
+    host.run("shop", &shop("shop")).await;
+    assert_eq!(
+        tell(&host, "shop", "refuse").await,
+        r#"err("not in this book")"#
+    );
+    let told = tell(&host, "shop", "trap").await;
+    assert!(
+        told.starts_with("err(") && told.contains("unreachable"),
+        "{told}"
+    );
+    // Where the function has no room for an error, the caller traps.
+    let count = call(&host, "shop", "count", Some(r#"["one", ""]"#)).await;
+    let told = count.unwrap_err().in_full();
+    assert!(told.contains("`length` of component `ledger`"), "{told}");
+    let count = call(&host, "shop", "count", Some(r#"["one", "two"]"#)).await;
+    assert_eq!(count.unwrap().wave(), "6");
+}
+
+/// Instances that are kept keep what is in them, and never whose call was the last one.
+#[tokio::test]
+async fn with_a_pool_its_instances_are_kept() {
+    let mut kept = plugin("ledger", test_guests::LEDGER);
+    kept.component.reuse = wasmcloud::workload::Reuse::Pooled {
+        size: 1.try_into().unwrap(),
+        max_invocations: None,
+        max_concurrency: 1.try_into().unwrap(),
+    };
+    let host = TestHost::with(|config| config.component_plugins.push(kept)).await;
+    host.run("shop", &shop("shop")).await;
+    host.run("store", &shop("store")).await;
+    for (nth, workload) in [(1, "shop"), (2, "store"), (3, "shop")] {
+        assert_eq!(
+            tell(&host, workload, "it").await,
+            format!(r#"ok("ledger {nth}: default/{workload}/teller: it")"#)
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_has_to_be_granted() {
+    let host = host().await;
+    let components = [p2(), component("teller", test_guests::TELLER)];
+    let error = host.try_run("shop", &spec(components, [http()])).await;
+    let told = error.unwrap_err().to_string();
+    assert!(told.contains("`test:ledger/book@0.1.0`"), "{told}");
+    assert!(told.contains("not granted"), "{told}");
+}
+
+/// Who exports the same in a workload of its own answers there, and is nobody's plugin.
+#[tokio::test]
+async fn a_sibling_comes_first_and_nobody_else_is_called_as_the_plugin() {
+    let host = host().await;
+    let own = [
+        p2(),
+        component("teller", test_guests::TELLER),
+        component("own", test_guests::LEDGER),
+    ];
+    host.run("shop", &spec(own, [http()])).await;
+    assert_eq!(
+        tell(&host, "shop", "here").await,
+        r#"ok(" 1: nobody: here")"#,
+        "fused, so that nothing says who calls"
+    );
+    let posing = spec([component("own", test_guests::LEDGER)], [book()]);
+    let told = host
+        .try_run("posing", &posing)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("nothing would run"), "{told}");
+}
+
+/// Its namespace holds what it keeps.
+#[tokio::test]
+async fn its_name_is_taken() {
+    let host = host().await;
+    let mut request = start_request("posing", "posing", &shop("posing"), None);
+    request.workload.namespace = "wasmcloud-plugins".parse().unwrap();
+    request.workload.name = "ledger".parse().unwrap();
+    let error = host.host.start(request).await.unwrap_err();
+    assert!(matches!(error, StartError::Settings(_)), "{error}");
+    assert!(
+        error.to_string().contains("is a plugin of this host"),
+        "{error}"
+    );
+}
+
+/// It runs until those that call it have ended.
+#[tokio::test]
+async fn at_the_end_it_goes_last() {
+    let host = host().await;
+    host.run("shop", &shop("shop")).await;
+    tell(&host, "shop", "sold").await;
+    assert!(within(host.host.shutdown()).await);
+    assert!(host.host.workloads().is_empty());
+}
+
+async fn refused(plugin: PluginComponent) -> String {
+    let config = HostConfig {
+        component_plugins: vec![plugin],
+        ..HostConfig::default()
+    };
+    let error = assemble(config).await.unwrap_err();
+    assert!(matches!(error, AssembleError::Plugin { .. }), "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused_with_the_reason() {
+    let told = refused(plugin("absent", "/absent.wasm")).await;
+    assert!(
+        told.starts_with("the plugin `absent` cannot be used: "),
+        "{told}"
+    );
+    let told = refused(plugin("front", test_guests::HTTP_P2)).await;
+    assert!(told.contains("takes a resource"), "{told}");
+    let told = refused(plugin("runs", test_guests::SERVE_P2)).await;
+    assert!(told.contains("exports no interface"), "{told}");
+    let told = refused(plugin("counters", test_guests::RES_PROVIDER)).await;
+    assert!(told.contains("`test:resources/counters`"), "{told}");
+    let told = refused(plugin("user", test_guests::TELLER)).await;
+    assert!(told.contains("test:ledger/book"), "{told}");
+    let mut other = plugin("ledger", test_guests::LEDGER);
+    other.expected_digest = Some(format!("sha256:{}", "0".repeat(64)));
+    let told = refused(other).await;
+    assert!(told.contains("its digest is sha256:"), "{told}");
+}
+
+/// Hosts of an embedder may come and go in one process.
+#[tokio::test]
+async fn it_ends_with_its_host() {
+    let host = host().await;
+    host.run("shop", &shop("shop")).await;
+    tell(&host, "shop", "sold").await;
+    let inner = Arc::downgrade(&host.host);
+    drop(host);
+    assert!(inner.upgrade().is_none());
+}
