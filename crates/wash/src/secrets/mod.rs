@@ -43,7 +43,7 @@ fn failed(error: VaultError) -> Failure {
 }
 
 fn done(what: &str, owner: &Owner, name: &SecretName, ui: &Ui) -> Result<(), Failure> {
-    let value = || json!({"event": what, "owner": owner.to_string(), "name": name.as_str()});
+    let value = || json!({"done": what, "owner": owner.to_string(), "name": name.as_str()});
     ui.result(value, || format!("{what} {name} of {owner}"))
 }
 
