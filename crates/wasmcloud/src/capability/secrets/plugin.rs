@@ -129,7 +129,7 @@ impl Secrets {
         }
         let folder = folder.display();
         let message = format!("the host lets this workload read no secrets in `{folder}`");
-        let hint = "allow the folder in the host's configuration, under `secrets.folders`";
+        let hint = "allow the folder in the host's configuration, under `secrets.folders`; `wash dev` allows the one of the project";
         Err(PluginError::new(message).hint(hint))
     }
 
@@ -179,7 +179,7 @@ impl Secrets {
                     let message = format!(
                         "the secret `{name}` is the variable `{variable}`, which the host does not let this workload read"
                     );
-                    let hint = "allow it in the host's configuration, under `secrets.environment`";
+                    let hint = "allow it in the host's configuration, under `secrets.environment`, or for `wash dev` with `--allow-env`";
                     PluginError::new(message).hint(hint)
                 })
             }

@@ -90,7 +90,7 @@ fn what_does_not_fit_is_told_with_its_place() {
     spec.hostInterfaces.0.config.backend: `vault` is no `backend` that this host knows; known ones are environment, file, encrypted
     spec.hostInterfaces.0.config.key: `key` is not a setting of wasmcloud:secrets, or has no meaning beside the others; known settings are backend
     spec.hostInterfaces.0.config.path: `path` is missing: it is the folder with a file for each secret, or a YAML or JSON file with all; 
-    spec.components.front.localResources.secrets: the secret `key` is the variable `SHOP_KEY`, which the host does not let this workload read; allow it in the host's configuration, under `secrets.environment`
+    spec.components.front.localResources.secrets: the secret `key` is the variable `SHOP_KEY`, which the host does not let this workload read; allow it in the host's configuration, under `secrets.environment`, or for `wash dev` with `--allow-env`
     spec.components.front.localResources.secrets: nothing in `hostInterfaces` says where the secret `key` comes from; add an entry for `wasmcloud:secrets` with `store` and `reveal`
     spec.hostInterfaces.0.name: no component is given the secret `key`; list it in `localResources.secrets` of each component that may read it
     spec.hostInterfaces.0: only `secret` is imported by a label such as `key`; list `store` and `reveal` in an entry without `name`
