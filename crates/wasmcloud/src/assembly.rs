@@ -26,6 +26,8 @@ use crate::capability::messaging::{Messaging, MessagingOptions};
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
+#[cfg(feature = "secrets")]
+use crate::capability::secrets::{Secrets, SecretsOptions};
 use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -73,6 +75,9 @@ pub struct HostConfig {
     /// What messages may be, and how many may wait.
     #[cfg(feature = "messaging")]
     pub messaging: MessagingOptions,
+    /// What secrets workloads may read of the machine; by default none.
+    #[cfg(feature = "secrets")]
+    pub secrets: SecretsOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -114,6 +119,8 @@ impl Default for HostConfig {
             keyvalue: KeyValueOptions::default(),
             #[cfg(feature = "messaging")]
             messaging: MessagingOptions::default(),
+            #[cfg(feature = "secrets")]
+            secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -170,7 +177,9 @@ pub enum AssembleError {
 /// # Errors
 /// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
+    let configured = configured(&config);
     let mut plugins = config.plugins;
+    plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
     let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
     #[cfg(feature = "keyvalue")]
@@ -309,6 +318,29 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
     ]
 }
 
+/// The plugins that depend on the configuration, and open nothing before a workload needs it.
+#[cfg_attr(
+    not(feature = "secrets"),
+    expect(unused_variables, reason = "no such plugin")
+)]
+fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
+    vec![
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::new(
+            config.secrets.clone(),
+            config.data_dir.as_deref(),
+        )),
+    ]
+}
+
+/// The same plugins where no host is configured: they say only what is wrong on every host.
+fn unconfigured() -> Vec<Arc<dyn Plugin>> {
+    vec![
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::default()),
+    ]
+}
+
 /// What would keep [`assemble`] from putting a host together, so far as it shows without listening anywhere. Must be called inside
 /// a Tokio runtime.
 ///
@@ -328,7 +360,7 @@ pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
 /// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
 #[must_use]
 pub fn offers() -> Offers {
-    Offers::of(&unopened(Wasi::default()))
+    Offers::of(&[unopened(Wasi::default()), unconfigured()].concat())
 }
 
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
@@ -336,7 +368,8 @@ pub fn offers() -> Offers {
 /// # Errors
 /// With what is wrong, see [`StartError::places`].
 pub fn check(workload: &Workload) -> Result<(), StartError> {
-    host::check(&unopened(Wasi::default()), workload)
+    let plugins = [unopened(Wasi::default()), unconfigured()].concat();
+    host::check(&plugins, workload)
 }
 
 /// Everything that would keep a host of this configuration, and with an HTTP server, from starting a workload, found without
@@ -351,7 +384,12 @@ pub async fn validate(
 ) -> Result<LinkPlan, Vec<StartError>> {
     let workload = &request.workload;
     let wasi = Wasi::new(config.volumes.clone());
-    let mut plugins = [config.plugins.clone(), unopened(wasi.clone())].concat();
+    let mut plugins = [
+        config.plugins.clone(),
+        configured(config),
+        unopened(wasi.clone()),
+    ]
+    .concat();
     let fetch = config.fetch.as_ref();
     // Why one of these cannot be used is told where the configuration is checked.
     let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await;

@@ -384,3 +384,57 @@ fn kv_counter_counts_on_after_a_restart() {
     assert_eq!(dev.get("/tea").1, "/tea was visited 4 times\n");
     dev.stop("INT");
 }
+
+#[test]
+fn the_door_opens_for_the_key_and_nothing_shows_it() {
+    const KEYS: [&str; 2] = ["open sesame", "mellon"];
+    let sandbox = Sandbox::with_example("secrets");
+    let set = |key: &str| {
+        sandbox.write("key", key);
+        let mut command = sandbox.command(&["secrets", "set", "door-key", "--workload", "secrets"]);
+        command.current_dir(sandbox.path("secrets"));
+        command.stdin(std::fs::File::open(sandbox.path("key")).unwrap());
+        let run = sandbox.finish(command).succeeded();
+        assert_eq!(run.stdout, "set door-key of default/workload/secrets\n");
+        assert!(!run.snapshot().contains(key), "{}", run.snapshot());
+    };
+    let mut dev = sandbox.dev("secrets");
+    let ready = dev.expect("ready");
+    assert_eq!(
+        dev.get("/"),
+        (404, "This door has no key yet.\n".to_owned())
+    );
+    let http = ready["http"].as_str().unwrap().to_owned();
+    let knock = |key: &str| get(&http, "/", &[&format!("authorization: Bearer {key}")]);
+    let come_in = (200, "Come in.\n".to_owned());
+    let no_key = (403, "That is not the key.\n".to_owned());
+    set(KEYS[0]);
+    assert_eq!(
+        dev.get("/"),
+        (401, "Who is there? Show a key.\n".to_owned())
+    );
+    assert_eq!(
+        (knock(KEYS[0]), knock(KEYS[1])),
+        (come_in.clone(), no_key.clone())
+    );
+    set(&format!("{}\n", KEYS[1]));
+    assert_eq!((knock(KEYS[1]), knock(KEYS[0])), (come_in, no_key));
+    let mut list = sandbox.command(&["secrets", "list"]);
+    list.current_dir(sandbox.path("secrets"));
+    let listed = sandbox.finish(list).succeeded().stdout;
+    assert_eq!(
+        listed.split_whitespace().collect::<Vec<_>>(),
+        ["default/workload/secrets", "door-key"]
+    );
+    let mut status = sandbox.command(&["status", "--output", "json"]);
+    status.current_dir(sandbox.path("secrets"));
+    let status = sandbox.finish(status).succeeded().snapshot();
+    let mut told = format!("{ready}{status}{}", dev.talk());
+    for _ in 0..6 {
+        told += &dev.any().to_string();
+    }
+    for key in KEYS {
+        assert!(!told.contains(key), "{told}");
+    }
+    dev.stop("TERM");
+}

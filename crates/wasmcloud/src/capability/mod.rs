@@ -25,6 +25,8 @@ mod room;
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 #[allow(dead_code, reason = "for plugins with backends")]
 mod settings;
 pub mod sockets;

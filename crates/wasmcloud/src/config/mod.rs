@@ -13,6 +13,8 @@ mod keyvalue;
 mod limits;
 mod log;
 mod reader;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod services;
 mod sockets;
 #[cfg(test)]
@@ -36,6 +38,8 @@ pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+#[cfg(feature = "secrets")]
+pub use secrets::SecretsSection;
 pub use services::ServicesSection;
 pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
@@ -76,6 +80,9 @@ pub struct HostFile {
     pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// What secrets workloads may read of the machine.
+    #[cfg(feature = "secrets")]
+    pub secrets: SecretsSection,
     /// Components whose exports are offered to all workloads.
     pub host_plugins: Vec<PluginComponent>,
     /// How components are compiled and instantiated.
@@ -104,6 +111,8 @@ struct Document {
     keyvalue: Option<keyvalue::Raw>,
     blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
+    #[cfg(feature = "secrets")]
+    secrets: Option<secrets::Raw>,
     host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -178,6 +187,11 @@ impl HostFile {
                 .services
                 .map(|raw| services::read(&mut reader, raw))
                 .unwrap_or_default(),
+            #[cfg(feature = "secrets")]
+            secrets: raw
+                .secrets
+                .map(|raw| secrets::read(&mut reader, raw))
+                .unwrap_or_default(),
             host_plugins: raw
                 .host_plugins
                 .map(|raw| host_plugins::read(&mut reader, raw))
@@ -215,6 +229,8 @@ impl HostFile {
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
+        #[cfg(feature = "secrets")]
+        self.secrets.apply(&mut config.secrets);
         config.component_plugins.extend(self.host_plugins.clone());
     }
 }
