@@ -1,6 +1,8 @@
 //! Puts a host together: typed configuration in, a running host out. The only place that names concrete plugins, for the
 //! binaries, embedders and tests alike.
 
+mod kept;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,25 +11,23 @@ use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
 #[cfg(feature = "blobstore")]
-use crate::capability::blobstore::{BlobOptions, Blobstore};
+use crate::capability::blobstore::BlobOptions;
 use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
-use crate::capability::dial::Dial;
 #[cfg(feature = "http")]
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
 #[cfg(feature = "keyvalue")]
-use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
+use crate::capability::keyvalue::KeyValueOptions;
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 #[cfg(feature = "messaging")]
-use crate::capability::messaging::{Messaging, MessagingOptions};
+use crate::capability::messaging::MessagingOptions;
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
 #[cfg(feature = "secrets")]
-use crate::capability::secrets::{Secrets, SecretsOptions};
+use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -40,6 +40,7 @@ use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 use crate::workload::{ComponentName, Workload, unsupported};
+use kept::{configured, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -182,20 +183,6 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
     let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
-    #[cfg(feature = "keyvalue")]
-    plugins.extend(keyvalue(
-        config.keyvalue,
-        config.data_dir.clone(),
-        Dial::new(policy.clone(), Arc::clone(&config.resolver)),
-    ));
-    #[cfg(feature = "messaging")]
-    let messaging = {
-        let messaging = Messaging::new(config.messaging);
-        #[cfg(feature = "messaging-nats")]
-        let messaging =
-            messaging.with_dial(Dial::new(policy.clone(), Arc::clone(&config.resolver)));
-        Arc::new(messaging)
-    };
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
@@ -212,14 +199,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let http: Option<SocketAddr> = None;
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
-    #[cfg(feature = "messaging")]
-    plugins.push(messaging);
     plugins.extend(free_plugins(wasi, sockets));
-    #[cfg(feature = "blobstore")]
-    {
-        let data = config.data_dir.as_deref();
-        plugins.push(Arc::new(Blobstore::new(config.blobstore, data)));
-    }
     let of_components =
         component_plugins(&config.component_plugins, config.fetch.as_ref(), &plugins).await?;
     let before: Vec<Arc<dyn Plugin>> = of_components.iter().map(|it| Arc::clone(it) as _).collect();
@@ -293,16 +273,6 @@ async fn listen(options: HttpOptions) -> Result<Http, AssembleError> {
         .map_err(|source| AssembleError::Listen { addr, source })
 }
 
-#[cfg(feature = "keyvalue")]
-fn keyvalue(
-    options: KeyValueOptions,
-    data_dir: Option<PathBuf>,
-    dial: Dial,
-) -> impl Iterator<Item = Arc<dyn Plugin>> {
-    let both = KeyValue::both(options, data_dir, dial).into_iter();
-    both.map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>)
-}
-
 /// The plugins that every host has.
 fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
     vec![
@@ -315,29 +285,6 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
         Arc::new(Schedules::default()),
         Arc::new(wasi),
         Arc::new(sockets),
-    ]
-}
-
-/// The plugins that depend on the configuration, and open nothing before a workload needs it.
-#[cfg_attr(
-    not(feature = "secrets"),
-    expect(unused_variables, reason = "no such plugin")
-)]
-fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    vec![
-        #[cfg(feature = "secrets")]
-        Arc::new(Secrets::new(
-            config.secrets.clone(),
-            config.data_dir.as_deref(),
-        )),
-    ]
-}
-
-/// The same plugins where no host is configured: they say only what is wrong on every host.
-fn unconfigured() -> Vec<Arc<dyn Plugin>> {
-    vec![
-        #[cfg(feature = "secrets")]
-        Arc::new(Secrets::default()),
     ]
 }
 
@@ -454,18 +401,8 @@ pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
 
 fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
-        #[cfg(feature = "blobstore")]
-        Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
-        #[cfg(feature = "messaging")]
-        Arc::new(Messaging::default()),
     ];
-    #[cfg(feature = "keyvalue")]
-    let plugins = {
-        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
-        let unopened = keyvalue(KeyValueOptions::default(), None, dial);
-        plugins.into_iter().chain(unopened).collect()
-    };
     [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

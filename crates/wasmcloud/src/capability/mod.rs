@@ -6,7 +6,7 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[allow(dead_code, reason = "for plugins with backends")]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
 pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
@@ -22,14 +22,31 @@ pub mod messaging;
 mod nats;
 pub mod resolve;
 mod room;
+#[cfg(any(
+    feature = "blobstore",
+    feature = "config",
+    feature = "keyvalue",
+    feature = "messaging",
+    feature = "secrets"
+))]
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 #[cfg(feature = "secrets")]
 pub mod secrets;
-#[allow(dead_code, reason = "for plugins with backends")]
+#[cfg(any(
+    feature = "blobstore",
+    feature = "keyvalue",
+    feature = "messaging",
+    feature = "secrets"
+))]
 mod settings;
 pub mod sockets;
-#[allow(dead_code, reason = "for plugins with backends")]
+#[cfg(any(
+    feature = "blobstore",
+    feature = "keyvalue",
+    feature = "messaging",
+    feature = "secrets"
+))]
 mod tenant;
 pub mod wasi;

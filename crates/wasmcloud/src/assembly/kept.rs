@@ -1,0 +1,90 @@
+//! The capabilities that keep what they are given, or pass it on: those that a configuration has a say in besides HTTP, sockets and
+//! WASI.
+
+use std::sync::Arc;
+
+use super::HostConfig;
+#[cfg(feature = "blobstore")]
+use crate::capability::blobstore::{BlobOptions, Blobstore};
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+use crate::capability::dial::Dial;
+#[cfg(feature = "keyvalue")]
+use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
+#[cfg(feature = "messaging")]
+use crate::capability::messaging::Messaging;
+#[cfg(feature = "keyvalue")]
+use crate::capability::resolve::SystemResolver;
+#[cfg(feature = "secrets")]
+use crate::capability::secrets::Secrets;
+use crate::plugin::Plugin;
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+use crate::policy::EgressPolicy;
+
+/// Those of a host. They do nothing yet.
+#[cfg_attr(
+    not(any(
+        feature = "blobstore",
+        feature = "keyvalue",
+        feature = "messaging",
+        feature = "secrets"
+    )),
+    expect(unused_variables, reason = "no such plugin")
+)]
+pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
+    #[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+    let dial = Dial::new(
+        EgressPolicy::new(config.egress.clone()),
+        Arc::clone(&config.resolver),
+    );
+    #[cfg(feature = "messaging")]
+    let messaging = Messaging::new(config.messaging.clone());
+    #[cfg(feature = "messaging-nats")]
+    let messaging = messaging.with_dial(dial.clone());
+    let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "blobstore")]
+        Arc::new(Blobstore::new(
+            config.blobstore.clone(),
+            config.data_dir.as_deref(),
+        )),
+        #[cfg(feature = "messaging")]
+        Arc::new(messaging),
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::new(
+            config.secrets.clone(),
+            config.data_dir.as_deref(),
+        )),
+    ];
+    #[cfg(feature = "keyvalue")]
+    let plugins = {
+        let both = KeyValue::both(config.keyvalue.clone(), config.data_dir.clone(), dial);
+        with(plugins, both)
+    };
+    plugins
+}
+
+/// Those of no host in particular: they say only what is wrong on every host.
+pub(super) fn unconfigured() -> Vec<Arc<dyn Plugin>> {
+    let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "blobstore")]
+        Arc::new(Blobstore::new(BlobOptions::default(), None)),
+        #[cfg(feature = "messaging")]
+        Arc::new(Messaging::default()),
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::default()),
+    ];
+    #[cfg(feature = "keyvalue")]
+    let plugins = {
+        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
+        with(
+            plugins,
+            KeyValue::both(KeyValueOptions::default(), None, dial),
+        )
+    };
+    plugins
+}
+
+#[cfg(feature = "keyvalue")]
+fn with(mut plugins: Vec<Arc<dyn Plugin>>, both: [KeyValue; 2]) -> Vec<Arc<dyn Plugin>> {
+    plugins.extend(both.map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>));
+    plugins
+}
