@@ -17,7 +17,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::ComponentEncoder;
 
 /// Guests that are core modules; the others are components.
-const CORE_MODULES: [&str; 1] = ["p1-module"];
+const CORE_MODULES: [&str; 3] = ["blobs-p2", "blobs-p3", "p1-module"];
 
 /// What of the environment would make the guests differ from how they build by hand: flags, wrappers (Clippy is one)
 /// and settings that are meant for the workspace under test.

@@ -6,8 +6,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod nats;
 mod redis;
 
+pub use nats::Nats;
 pub use redis::Redis;
 
 use std::net::TcpListener;

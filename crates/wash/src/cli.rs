@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
+use wasmcloud::capability::secrets::Variables;
 
 /// Make, build, inspect and run WebAssembly component workloads while you write them.
 #[derive(Debug, Parser)]
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Show the workloads and schedules of a host that runs on this machine.
     Status(StatusArgs),
+    /// Keep secrets in the encrypted store of a data folder.
+    Secrets(SecretsArgs),
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
 }
@@ -111,6 +114,10 @@ pub(crate) struct DevArgs {
     /// `allowedHostLoopbackPorts`.
     #[arg(long)]
     pub(crate) allow_host_loopback: bool,
+    /// A variable of this environment that the manifest may take secrets from, such as API_KEY, or `SHOP_*` for all that begin so;
+    /// may be repeated.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) allow_env: Vec<Variables>,
     /// The Cargo profile to build with.
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,
@@ -169,6 +176,66 @@ pub(crate) struct StatusArgs {
     /// this folder or one around it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) host: Option<PathBuf>,
+}
+
+/// Arguments of `wash secrets`.
+#[derive(Args, Debug)]
+pub(crate) struct SecretsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: SecretsCommand,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Keep a secret; its value is read from standard input, without a line end.
+    Set {
+        /// The name by which components ask for it.
+        name: String,
+        #[command(flatten)]
+        owner: OwnerArgs,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Show whose secrets there are, by name.
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Forget a secret.
+    Remove {
+        /// The name by which components ask for it.
+        name: String,
+        #[command(flatten)]
+        owner: OwnerArgs,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+/// Whose a secret is.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct OwnerArgs {
+    /// The workload, by its name or as NAMESPACE/NAME.
+    #[arg(long, value_name = "WORKLOAD")]
+    pub(crate) workload: Option<String>,
+    /// Those workloads whose entry says `shared: NAME`; of another namespace than `default` as NAMESPACE/NAME.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) shared: Option<String>,
+}
+
+/// Where the encrypted store is.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    /// The folder of the store. The default is that of `wash dev`, seen from the folder of the project; for `wasmcloud run` it is the
+    /// folder `kept` in its data folder.
+    #[arg(long, value_name = "FOLDER", default_value = ".wash/data")]
+    pub(crate) folder: PathBuf,
+    /// The file with the key, if it is not `secrets.key` in that folder. The variable WASMCLOUD_SECRETS_KEY beats it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// Arguments of `wash completion`.

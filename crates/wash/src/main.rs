@@ -9,6 +9,7 @@ mod failure;
 mod inspect;
 mod new;
 mod project;
+mod secrets;
 mod ui;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ async fn run(command: Command, ui: &Ui) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, ui).await,
         Command::Inspect(args) => inspect::run(&args, ui).await,
         Command::Dev(args) => dev::run(args, ui).await,
+        Command::Secrets(args) => secrets::run(args, ui),
         Command::Completion(args) => completion::run(&args, ui),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Fetch, Files};
+#[cfg(feature = "blobstore")]
+use crate::capability::blobstore::{BlobOptions, Blobstore};
 use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
-#[cfg(feature = "keyvalue")]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "http")]
 use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
@@ -19,9 +21,13 @@ use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustE
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
+#[cfg(feature = "messaging")]
+use crate::capability::messaging::{Messaging, MessagingOptions};
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
+#[cfg(feature = "secrets")]
+use crate::capability::secrets::{Secrets, SecretsOptions};
 use crate::capability::sockets::{SocketOptions, Sockets};
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -58,11 +64,20 @@ pub struct HostConfig {
     pub sockets: SocketOptions,
     /// What volumes workloads may have.
     pub volumes: VolumeOptions,
+    /// What blobs workloads may keep, and where.
+    #[cfg(feature = "blobstore")]
+    pub blobstore: BlobOptions,
     /// Where capabilities keep what they are given; by default nowhere, so that it is lost with the host. For one host only.
     pub data_dir: Option<PathBuf>,
     /// How much workloads may keep as keys and values.
     #[cfg(feature = "keyvalue")]
     pub keyvalue: KeyValueOptions,
+    /// What messages may be, and how many may wait.
+    #[cfg(feature = "messaging")]
+    pub messaging: MessagingOptions,
+    /// What secrets workloads may read of the machine; by default none.
+    #[cfg(feature = "secrets")]
+    pub secrets: SecretsOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
     /// Where guests' lines go.
@@ -97,9 +112,15 @@ impl Default for HostConfig {
             resolver: Arc::new(SystemResolver::default()),
             sockets: SocketOptions::default(),
             volumes: VolumeOptions::default(),
+            #[cfg(feature = "blobstore")]
+            blobstore: BlobOptions::default(),
             data_dir: None,
             #[cfg(feature = "keyvalue")]
             keyvalue: KeyValueOptions::default(),
+            #[cfg(feature = "messaging")]
+            messaging: MessagingOptions::default(),
+            #[cfg(feature = "secrets")]
+            secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -156,15 +177,25 @@ pub enum AssembleError {
 /// # Errors
 /// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
+    let configured = configured(&config);
     let mut plugins = config.plugins;
+    plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
     let sockets = Sockets::new(config.sockets, policy.clone(), Arc::clone(&config.resolver));
     #[cfg(feature = "keyvalue")]
     plugins.extend(keyvalue(
         config.keyvalue,
-        config.data_dir,
+        config.data_dir.clone(),
         Dial::new(policy.clone(), Arc::clone(&config.resolver)),
     ));
+    #[cfg(feature = "messaging")]
+    let messaging = {
+        let messaging = Messaging::new(config.messaging);
+        #[cfg(feature = "messaging-nats")]
+        let messaging =
+            messaging.with_dial(Dial::new(policy.clone(), Arc::clone(&config.resolver)));
+        Arc::new(messaging)
+    };
     #[cfg(feature = "http")]
     let (http, outgoing) = {
         let outgoing = Outgoing::new(config.http_client, policy, config.resolver)?;
@@ -181,7 +212,14 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let http: Option<SocketAddr> = None;
     let wasi = Wasi::new(config.volumes);
     wasi.sweep().await;
+    #[cfg(feature = "messaging")]
+    plugins.push(messaging);
     plugins.extend(free_plugins(wasi, sockets));
+    #[cfg(feature = "blobstore")]
+    {
+        let data = config.data_dir.as_deref();
+        plugins.push(Arc::new(Blobstore::new(config.blobstore, data)));
+    }
     let of_components =
         component_plugins(&config.component_plugins, config.fetch.as_ref(), &plugins).await?;
     let before: Vec<Arc<dyn Plugin>> = of_components.iter().map(|it| Arc::clone(it) as _).collect();
@@ -280,6 +318,29 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
     ]
 }
 
+/// The plugins that depend on the configuration, and open nothing before a workload needs it.
+#[cfg_attr(
+    not(feature = "secrets"),
+    expect(unused_variables, reason = "no such plugin")
+)]
+fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
+    vec![
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::new(
+            config.secrets.clone(),
+            config.data_dir.as_deref(),
+        )),
+    ]
+}
+
+/// The same plugins where no host is configured: they say only what is wrong on every host.
+fn unconfigured() -> Vec<Arc<dyn Plugin>> {
+    vec![
+        #[cfg(feature = "secrets")]
+        Arc::new(Secrets::default()),
+    ]
+}
+
 /// What would keep [`assemble`] from putting a host together, so far as it shows without listening anywhere. Must be called inside
 /// a Tokio runtime.
 ///
@@ -299,7 +360,7 @@ pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
 /// What a host with an HTTP server offers, without starting one: for planning a workload where nothing is to run.
 #[must_use]
 pub fn offers() -> Offers {
-    Offers::of(&unopened(Wasi::default()))
+    Offers::of(&[unopened(Wasi::default()), unconfigured()].concat())
 }
 
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
@@ -307,7 +368,8 @@ pub fn offers() -> Offers {
 /// # Errors
 /// With what is wrong, see [`StartError::places`].
 pub fn check(workload: &Workload) -> Result<(), StartError> {
-    host::check(&unopened(Wasi::default()), workload)
+    let plugins = [unopened(Wasi::default()), unconfigured()].concat();
+    host::check(&plugins, workload)
 }
 
 /// Everything that would keep a host of this configuration, and with an HTTP server, from starting a workload, found without
@@ -322,7 +384,12 @@ pub async fn validate(
 ) -> Result<LinkPlan, Vec<StartError>> {
     let workload = &request.workload;
     let wasi = Wasi::new(config.volumes.clone());
-    let mut plugins = [config.plugins.clone(), unopened(wasi.clone())].concat();
+    let mut plugins = [
+        config.plugins.clone(),
+        configured(config),
+        unopened(wasi.clone()),
+    ]
+    .concat();
     let fetch = config.fetch.as_ref();
     // Why one of these cannot be used is told where the configuration is checked.
     let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await;
@@ -387,8 +454,12 @@ pub fn clashes(workloads: &[&Workload]) -> Vec<(usize, StartError)> {
 
 fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
+        #[cfg(feature = "blobstore")]
+        Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
+        #[cfg(feature = "messaging")]
+        Arc::new(Messaging::default()),
     ];
     #[cfg(feature = "keyvalue")]
     let plugins = {

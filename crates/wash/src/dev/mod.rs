@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::secrets::{SecretsOptions, Variables, Workloads};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::control::Control;
@@ -161,9 +162,20 @@ fn host_config(
             ..VolumeOptions::default()
         },
         data_dir: Some(project.path(KEPT)),
+        secrets: secrets(project, &args.allow_env),
         output: Arc::new(guests.clone()),
         grace: GRACE,
         ..HostConfig::default()
+    }
+}
+
+/// Files of the project, and the variables that were asked for on the command line.
+pub(crate) fn secrets(project: &Project, variables: &[Variables]) -> SecretsOptions {
+    let variables = variables.iter().cloned();
+    SecretsOptions {
+        environment: variables.map(|it| (Workloads::All, it)).collect(),
+        folders: vec![(Workloads::All, project.dir.clone())],
+        key_file: None,
     }
 }
 

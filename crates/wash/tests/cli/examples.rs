@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::postgres::Postgres;
-use crate::support::{Dev, Sandbox, connect, free_port, get, post};
+use crate::support::{Dev, Sandbox, connect, delete, free_port, get, post, put};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
     let sandbox = Sandbox::with_example(example);
@@ -135,6 +135,39 @@ fn http_middleware_guards_what_is_behind_it() {
         )
     );
     dev.stop("TERM");
+}
+
+#[test]
+fn blobby_keeps_files_and_shows_them_on_a_page() {
+    let (sandbox, dev, _) = served("blobby");
+    let (status, page) = dev.get("/");
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("<form id=\"upload\">"), "{page}");
+    // What the form of the page does.
+    assert!(page.contains("send(\"PUT\", \"/files/\" + encodeURIComponent(file.name), file)"));
+    let (at, text) = (
+        "/files/..%2Fa%20%26%20b.txt",
+        "Blobs all the way down.\n".repeat(10_000),
+    );
+    assert_eq!(put(&dev.http, at, &text), (201, "It is kept.\n".to_owned()));
+    let (_, page) = dev.get("/");
+    let row = format!(
+        "<a href=\"{at}\" download>../a &amp; b.txt</a></td><td>{} bytes",
+        text.len()
+    );
+    assert!(page.contains(&row), "{page}");
+    dev.stop("TERM");
+
+    // They outlive the host, in the folder of the project.
+    let mut dev = sandbox.dev("blobby");
+    dev.expect("ready");
+    assert!(dev.get(at) == (200, text));
+    assert_eq!(delete(&dev.http, at), (200, "It is gone.\n".to_owned()));
+    assert_eq!(dev.get(at), (404, "There is no such file.\n".to_owned()));
+    assert!(!dev.get("/").1.contains("b.txt"));
+    dev.stop("TERM");
+    let kept = sandbox.path("blobby/.wash/data/blobstore/default/workload/blobby/files");
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 0);
 }
 
 /// Sends a text, and reads as much as it has.
@@ -350,4 +383,58 @@ fn kv_counter_counts_on_after_a_restart() {
     dev.expect("ready");
     assert_eq!(dev.get("/tea").1, "/tea was visited 4 times\n");
     dev.stop("INT");
+}
+
+#[test]
+fn the_door_opens_for_the_key_and_nothing_shows_it() {
+    const KEYS: [&str; 2] = ["open sesame", "mellon"];
+    let sandbox = Sandbox::with_example("secrets");
+    let set = |key: &str| {
+        sandbox.write("key", key);
+        let mut command = sandbox.command(&["secrets", "set", "door-key", "--workload", "secrets"]);
+        command.current_dir(sandbox.path("secrets"));
+        command.stdin(std::fs::File::open(sandbox.path("key")).unwrap());
+        let run = sandbox.finish(command).succeeded();
+        assert_eq!(run.stdout, "set door-key of default/workload/secrets\n");
+        assert!(!run.snapshot().contains(key), "{}", run.snapshot());
+    };
+    let mut dev = sandbox.dev("secrets");
+    let ready = dev.expect("ready");
+    assert_eq!(
+        dev.get("/"),
+        (404, "This door has no key yet.\n".to_owned())
+    );
+    let http = ready["http"].as_str().unwrap().to_owned();
+    let knock = |key: &str| get(&http, "/", &[&format!("authorization: Bearer {key}")]);
+    let come_in = (200, "Come in.\n".to_owned());
+    let no_key = (403, "That is not the key.\n".to_owned());
+    set(KEYS[0]);
+    assert_eq!(
+        dev.get("/"),
+        (401, "Who is there? Show a key.\n".to_owned())
+    );
+    assert_eq!(
+        (knock(KEYS[0]), knock(KEYS[1])),
+        (come_in.clone(), no_key.clone())
+    );
+    set(&format!("{}\n", KEYS[1]));
+    assert_eq!((knock(KEYS[1]), knock(KEYS[0])), (come_in, no_key));
+    let mut list = sandbox.command(&["secrets", "list"]);
+    list.current_dir(sandbox.path("secrets"));
+    let listed = sandbox.finish(list).succeeded().stdout;
+    assert_eq!(
+        listed.split_whitespace().collect::<Vec<_>>(),
+        ["default/workload/secrets", "door-key"]
+    );
+    let mut status = sandbox.command(&["status", "--output", "json"]);
+    status.current_dir(sandbox.path("secrets"));
+    let status = sandbox.finish(status).succeeded().snapshot();
+    let mut told = format!("{ready}{status}{}", dev.talk());
+    for _ in 0..6 {
+        told += &dev.any().to_string();
+    }
+    for key in KEYS {
+        assert!(!told.contains(key), "{told}");
+    }
+    dev.stop("TERM");
 }

@@ -343,6 +343,16 @@ pub(crate) fn post(http: &str, path: &str, body: &str) -> (u16, String) {
     request(http, "POST", path, &[&length], body)
 }
 
+/// The same, to keep something.
+pub(crate) fn put(http: &str, path: &str, body: &str) -> (u16, String) {
+    let length = format!("content-length: {}", body.len());
+    request(http, "PUT", path, &[&length], body)
+}
+
+pub(crate) fn delete(http: &str, path: &str) -> (u16, String) {
+    request(http, "DELETE", path, &[], "")
+}
+
 fn request(http: &str, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(http).unwrap();
     stream

@@ -1,5 +1,7 @@
 //! What guests can ask of the host: one plugin a folder. Plugins know the contract in [`crate::plugin`] and nothing of the engine.
 
+#[cfg(feature = "blobstore")]
+pub mod blobstore;
 pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
@@ -14,11 +16,17 @@ pub mod keyvalue;
 pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;
+#[cfg(feature = "messaging")]
+pub mod messaging;
+#[cfg(feature = "messaging-nats")]
+mod nats;
 pub mod resolve;
 mod room;
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 #[allow(dead_code, reason = "for plugins with backends")]
 mod settings;
 pub mod sockets;

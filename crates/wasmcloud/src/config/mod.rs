@@ -2,6 +2,7 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod blobstore;
 mod egress;
 mod engine;
 mod host_plugins;
@@ -12,6 +13,8 @@ mod keyvalue;
 mod limits;
 mod log;
 mod reader;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod services;
 mod sockets;
 #[cfg(test)]
@@ -25,6 +28,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
 pub use http::HttpSection;
@@ -34,6 +38,8 @@ pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
 use reader::{Reader, Text};
+#[cfg(feature = "secrets")]
+pub use secrets::SecretsSection;
 pub use services::ServicesSection;
 pub use sockets::{NetworkSection, SocketsSection};
 pub use volumes::VolumesSection;
@@ -70,8 +76,13 @@ pub struct HostFile {
     pub volumes: VolumesSection,
     /// How much workloads may keep as keys and values.
     pub keyvalue: KeyValueSection,
+    /// What blobs workloads may keep, and where.
+    pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// What secrets workloads may read of the machine.
+    #[cfg(feature = "secrets")]
+    pub secrets: SecretsSection,
     /// Components whose exports are offered to all workloads.
     pub host_plugins: Vec<PluginComponent>,
     /// How components are compiled and instantiated.
@@ -98,7 +109,10 @@ struct Document {
     sockets: Option<sockets::Raw>,
     volumes: Option<volumes::Raw>,
     keyvalue: Option<keyvalue::Raw>,
+    blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
+    #[cfg(feature = "secrets")]
+    secrets: Option<secrets::Raw>,
     host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -165,9 +179,18 @@ impl HostFile {
                 .keyvalue
                 .map(|raw| keyvalue::read(&mut reader, raw))
                 .unwrap_or_default(),
+            blobstore: raw
+                .blobstore
+                .map(|raw| blobstore::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
+                .unwrap_or_default(),
+            #[cfg(feature = "secrets")]
+            secrets: raw
+                .secrets
+                .map(|raw| secrets::read(&mut reader, raw))
                 .unwrap_or_default(),
             host_plugins: raw
                 .host_plugins
@@ -203,7 +226,11 @@ impl HostFile {
         self.volumes.apply(&mut config.volumes);
         #[cfg(feature = "keyvalue")]
         self.keyvalue.apply(&mut config.keyvalue);
+        #[cfg(feature = "blobstore")]
+        self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
+        #[cfg(feature = "secrets")]
+        self.secrets.apply(&mut config.secrets);
         config.component_plugins.extend(self.host_plugins.clone());
     }
 }

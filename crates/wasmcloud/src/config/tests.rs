@@ -66,6 +66,8 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.http_client));
     #[cfg(feature = "keyvalue")]
     text.push_str(&format!(" {:?}", config.keyvalue));
+    #[cfg(feature = "blobstore")]
+    text.push_str(&format!(" {:?}", config.blobstore));
     text
 }
 
@@ -401,4 +403,45 @@ fn how_much_may_be_kept_is_set() {
         (options.memory_bytes, options.disk_bytes),
         (3 << 20, 4 << 30)
     );
+}
+
+#[cfg(feature = "secrets")]
+#[test]
+fn who_may_read_which_secrets_is_read() {
+    let file = parse(
+        "secrets:\n  environment: { default/shop: [SHOP_*, API_KEY], '*': [ALL] }\n  folders: { 'shop/*': [shop, /srv/shop] }\n  keyFile: key\n",
+    )
+    .unwrap();
+    let mut config = HostConfig::default();
+    file.apply(&mut config);
+    let secrets = &config.secrets;
+    let allowed =
+        |workloads: &str, variables: &str| (workloads.parse().unwrap(), variables.parse().unwrap());
+    let wanted = [
+        allowed("*", "ALL"),
+        allowed("default/shop", "SHOP_*"),
+        allowed("default/shop", "API_KEY"),
+    ];
+    assert_eq!(secrets.environment, wanted);
+    let folders: Vec<_> = secrets
+        .folders
+        .iter()
+        .map(|(_, folder)| folder.as_path())
+        .collect();
+    assert_eq!(
+        folders,
+        [Path::new("/etc/wasmcloud/shop"), Path::new("/srv/shop")]
+    );
+    assert_eq!(
+        secrets.key_file.as_deref(),
+        Some(Path::new("/etc/wasmcloud/key"))
+    );
+    let error = parse("secrets: { environment: { shop: ['*'] } }")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("wanted `namespace/name`, `namespace/*` or `*`"),
+        "{error}"
+    );
+    assert!(error.contains("such as `SHOP_*`"), "{error}");
 }

@@ -13,6 +13,7 @@ mod ports;
 mod reach;
 mod resources;
 mod schedule;
+mod secret;
 mod support;
 mod units;
 mod value;
@@ -39,6 +40,7 @@ pub use resources::{
     Limit, Limits, LocalResources, Mebibytes, Milliseconds, MountPathError, Reuse, VolumeMount,
 };
 pub use schedule::{ConcurrencyPolicy, MissedRuns, Schedule};
+pub use secret::{SecretName, SecretNameError};
 pub use support::{Unsupported, unsupported};
 pub(crate) use units::{duration, size};
 pub(crate) use value::Outline;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::diagnostic::quoted;
 use super::egress::AllowedHost;
 use super::reach::{AllowedName, HostPort};
+use super::secret::SecretName;
 
 /// What one component (or service) gets to run with. Everything in it belongs to that component alone.
 #[derive(Clone, Default, PartialEq)]
@@ -26,6 +27,8 @@ pub struct LocalResources {
     pub allowed_ip_name_lookups: Vec<AllowedName>,
     /// Ports of the machine's own loopback that may be reached. Empty: none.
     pub allowed_host_loopback_ports: Vec<HostPort>,
+    /// Secrets that may be read, by name. Empty: none.
+    pub secrets: Vec<SecretName>,
 }
 
 impl fmt::Debug for LocalResources {
@@ -41,6 +44,7 @@ impl fmt::Debug for LocalResources {
                 "allowed_host_loopback_ports",
                 &self.allowed_host_loopback_ports,
             )
+            .field("secrets", &self.secrets)
             .finish()
     }
 }

@@ -31,6 +31,19 @@ pub fn unsupported(workload: &Workload) -> Vec<Unsupported> {
             );
         }
     }
+    #[cfg(not(feature = "secrets"))]
+    for component in workload.parts() {
+        if !component.local_resources.secrets.is_empty() {
+            let path = format!("spec.components.{}.localResources.secrets", component.name);
+            let hint = "take a host with the feature `secrets`, or remove it";
+            push(
+                &mut found,
+                path,
+                "this host was built without secrets",
+                hint,
+            );
+        }
+    }
     found
 }
 

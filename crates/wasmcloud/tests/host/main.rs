@@ -11,6 +11,7 @@
 
 mod attacks;
 mod big_body;
+mod blobs;
 mod calc;
 mod calls;
 mod cancellation;
@@ -30,6 +31,7 @@ mod keyvalue;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod messaging;
 mod misdeeds;
 mod outbound;
 mod outbound_faults;
@@ -37,6 +39,7 @@ mod pools;
 mod replacement;
 mod routes;
 mod schedules;
+mod secrets;
 mod services;
 mod sockets;
 mod stories;
@@ -44,6 +47,7 @@ mod support;
 mod volumes;
 mod warm_leaks;
 
+use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
 use component_plugins::{ledger, teller};
@@ -55,7 +59,9 @@ use fused::{
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use keyvalue::{keep_front, keep_p2, keep_p3};
+use messaging::{send_p2, send_p3, tell_p2, tell_p3};
 use misdeeds::{hostile_p2, hostile_p3};
+use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};

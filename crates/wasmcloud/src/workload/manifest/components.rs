@@ -16,6 +16,7 @@ use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
 use crate::workload::reach::ReachError;
 use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
+use crate::workload::secret::{SecretName, SecretNameError};
 
 /// Taken: a link writes it for the host.
 const HOST: &str = "host";
@@ -212,6 +213,7 @@ fn local_resources(
     );
     let ports = raw.allowed_host_loopback_ports.as_ref();
     checker.place_field(&base, "allowedHostLoopbackPorts", ports);
+    checker.place_field(&base, "secrets", raw.secrets.as_ref());
     LocalResources {
         environment: environment(checker, raw.environment.as_ref()),
         config: checker.map(&raw.config, "the config key"),
@@ -234,7 +236,19 @@ fn local_resources(
             &raw.allowed_host_loopback_ports,
             |error: ReachError| error.hint,
         ),
+        secrets: secrets(checker, &raw.secrets),
     }
+}
+
+fn secrets(checker: &mut Checker, list: &raw::List<String>) -> Vec<SecretName> {
+    let hint = "write the names of secrets, one by one, as the component asks for them";
+    let names = entries(checker, list, |_: SecretNameError| hint.to_owned());
+    let mut seen = BTreeMap::new();
+    for item in list.iter().flat_map(|list| &list.value) {
+        let what = format!("the secret {}", quoted(&item.value));
+        checker.unique(&mut seen, item.value.clone(), &what, item.referenced);
+    }
+    names
 }
 
 /// A list of what a component may reach, each entry checked at its place.

@@ -163,6 +163,7 @@ fn local_resources(resources: &LocalResources) -> Value {
                 json!(port.to_string())
             }),
         ),
+        ("secrets", list(&resources.secrets, |name| json!(name))),
     ])
 }
 

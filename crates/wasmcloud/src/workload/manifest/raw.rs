@@ -182,6 +182,7 @@ pub(super) struct LocalResources {
     pub(super) allowed_hosts: List<String>,
     pub(super) allowed_ip_name_lookups: List<String>,
     pub(super) allowed_host_loopback_ports: List<String>,
+    pub(super) secrets: List<String>,
 }
 
 #[derive(Deserialize)]

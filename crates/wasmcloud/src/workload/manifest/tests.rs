@@ -65,6 +65,7 @@ spec:
         allowedHosts: ["*.example.com"]
         allowedIpNameLookups: [example.com]
         allowedHostLoopbackPorts: ["5432"]
+        secrets: [api-key, db.password]
     - name: idle
       image: idle.wasm
       poolSize: 0
@@ -530,9 +531,7 @@ fn an_allowed_host_that_is_none_is_told_with_its_place() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:29:14: named host interfaces are not routed yet
-    hint: remove `name`, so that the entry serves the plain import
-    workload.yaml:32:52: `remote` links are not made yet
+    workload.yaml:33:52: `remote` links are not made yet
     hint: use `kind: isolated` or `kind: fused`, or leave `kind` out
     ");
 }

@@ -1,0 +1,92 @@
+//! A folder in which blobs are kept: those of each tenant in a folder of their own, what is being written apart from all of them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::capability::tenant::Tenant;
+
+/// Where everything is that is not there yet, or not any more. No tenant's folder begins with a dot.
+const UNDER_WAY: &str = ".under-way";
+
+/// A folder of blobs.
+#[derive(Debug)]
+pub(in super::super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens it, and makes it where it is not there. What hosts left that were killed is removed.
+    pub(in super::super) fn open(path: PathBuf) -> io::Result<Self> {
+        let folder = Self { path };
+        fs::create_dir_all(folder.under_way())?;
+        folder.sweep()?;
+        Ok(folder)
+    }
+
+    pub(in super::super) fn under_way(&self) -> PathBuf {
+        self.path.join(UNDER_WAY)
+    }
+
+    /// The folder of a tenant.
+    pub(super) fn home(&self, tenant: &Tenant) -> io::Result<PathBuf> {
+        let home = self.path.join(tenant.parts().iter().collect::<PathBuf>());
+        fs::create_dir_all(&home)?;
+        Ok(home)
+    }
+
+    /// A file to write to. It is locked for as long as somebody writes, and goes unless it is put in a place.
+    pub(super) fn file(&self) -> io::Result<NamedTempFile> {
+        let file = NamedTempFile::with_prefix_in("new-", self.under_way())?;
+        file.as_file().try_lock().map_err(io::Error::from)?;
+        Ok(file)
+    }
+
+    /// Removes a folder and everything in it: from where it is, at once.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        // Renamed into a folder of its own, whose name nobody else has. A host that sweeps may take that away.
+        let gone = loop {
+            let made = tempfile::Builder::new()
+                .prefix("gone-")
+                .tempdir_in(self.under_way())?;
+            match fs::rename(path, made.path().join("it")) {
+                Ok(()) => break made,
+                Err(error) if made.path().exists() || !path.exists() => return Err(error),
+                Err(_) => {}
+            }
+        };
+        sync_above(path)?;
+        // What cannot be removed now is swept when the folder is opened again.
+        drop(gone);
+        Ok(())
+    }
+
+    /// Removes what nobody is at work on any more. Other hosts may be at work in the same folder.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.under_way())? {
+            let entry = entry?;
+            let path = entry.path();
+            let is_left = || match File::open(&path) {
+                Ok(file) => file.try_lock().is_ok(),
+                Err(_) => false,
+            };
+            // Somebody else may sweep at the same time; what remains, remains for the next one.
+            if entry.file_type()?.is_dir() {
+                let _ = fs::remove_dir_all(&path);
+            } else if is_left() {
+                let _ = fs::remove_file(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes what was done to a folder's entry last.
+pub(super) fn sync_above(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}

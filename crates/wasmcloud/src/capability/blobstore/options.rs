@@ -1,0 +1,28 @@
+//! What a host's configuration says about blobs.
+
+use std::path::PathBuf;
+
+/// What blobs workloads may keep, and where. By default: as much as the disk takes, and in no folder but that of the host's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobOptions {
+    /// Folders of the machine below which the `root` of a manifest may be; one of them itself may be one as well. None: every
+    /// `root` is refused.
+    pub roots: Vec<PathBuf>,
+    /// How large an object may be, in bytes. A manifest may say less.
+    pub largest_object: Option<u64>,
+    /// How many bytes a tenant may keep in memory.
+    pub memory: u64,
+    /// How many streams into and out of blobs the components of one workload may have open at once.
+    pub most_streams: usize,
+}
+
+impl Default for BlobOptions {
+    fn default() -> Self {
+        Self {
+            roots: Vec::new(),
+            largest_object: None,
+            memory: 256 << 20,
+            most_streams: 256,
+        }
+    }
+}

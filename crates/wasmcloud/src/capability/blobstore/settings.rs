@@ -1,0 +1,158 @@
+//! The settings of an entry of `hostInterfaces`: which backend keeps the blobs, whose they are, and how large one may be.
+
+use std::path::{Path, PathBuf};
+
+use crate::capability::settings::Settings;
+use crate::capability::tenant::Tenant;
+use crate::plugin::PluginError;
+use crate::workload::{HostInterface, Workload};
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntrySettings {
+    pub(super) backend: Backend,
+    pub(super) tenant: Tenant,
+    /// How large an object may be, in bytes.
+    pub(super) largest_object: Option<u64>,
+}
+
+/// What keeps the blobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// Whatever the host has: its data folder, else memory.
+    Default,
+    Memory,
+    /// The host's data folder, or one that the manifest names.
+    Filesystem(Option<PathBuf>),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Memory,
+    Filesystem,
+}
+
+/// The entries that lead somewhere, with their places in the manifest. The other interfaces are about what those gave.
+pub(super) fn entries(workload: &Workload) -> impl Iterator<Item = (usize, &HostInterface)> {
+    let entries = workload.host_interfaces.iter().enumerate();
+    entries.filter(|(_, entry)| {
+        matches!(entry.namespace.as_str(), "wasi" | "wasmcloud")
+            && entry.package == "blobstore"
+            && entry.interfaces.contains("blobstore")
+    })
+}
+
+/// Reads the settings of an entry, and tells everything that is wrong with them.
+pub(super) fn read(
+    workload: &Workload,
+    index: usize,
+    entry: &HostInterface,
+) -> (EntrySettings, Vec<PluginError>) {
+    let mut settings = Settings::of(entry, index);
+    let kinds = [
+        ("in-memory", Kind::Memory),
+        ("filesystem", Kind::Filesystem),
+    ];
+    let backend = match settings.word("backend", &kinds) {
+        None => Backend::Default,
+        Some(Kind::Memory) => Backend::Memory,
+        Some(Kind::Filesystem) => {
+            let root = settings.parse("root", |root| {
+                let absolute = Path::new(root).is_absolute().then(|| PathBuf::from(root));
+                absolute.ok_or("wanted the absolute path of a folder that the host allows")
+            });
+            Backend::Filesystem(root)
+        }
+    };
+    let read = EntrySettings {
+        backend,
+        tenant: Tenant::configured(workload, &mut settings),
+        largest_object: settings.size("max-object-size"),
+    };
+    (read, settings.finish())
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// A workload of this name that says this of blobs.
+    pub(in super::super) fn workload(name: &str, entry: &str) -> Workload {
+        let manifest = format!(
+            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata:\n  name: {name}\n\
+             spec:\n  components:\n  - name: a\n    image: a.wasm\n  hostInterfaces:\n  - {entry}\n"
+        );
+        let parsed = crate::workload::manifest::parse(&manifest, Path::new("workload.yaml"));
+        parsed
+            .map_err(|errors| errors.to_string())
+            .unwrap()
+            .remove(0)
+            .workload
+    }
+
+    /// A tenant of its own.
+    pub(in super::super) fn tenant(name: &str) -> Tenant {
+        let entry = "{namespace: wasi, package: blobstore, interfaces: [blobstore]}";
+        Tenant::of(&workload(name, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// What an entry with this `config` comes to, or what is wrong with it.
+    fn settings(config: &str) -> Result<EntrySettings, String> {
+        let entry = format!(
+            "{{namespace: wasi, package: blobstore, interfaces: [blobstore], config: {config}}}"
+        );
+        let workload = testing::workload("shop", &entry);
+        let (index, entry) = entries(&workload).next().unwrap();
+        let (read, errors) = read(&workload, index, entry);
+        let told = errors.iter().map(|error| {
+            let path = error.path.as_deref().unwrap_or_default();
+            format!(
+                "{path}: {error}; {}",
+                error.hint.as_deref().unwrap_or_default()
+            )
+        });
+        match told.collect::<Vec<_>>() {
+            none if none.is_empty() => Ok(read),
+            some => Err(some.join("\n")),
+        }
+    }
+
+    #[test]
+    fn an_entry_says_where_blobs_are_kept() {
+        let none = settings("{}").unwrap();
+        assert_eq!(
+            (none.backend, none.largest_object),
+            (Backend::Default, None)
+        );
+        let memory = settings("{backend: in-memory, max-object-size: 10MiB}").unwrap();
+        assert_eq!(memory.backend, Backend::Memory);
+        assert_eq!(memory.largest_object, Some(10 << 20));
+        let files = settings("{backend: filesystem, root: /srv/blobs, shared: photos}").unwrap();
+        assert_eq!(
+            files.backend,
+            Backend::Filesystem(Some("/srv/blobs".into()))
+        );
+        assert_eq!(files.tenant.to_string(), "default/shared/photos");
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_refused() {
+        let refused = |config| settings(config).unwrap_err();
+        insta::assert_snapshot!(refused("{backend: filesytem, roots: /a}"), @"
+        spec.hostInterfaces.0.config.backend: `filesytem` is no `backend` that this host knows; did you mean `filesystem`?
+        spec.hostInterfaces.0.config.roots: `roots` is not a setting of wasi:blobstore, or has no meaning beside the others; known settings are backend, shared, max-object-size
+        ");
+        insta::assert_snapshot!(refused("{backend: in-memory, root: /a}"), @"spec.hostInterfaces.0.config.root: `root` is not a setting of wasi:blobstore, or has no meaning beside the others; known settings are backend, shared, max-object-size");
+        insta::assert_snapshot!(refused("{backend: filesystem, root: a/b, max-object-size: big}"), @"
+        spec.hostInterfaces.0.config.root: `root`: wanted the absolute path of a folder that the host allows; 
+        spec.hostInterfaces.0.config.max-object-size: `max-object-size`: wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`; 
+        ");
+    }
+}

@@ -1,0 +1,413 @@
+//! The plugin: bind finds the brokers, open subscribes, going live handles.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::LinkerInstance;
+
+use super::deliver::{Handle, serve};
+use super::memory::{Bus, Room};
+#[cfg(feature = "messaging-nats")]
+use super::nats::Nats;
+use super::outlet::Outlet;
+use super::settings::{self, Backend, Handling};
+use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
+#[cfg(feature = "messaging-nats")]
+use crate::capability::dial::{Dial, NamedBy};
+#[cfg(feature = "messaging-nats")]
+use crate::capability::nats;
+use crate::capability::tenant::Tenant;
+use crate::plugin::{
+    Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
+    PluginError, Presence, State, StoreData,
+};
+use crate::workload::{Interface, Workload};
+
+const ID: &str = "wasmcloud-messaging";
+
+/// How many bodies of 0.3 a workload may be sending at once.
+const SENDING: usize = 64;
+/// How many KiB of answers may wait for the guests of a workload to read them.
+const UNREAD: usize = 64 << 10;
+/// What a failure counts for in the log of its workload, in bytes: a line and a backtrace.
+const FAILURE: usize = 4 << 10;
+
+/// What messages may be and how many may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagingOptions {
+    /// How long the body of a message may be, in bytes.
+    pub max_message: u64,
+    /// How many messages may wait in the host for each subscription of a workload, those that are being handled among them.
+    pub max_waiting: usize,
+    /// How many bytes of messages may wait in the host for the subscriptions of one workload.
+    pub max_waiting_bytes: usize,
+}
+
+impl Default for MessagingOptions {
+    /// 1 MiB; 10 000 messages; 64 MiB.
+    fn default() -> Self {
+        Self {
+            max_message: 1 << 20,
+            max_waiting: 10_000,
+            max_waiting_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The plugin for `wasmcloud:messaging`.
+#[derive(Default)]
+pub struct Messaging {
+    options: MessagingOptions,
+    #[cfg(feature = "messaging-nats")]
+    dial: Option<Dial>,
+    buses: Mutex<HashMap<Tenant, Bus>>,
+    closed: CancellationToken,
+}
+
+impl std::fmt::Debug for Messaging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messaging")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Messaging {
+    /// With options.
+    #[must_use]
+    pub fn new(options: MessagingOptions) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// Reaches the servers that manifests name; without a way out, they cannot be had.
+    #[cfg(feature = "messaging-nats")]
+    #[must_use]
+    pub(crate) fn with_dial(mut self, dial: Dial) -> Self {
+        self.dial = Some(dial);
+        self
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            messages: self.options.max_waiting,
+            bytes: self.options.max_waiting_bytes,
+        }
+    }
+
+    fn bus(&self, tenant: &Tenant) -> Bus {
+        let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
+        buses.retain(|known, bus| known == tenant || !bus.is_idle());
+        let bus = buses.entry(tenant.clone());
+        bus.or_insert_with(|| Bus::new(self.room())).clone()
+    }
+
+    async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
+        match backend {
+            Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
+            #[cfg(feature = "messaging-nats")]
+            Backend::Nats(url) => {
+                let dial = self.dial.as_ref();
+                let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
+                let client = nats::connect(dial, url, NamedBy::Workload, about).await;
+                let client = client.map_err(|error| {
+                    PluginError::new(format!("there are no messages over NATS: {error}"))
+                        .at("spec.hostInterfaces")
+                })?;
+                Ok(Arc::new(Nats::new(client, self.room())))
+            }
+        }
+    }
+}
+
+fn interface(name: &str, minor: u64) -> Interface {
+    Interface {
+        namespace: "wasmcloud".to_owned(),
+        package: "messaging".to_owned(),
+        name: name.to_owned(),
+        version: Some(semver::Version::new(0, minor, 0)),
+    }
+}
+
+#[async_trait]
+impl Plugin for Messaging {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        let both = [2, 3].into_iter().flat_map(|minor| {
+            let consumer = Offer {
+                grant: Grant::Listed,
+                configurable: true,
+                ..Offer::shared(interface("consumer", minor))
+            };
+            [Offer::shared(interface("types", minor)), consumer]
+        });
+        both.collect()
+    }
+
+    fn handles(&self) -> Vec<Interface> {
+        vec![interface("handler", 3), interface("handler", 2)]
+    }
+
+    fn check(&self, workload: &Workload) -> Vec<PluginError> {
+        settings::read(workload, ID).1
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
+    }
+
+    async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
+        let (entries, wrong) = settings::read(request.workload, ID);
+        if let Some(wrong) = wrong.into_iter().next() {
+            return Err(wrong);
+        }
+        let workload = request.workload;
+        let about = format!("{}/{}", workload.namespace, workload.name);
+        let (mut outlets, mut handlings) = (HashMap::new(), Vec::new());
+        for entry in entries {
+            let broker = self.broker(&entry.backend, &about).await?;
+            if entry.sends {
+                let outlet = Outlet::new(Arc::clone(&broker), self.options.max_message);
+                outlets.insert(entry.label.clone(), outlet);
+            }
+            if let Some(handling) = entry.handles {
+                handlings.push((broker, handling));
+            }
+        }
+        Ok(Box::new(Bound {
+            outlets: Arc::new(Outlets {
+                by_label: outlets,
+                sending: Arc::new(Semaphore::new(SENDING)),
+                unread: Arc::new(Semaphore::new(UNREAD)),
+            }),
+            handlings,
+            opened: Vec::new(),
+            presence: None,
+            serving: Vec::new(),
+            closed: self.closed.child_token(),
+        }))
+    }
+
+    fn link(
+        &self,
+        import: &Import<'_>,
+        linker: &mut LinkerInstance<'_, StoreData>,
+    ) -> wasmtime::Result<()> {
+        let version = import.interface.version.as_ref();
+        match (import.interface.name.as_str(), version.map(|it| it.minor)) {
+            // It has no functions.
+            ("types", _) => Ok(()),
+            ("consumer", Some(2)) => p2::link(import, linker),
+            ("consumer", Some(3)) => p3::link(import, linker),
+            _ => Err(wasmtime::format_err!(
+                "`{}` is not offered",
+                import.interface
+            )),
+        }
+    }
+}
+
+/// Where the components of a workload send to.
+pub(super) struct Outlets {
+    by_label: HashMap<Option<String>, Outlet>,
+    sending: Arc<Semaphore>,
+    unread: Arc<Semaphore>,
+}
+
+impl Outlets {
+    /// Those of the workload that the store belongs to.
+    pub(super) fn of(store: &StoreData) -> wasmtime::Result<Arc<Self>> {
+        let outlets = store.workload().states.get_arc::<Self>();
+        outlets.ok_or_else(|| wasmtime::format_err!("the workload is bound to no broker"))
+    }
+
+    /// Where an import leads.
+    pub(super) fn to(&self, asker: &Asker) -> wasmtime::Result<Outlet> {
+        let label = asker.label.as_deref().map(str::to_owned);
+        let outlet = self.by_label.get(&label);
+        // Whether a label has to have an entry of its own is for the plan to say.
+        let outlet = outlet.or_else(|| self.by_label.get(&None)).cloned();
+        outlet.ok_or_else(|| wasmtime::format_err!("the workload is granted no broker"))
+    }
+
+    /// Waits until another body may be sent.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sending).acquire_owned().await.ok()
+    }
+
+    /// Waits until there is room for an answer that a guest has yet to read.
+    pub(super) async fn room_for(&self, body: &Bytes) -> Option<OwnedSemaphorePermit> {
+        let size = body.len().div_ceil(1024).clamp(1, UNREAD);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        Arc::clone(&self.unread).acquire_many_owned(size).await.ok()
+    }
+}
+
+/// What one workload sends to, and hears.
+struct Bound {
+    outlets: Arc<Outlets>,
+    handlings: Vec<(Arc<dyn Broker>, Handling)>,
+    opened: Vec<Opened>,
+    presence: Option<Presence>,
+    serving: Vec<JoinHandle<()>>,
+    closed: CancellationToken,
+}
+
+/// The subscriptions of an entry, and the places of its handler.
+struct Opened {
+    subscriptions: Vec<Box<dyn Subscription>>,
+    handler: Arc<Handler>,
+    places: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Binding for Bound {
+    fn state(&self) -> Option<State> {
+        Some(State::new(Arc::clone(&self.outlets)))
+    }
+
+    async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
+        let Some(entry) = opening.entries.into_iter().next() else {
+            return Ok(());
+        };
+        self.presence = Some(opening.presence);
+        let handler = Arc::new(Handler::of(entry)?);
+        for (broker, handling) in &self.handlings {
+            let subscriptions = subscribe(broker.as_ref(), handling, &handler.entry).await;
+            self.opened.push(Opened {
+                subscriptions: subscriptions.map_err(|error| {
+                    PluginError::new(format!("cannot subscribe: {error}")).at("spec.hostInterfaces")
+                })?,
+                handler: Arc::clone(&handler),
+                places: Arc::new(Semaphore::new(handling.in_flight)),
+            });
+        }
+        Ok(())
+    }
+
+    fn go_live(&mut self) {
+        for opened in self.opened.drain(..) {
+            for subscription in opened.subscriptions {
+                let handler = Arc::clone(&opened.handler) as _;
+                let places = Arc::clone(&opened.places);
+                let serving = serve(subscription, handler, places, self.closed.clone());
+                self.serving.push(tokio::spawn(serving));
+            }
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.closed.cancel();
+        // The workload is not gone before what its subscriptions have taken is handled, unless it must be.
+        let Some(presence) = self.presence.take() else {
+            return;
+        };
+        let (entered, serving) = (presence.enter(), std::mem::take(&mut self.serving));
+        if serving.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                () = presence.stopped() => {}
+                _ = join_all(serving) => {}
+            }
+            drop(entered);
+        });
+    }
+}
+
+async fn subscribe(
+    broker: &dyn Broker,
+    handling: &Handling,
+    entry: &Entry,
+) -> Result<Vec<Box<dyn Subscription>>, MessagingError> {
+    let workload = &entry.callee.context().workload;
+    let group = handling.group.name(
+        workload.namespace.as_str(),
+        workload.name.as_str(),
+        entry.component.as_str(),
+    );
+    let mut subscriptions = Vec::new();
+    for pattern in &handling.patterns {
+        let wanted = Wanted {
+            pattern: pattern.clone(),
+            group: group.clone(),
+            wait: handling.wait,
+            redelivery: handling.redelivery.clone(),
+        };
+        subscriptions.push(broker.subscribe(wanted).await?);
+    }
+    Ok(subscriptions)
+}
+
+/// The component that handles messages.
+struct Handler {
+    entry: Entry,
+    is_p3: bool,
+}
+
+impl Handler {
+    fn of(entry: Entry) -> Result<Self, PluginError> {
+        entry.function("handle-message").map_err(|error| {
+            PluginError::new(format!(
+                "`{}` of component `{}` cannot be called: {error:#}",
+                entry.export, entry.component
+            ))
+        })?;
+        let version = entry.export.interface().and_then(|it| it.version.as_ref());
+        let is_p3 = version.is_some_and(|version| version.minor == 3);
+        Ok(Self { entry, is_p3 })
+    }
+
+    /// Says in the log of the workload, as far as it may, that a message was not handled.
+    fn tell(&self, subject: &str, reason: &str) {
+        let workload = &self.entry.callee.context().workload;
+        if workload.log.admits(FAILURE) {
+            let component = &self.entry.component;
+            tracing::warn!(%workload, %component, subject, reason, "a message was not handled");
+        }
+    }
+}
+
+#[async_trait]
+impl Handle for Handler {
+    async fn handle(&self, message: Message) -> Verdict {
+        let subject = message.subject.clone();
+        let handled = if self.is_p3 {
+            p3::handle(&self.entry, message).await
+        } else {
+            p2::handle(&self.entry, message).await
+        };
+        let reason = match handled {
+            Ok(Verdict::Failed(reason)) => reason,
+            Ok(verdict) => return verdict,
+            Err(CallError::Stopped) => return Verdict::Later,
+            Err(error) if error.is_for_lack_of_room() => return Verdict::Later,
+            Err(error) => crate::plugin::in_full(&error),
+        };
+        self.tell(subject.as_str(), &reason);
+        Verdict::Failed(cut(&reason))
+    }
+}
+
+/// How much of a reason is passed on.
+const LONGEST_REASON: usize = 1024;
+
+/// The beginning of a text.
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST_REASON.min(text.len()));
+    text.get(..end).unwrap_or_default().to_owned()
+}

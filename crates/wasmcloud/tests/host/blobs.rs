@@ -1,0 +1,402 @@
+//! Blobs: what guests do with them in both dialects, whose they are, where they are kept, and how little memory a large one takes.
+//!
+//! The guests run scripts (see `blobs-p2` among them), so each test reads as what a program does and what it is told.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wasmcloud::assembly::HostConfig;
+
+use crate::support::{TestHost, component, http_at};
+
+/// A guest and the package that it keeps blobs through.
+#[derive(Clone, Copy)]
+struct Guest {
+    image: &'static str,
+    namespace: &'static str,
+}
+
+const P2: Guest = Guest {
+    image: test_guests::BLOBS_P2,
+    namespace: "wasi",
+};
+const P3: Guest = Guest {
+    image: test_guests::BLOBS_P3,
+    namespace: "wasmcloud",
+};
+
+impl Guest {
+    /// A workload of it at a host name, with settings for the plain import and for the label.
+    fn spec(self, host: &str, plain: Value, archive: Value) -> Value {
+        let entry = |config: Value| {
+            json!({
+                "namespace": self.namespace,
+                "package": "blobstore",
+                "interfaces": ["blobstore"],
+                "config": config,
+            })
+        };
+        let mut archive = entry(archive);
+        archive["name"] = json!("archive");
+        json!({
+            "components": [component("api", self.image)],
+            "hostInterfaces": [http_at(json!({ "host": host })), entry(plain), archive],
+        })
+    }
+
+    fn plain(self) -> Value {
+        self.spec("localhost", json!({}), json!({}))
+    }
+}
+
+/// A host that keeps its data in a folder.
+async fn keeping(data: &Path) -> TestHost {
+    TestHost::with(|config: &mut HostConfig| config.data_dir = Some(data.to_owned())).await
+}
+
+async fn script_at(host: &TestHost, at: &str, script: &str) -> Vec<String> {
+    let answer = host.get_from(at, &format!("/run?{script}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body.lines().map(str::to_owned).collect()
+}
+
+async fn script(host: &TestHost, script: &str) -> Vec<String> {
+    script_at(host, "localhost", script).await
+}
+
+/// Every command does what it says.
+async fn does_what_it_is_told(guest: Guest) {
+    for kept in [false, true] {
+        let data = tempfile::tempdir().unwrap();
+        let host = match kept {
+            true => keeping(data.path()).await,
+            false => TestHost::start().await,
+        };
+        host.run("blobs", &guest.plain()).await;
+        let told = script(
+            &host,
+            "exists,c;create,c;exists,c;open,c;list,c;put,c,o,hello;late,c,../p,world;list,c;\
+             all,c,o;get,c,o,1,3;get,c,o,3,99;get,c,o,9,99;size,c,o;has,c,o;has,c,x",
+        );
+        assert_eq!(
+            told.await,
+            [
+                "false", "c", "true", "c true", "", "ok", "ok", "../p o", "hello", "ell", "lo", "",
+                "5", "true", "false"
+            ]
+        );
+        let told = script(
+            &host,
+            "create,d;copy,c,o,d,copy;move,c,o,d,moved;list,c;list,d;all,d,copy;all,d,moved;\
+             put,d,moved,new;all,d,moved;rm,d,copy;rm,d,copy;rm,d,moved,x,y;list,d;clear,c;list,c;\
+             delete,d;delete,d;exists,d",
+        );
+        assert_eq!(
+            told.await,
+            [
+                "d",
+                "ok",
+                "ok",
+                "../p",
+                "copy moved",
+                "hello",
+                "hello",
+                "ok",
+                "new",
+                "ok",
+                "ok",
+                "ok",
+                "",
+                "ok",
+                "",
+                "ok",
+                "ok",
+                "false"
+            ]
+        );
+        host.stop_finds_nothing_running("blobs").await;
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn blobs_p2() {
+    does_what_it_is_told(P2).await;
+}
+
+#[tokio::test]
+pub(crate) async fn blobs_p3() {
+    does_what_it_is_told(P3).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_told_and_nobody_traps() {
+    let wrong = "open,no;create,c;create,c;all,c,no;all,no,o;copy,c,no,c,o;put,c,o,x;move,c,o,no,o;\
+                 get,c,o,3,1;name,c,1024;name,c,1025;put,c,,x;create,;list,no;size,c,no;put,c,o,toolong;\
+                 all,c,o";
+    let host = TestHost::start().await;
+    for (guest, expected) in [
+        (
+            P2,
+            [
+                "error: there is no such container",
+                "c",
+                "error: the container exists already",
+                "error: there is no such object",
+                "error: there is no such container",
+                "error: there is no such object",
+                "ok",
+                "error: there is no such container",
+                "error: a range cannot begin at 3 and end at 1",
+                "ok",
+                "error: a name has at most 1024 bytes",
+                "error: a name cannot be empty",
+                "error: a name cannot be empty",
+                "error: there is no such container",
+                "error: there is no such object",
+                "error: an object may have at most 4 bytes",
+                "x",
+            ],
+        ),
+        (
+            P3,
+            [
+                "error: NoSuchContainer",
+                "c",
+                "error: ContainerAlreadyExists",
+                "error: NoSuchObject",
+                "error: NoSuchContainer",
+                "error: NoSuchObject",
+                "ok",
+                "error: NoSuchContainer",
+                "error: a range cannot begin at 3 and end at 1",
+                "ok",
+                "error: a name has at most 1024 bytes",
+                "error: a name cannot be empty",
+                "error: a name cannot be empty",
+                "error: NoSuchContainer",
+                "error: NoSuchObject",
+                "error: QuotaExceeded",
+                "x",
+            ],
+        ),
+    ] {
+        let limited = json!({ "max-object-size": "4B" });
+        let spec = guest.spec("localhost", limited, json!({}));
+        host.run("blobs", &spec).await;
+        assert_eq!(script(&host, wrong).await, expected);
+        host.stop("blobs").await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_never_finished_leaves_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let host = keeping(data.path()).await;
+    host.run("blobs", &P2.plain()).await;
+    let told = script(&host, "create,c;leave,c,o,half;list,c").await;
+    assert_eq!(told, ["c", "left", ""]);
+    host.stop_finds_nothing_running("blobs").await;
+    let under_way = data.path().join("blobstore/.under-way");
+    crate::support::within(async {
+        while std::fs::read_dir(&under_way).unwrap().count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_label_leads_to_a_store_of_its_own() {
+    for guest in [P2, P3] {
+        let data = tempfile::tempdir().unwrap();
+        let host = keeping(data.path()).await;
+        let spec = guest.spec("localhost", json!({}), json!({ "backend": "in-memory" }));
+        host.run("blobs", &spec).await;
+        let told = script(
+            &host,
+            "create,c;put,c,o,plain;@exists,c;@create,c;@put,c,o,archived;all,c,o;@all,c,o;@delete,c;all,c,o",
+        );
+        let expected = [
+            "c", "ok", "false", "c", "ok", "plain", "archived", "ok", "plain",
+        ];
+        assert_eq!(told.await, expected);
+        host.stop("blobs").await;
+        // Memory goes with the workload, and the folder stays.
+        host.run("blobs", &spec).await;
+        let told = script(&host, "@exists,c;all,c,o").await;
+        assert_eq!(told, ["false", "plain"]);
+    }
+}
+
+#[tokio::test]
+async fn what_one_workload_keeps_another_sees_only_where_they_share() {
+    for guest in [P2, P3] {
+        let data = tempfile::tempdir().unwrap();
+        let host = keeping(data.path()).await;
+        let shared = json!({ "shared": "photos" });
+        for name in ["one", "two"] {
+            host.run(name, &guest.spec(name, json!({}), shared.clone()))
+                .await;
+        }
+        let told = script_at(
+            &host,
+            "one",
+            "create,c;put,c,o,mine;@create,s;@put,s,o,ours",
+        )
+        .await;
+        assert_eq!(told, ["c", "ok", "s", "ok"]);
+        let told = script_at(
+            &host,
+            "two",
+            "exists,c;exists,../one/c;create,../one/c;list,../one/c;@exists,s;@all,s,o;@exists,c",
+        );
+        let expected = ["false", "false", "../one/c", "", "true", "ours", "false"];
+        assert_eq!(told.await, expected);
+        assert_eq!(script_at(&host, "one", "all,c,o").await, ["mine"]);
+    }
+}
+
+#[tokio::test]
+async fn blobs_outlive_the_host_and_both_dialects_see_them() {
+    let data = tempfile::tempdir().unwrap();
+    let host = keeping(data.path()).await;
+    host.run("blobs", &P2.plain()).await;
+    assert_eq!(script(&host, "create,c;put,c,o,kept").await, ["c", "ok"]);
+    drop(host);
+    let host = keeping(data.path()).await;
+    host.run("blobs", &P3.plain()).await;
+    assert_eq!(script(&host, "all,c,o;size,c,o").await, ["kept", "4"]);
+}
+
+#[tokio::test]
+async fn a_manifest_names_only_folders_that_the_host_allows() {
+    let (allowed, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = allowed.path().join("blobs");
+    std::fs::create_dir(&root).unwrap();
+    std::os::unix::fs::symlink(other.path(), allowed.path().join("link")).unwrap();
+    let host = TestHost::with(|config| config.blobstore.roots = vec![allowed.path().to_owned()]);
+    let host = host.await;
+    let at = |path: &Path| json!({ "backend": "filesystem", "root": path });
+    host.run("blobs", &P2.spec("localhost", at(&root), json!({})))
+        .await;
+    assert_eq!(script(&host, "create,c;put,c,o,x").await, ["c", "ok"]);
+    assert!(root.join("default/workload/blobs/c/o").is_file());
+    for path in [
+        other.path().to_owned(),
+        allowed.path().join("link"),
+        allowed.path().join("absent"),
+        allowed.path().join("../etc"),
+        root.join("default/workload/blobs/c/o"),
+    ] {
+        let refused = host
+            .try_run("refused", &P2.spec("other", at(&path), json!({})))
+            .await;
+        let told = refused.unwrap_err().to_string();
+        assert!(
+            told.contains("is no folder that this host allows"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn settings_that_mean_nothing_are_refused() {
+    let host = TestHost::start().await;
+    for (config, expected) in [
+        (json!({ "backend": "s4" }), "`s4` is no `backend`"),
+        (
+            json!({ "rot": "/a" }),
+            "`rot` is not a setting of wasi:blobstore",
+        ),
+        (
+            json!({ "backend": "filesystem" }),
+            "this host keeps no data",
+        ),
+        (json!({ "shared": "A" }), "no name to share by"),
+    ] {
+        let refused = host
+            .try_run("blobs", &P2.spec("localhost", config, json!({})))
+            .await;
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+mod memory {
+    //! A blob larger than anything the host may hold.
+
+    use super::{Guest, P2, P3, keeping, script};
+
+    const MIB: usize = 1 << 20;
+    const SIZE: usize = 256;
+    const ALLOWED: usize = 64;
+
+    /// The most memory that this process ever used, in MiB.
+    fn most_resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib: usize = line
+            .unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        kib / 1024
+    }
+
+    async fn measured(guest: Guest) {
+        let data = tempfile::tempdir().unwrap();
+        let host = keeping(data.path()).await;
+        host.run("blobs", &guest.plain()).await;
+        script(&host, "create,c;fill,c,small,1;sum,c,small").await;
+        let before = most_resident();
+        let told = script(
+            &host,
+            &format!("fill,c,big,{SIZE};sum,c,big;copy,c,big,c,copy;sum,c,copy;size,c,copy"),
+        );
+        let bytes = (SIZE * MIB).to_string();
+        assert_eq!(told.await, ["ok", &bytes, "ok", &bytes, &bytes]);
+        let more = most_resident() - before;
+        assert!(more < ALLOWED, "{more} MiB more in use");
+    }
+
+    /// Runs a test of this module in a process of its own, where nobody else uses memory.
+    fn alone(test: &str) {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--ignored",
+                "--nocapture",
+                &format!("blobs::memory::{test}"),
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("1 passed"), "{text}");
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn p2_measured() {
+        measured(P2).await;
+    }
+
+    #[test]
+    fn a_big_blob_of_a_wasi_0_2_guest_takes_little_memory() {
+        alone("p2_measured");
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn p3_measured() {
+        measured(P3).await;
+    }
+
+    #[test]
+    fn a_big_blob_of_a_wasi_0_3_guest_takes_little_memory() {
+        alone("p3_measured");
+    }
+}
