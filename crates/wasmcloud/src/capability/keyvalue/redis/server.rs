@@ -87,7 +87,7 @@ impl Server {
     pub(in super::super) async fn may_connect(&self) -> Result<(), PluginError> {
         let (host, port) = (self.url.host(), self.url.port());
         let found = timeout(
-            CONNECTED,
+            self.patient,
             self.dial.addresses(host, port, NamedBy::Workload),
         );
         match found.await {
