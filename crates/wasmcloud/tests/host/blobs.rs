@@ -351,12 +351,11 @@ mod memory {
         host.run("blobs", &guest.plain()).await;
         script(&host, "create,c;fill,c,small,1;sum,c,small").await;
         let before = most_resident();
-        let told = script(
-            &host,
-            &format!("fill,c,big,{SIZE};sum,c,big;copy,c,big,c,copy;sum,c,copy;size,c,copy"),
-        );
+        let commands =
+            format!("fill,c,big,{SIZE};sum,c,big;copy,c,big,c,copy;sum,c,copy;size,c,copy");
+        let told = script(&host, &commands).await;
         let bytes = (SIZE * MIB).to_string();
-        assert_eq!(told.await, ["ok", &bytes, "ok", &bytes, &bytes]);
+        assert_eq!(told, ["ok", &bytes, "ok", &bytes, &bytes]);
         let more = most_resident() - before;
         assert!(more < ALLOWED, "{more} MiB more in use");
     }
