@@ -4,7 +4,7 @@
 pub mod config;
 mod denied;
 #[allow(dead_code, reason = "for plugins with backends")]
-mod dial;
+pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
