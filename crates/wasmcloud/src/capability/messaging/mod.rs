@@ -54,9 +54,6 @@ pub(crate) enum MessagingError {
     /// It is no subject that can be sent to.
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    /// The broker does not let this client do so.
-    #[error("the broker denies it")]
-    Denied,
     /// No answer came in time.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),

@@ -15,7 +15,7 @@ use wasmtime::component::{
 
 use super::outlet::REQUEST_TIME;
 use super::plugin::Outlets;
-use super::{Message, MessagingError, Verdict};
+use super::{Message, MessagingError, SubjectError, Verdict};
 use crate::plugin::{Asker, CallError, Entry, Import, StoreData};
 
 mod generated {
@@ -86,8 +86,8 @@ impl consumer::HostWithStore<StoreData> for Own {
 impl From<MessagingError> for Error {
     fn from(error: MessagingError) -> Self {
         match error {
+            MessagingError::Subject(SubjectError::Reserved) => Self::AccessDenied,
             MessagingError::Subject(_) => Self::SubjectInvalid,
-            MessagingError::Denied => Self::AccessDenied,
             MessagingError::TimedOut(_) => Self::Timeout,
             MessagingError::Unavailable => Self::BrokerUnavailable,
             MessagingError::TooLarge { .. } => Self::MessageTooLarge,

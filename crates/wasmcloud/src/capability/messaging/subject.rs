@@ -59,10 +59,6 @@ impl Subject {
 }
 
 impl Pattern {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether it wants messages about the subject.
     pub(crate) fn matches(&self, subject: &Subject) -> bool {
         let mut words = subject.0.split('.');
