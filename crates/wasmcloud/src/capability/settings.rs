@@ -3,7 +3,6 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use crate::plugin::PluginError;
 use crate::workload::{self, HostInterface, nearest};
@@ -93,19 +92,9 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// A length of time, such as `30s`.
-    pub(crate) fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.parse(key, workload::duration)
-    }
-
     /// A size in bytes, such as `64KiB`.
     pub(crate) fn size(&mut self, key: &'static str) -> Option<u64> {
         self.parse(key, workload::size)
-    }
-
-    /// `true` or `false`.
-    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        self.word(key, &[("true", true), ("false", false)])
     }
 
     /// The items of a list with commas between them, without empty ones.
@@ -177,7 +166,6 @@ mod tests {
         let entry = entry(&[
             ("backend", "disk"),
             ("url", "redis://h"),
-            ("wait", "30s"),
             ("most", "7"),
             ("list", "a, b,,c"),
         ]);
@@ -187,34 +175,25 @@ mod tests {
             Some(2)
         );
         assert_eq!(settings.required("url", "where"), Some("redis://h"));
-        assert_eq!(settings.duration("wait"), Some(Duration::from_secs(30)));
         assert_eq!(settings.number("most", 1..=7), Some(7));
         assert_eq!(settings.list("list"), ["a", "b", "c"]);
-        assert_eq!(settings.flag("absent"), None);
         assert!(settings.finish().is_empty());
     }
 
     #[test]
     fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
-        let entry = entry(&[
-            ("backend", "disc"),
-            ("most", "8"),
-            ("wait", "soon"),
-            ("urls", "secret"),
-        ]);
+        let entry = entry(&[("backend", "disc"), ("most", "8"), ("urls", "secret")]);
         let mut settings = Settings::of(&entry, 2);
         assert_eq!(
             settings.word("backend", &[("memory", 1), ("disk", 2)]),
             None
         );
         assert_eq!(settings.number("most", 1..=7), None);
-        assert_eq!(settings.duration("wait"), None);
         assert_eq!(settings.required("url", "it says where the store is"), None);
         let told = told(&settings.finish());
         insta::assert_snapshot!(told.join("\n"), @"
         spec.hostInterfaces.2.config.backend: `disc` is no `backend` that this host knows; did you mean `disk`?
         spec.hostInterfaces.2.config.most: `most`: found `8`, wanted a number from 1 to 7; 
-        spec.hostInterfaces.2.config.wait: `wait`: wanted a length of time such as `500ms`, `30s`, `10m` or `1h`; 
         spec.hostInterfaces.2.config.url: `url` is missing: it says where the store is; 
         spec.hostInterfaces.2.config.urls: `urls` is not a setting of wasi:keyvalue, or has no meaning beside the others; did you mean `url`?
         ");

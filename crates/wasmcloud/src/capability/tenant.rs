@@ -61,11 +61,6 @@ impl Tenant {
             Owner::Shared(name) => [self.namespace.as_str(), "shared", name],
         }
     }
-
-    /// For backends that know only letters, digits, `-` and `_`: dots are escaped so that two tenants never meet.
-    pub(crate) fn token(&self) -> String {
-        self.parts().map(|part| part.replace('.', "_")).join("__")
-    }
 }
 
 impl fmt::Display for Tenant {
