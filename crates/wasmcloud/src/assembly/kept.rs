@@ -37,7 +37,7 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
         Arc::clone(&config.resolver),
     );
     #[cfg(feature = "messaging")]
-    let messaging = Messaging::new(config.messaging.clone());
+    let messaging = Messaging::new(config.messaging);
     #[cfg(feature = "messaging-nats")]
     let messaging = messaging.with_dial(dial.clone());
     let plugins: Vec<Arc<dyn Plugin>> = vec![

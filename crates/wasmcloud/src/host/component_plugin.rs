@@ -55,7 +55,7 @@ pub enum ComponentPluginError {
     #[error("its export `{interface}` cannot be offered to workloads: {reason}")]
     Confined {
         /// The interface.
-        interface: Interface,
+        interface: String,
         /// Why.
         reason: String,
     },
@@ -161,7 +161,7 @@ fn offered(
         }
         if let Some(confined) = confined {
             return Err(ComponentPluginError::Confined {
-                interface: interface.clone(),
+                interface: interface.to_string(),
                 reason: confined.to_string(),
             });
         }
