@@ -71,9 +71,11 @@ impl Blobs for Bounded {
     async fn list(&self, container: &Name) -> Result<Names, BlobError> {
         let permits = self.bounds.open()?;
         let names = self.inner.list(container).await?;
-        Ok(Box::pin(names.inspect(move |_| {
+        // Guests ask again after the end.
+        let names = names.fuse().inspect(move |_| {
             let _held = &permits;
-        })))
+        });
+        Ok(Box::pin(names))
     }
 
     async fn info(&self, object: &ObjectId) -> Result<ObjectInfo, BlobError> {
@@ -83,9 +85,10 @@ impl Blobs for Bounded {
     async fn read(&self, object: &ObjectId, range: Range) -> Result<Reading, BlobError> {
         let permits = self.bounds.open()?;
         let Reading { length, contents } = self.inner.read(object, range).await?;
-        let contents = Box::pin(contents.inspect(move |_| {
+        let contents = contents.fuse().inspect(move |_| {
             let _held = &permits;
-        }));
+        });
+        let contents = Box::pin(contents);
         Ok(Reading { length, contents })
     }
 
@@ -151,8 +154,10 @@ impl Writing for BoundedWriting {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::super::conformance::{self, id, read_all, write_all};
+    use super::super::filesystem::{Filesystem, Folder};
     use super::super::memory::Memory;
     use super::super::room::Budget;
+    use super::super::settings::testing::tenant;
     use super::*;
 
     fn bounded(largest_object: Option<u64>, streams: usize) -> Arc<dyn Blobs> {
@@ -180,6 +185,31 @@ mod tests {
         let refused = write_all(&blobs, "c", "o", b"123456").await.unwrap_err();
         assert_eq!(refused.to_string(), "an object may have at most 5 bytes");
         assert_eq!(read_all(&blobs, "c", "o").await.unwrap(), b"12345");
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_after_the_end_is_told_that_it_is_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path().to_owned()).unwrap();
+        let files = Filesystem::open(Arc::new(folder), tenant("shop")).await;
+        let bounds = Bounds {
+            largest_object: None,
+            streams: [100, 100].map(|most| Arc::new(Semaphore::new(most))),
+        };
+        let blobs: Arc<dyn Blobs> = Arc::new(Bounded::new(Arc::new(files.unwrap()), bounds));
+        blobs
+            .create_container(&id("c", "o").container)
+            .await
+            .unwrap();
+        write_all(&blobs, "c", "o", b"").await.unwrap();
+        let whole = Range::inclusive(0, u64::MAX).unwrap();
+        let mut contents = blobs.read(&id("c", "o"), whole).await.unwrap().contents;
+        let mut names = blobs.list(&id("c", "o").container).await.unwrap();
+        assert!(names.next().await.is_some());
+        for _ in 0..2 {
+            assert!(contents.next().await.is_none());
+            assert!(names.next().await.is_none());
+        }
     }
 
     #[tokio::test]
