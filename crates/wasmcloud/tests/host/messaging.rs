@@ -86,8 +86,8 @@ pub(crate) async fn tell_p3() {
     publish(&host, "jobs", "jobs.a", "one").await;
     assert_eq!(told(&host, 1).await, ["jobs.a one"]);
     for time in ["none", "some(10000)"] {
-        let asked = send(&host, "jobs", "request", &["\"jobs.echo\"", "\"hi\"", time]);
-        assert_eq!(asked.await, "ok(\"hi\")");
+        let args = ["\"jobs.echo\"", "\"hi\"", time];
+        assert_eq!(send(&host, "jobs", "request", &args).await, "ok(\"hi\")");
     }
     let nobody = send(&host, "jobs", "request", &["\"other\"", "\"hi\"", "none"]);
     assert_eq!(
