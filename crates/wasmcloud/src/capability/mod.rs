@@ -29,6 +29,7 @@ mod room;
     feature = "messaging",
     feature = "secrets"
 ))]
+#[allow(dead_code, reason = "for plugins with labels")]
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
