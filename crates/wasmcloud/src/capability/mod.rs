@@ -26,10 +26,8 @@ mod room;
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging",
-    feature = "secrets"
+    feature = "messaging"
 ))]
-#[allow(dead_code, reason = "for plugins with labels")]
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;
@@ -41,6 +39,10 @@ pub mod secrets;
     feature = "messaging",
     feature = "secrets"
 ))]
+#[allow(
+    dead_code,
+    reason = "a plugin reads settings of some kinds, not of all"
+)]
 mod settings;
 pub mod sockets;
 #[cfg(any(
