@@ -26,8 +26,7 @@ mod room;
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging",
-    feature = "secrets"
+    feature = "messaging"
 ))]
 mod routes;
 #[cfg(feature = "schedule")]
@@ -40,6 +39,10 @@ pub mod secrets;
     feature = "messaging",
     feature = "secrets"
 ))]
+#[allow(
+    dead_code,
+    reason = "a plugin reads settings of some kinds, not of all"
+)]
 mod settings;
 pub mod sockets;
 #[cfg(any(

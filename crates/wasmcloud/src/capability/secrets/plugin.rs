@@ -115,14 +115,21 @@ impl Secrets {
             _ => (Some(path.as_path()), None),
         };
         let folder = folder.unwrap_or(Path::new("."));
-        let found = folder.canonicalize().map_err(|error| {
-            PluginError::new(format!("`{}`: {error}", folder.display()))
-                .hint("name a folder with a file for each secret, or a YAML or JSON file with all")
-        })?;
         let options = self.options.iter();
         let allowed = options.flat_map(|options| options.folders(request.workload));
-        for root in allowed.filter_map(|root| root.canonicalize().ok()) {
-            if let Ok(inside) = found.strip_prefix(&root) {
+        let found = folder.canonicalize();
+        for root in allowed {
+            let inside = match (root.canonicalize(), &found) {
+                (Ok(root), Ok(found)) => found.strip_prefix(&root).ok().map(|it| (root, it)),
+                // Of other folders it is not told whether they are there.
+                (_, Err(error)) if plainly_below(folder, root) => {
+                    let hint = "name a folder with a file for each secret, or a YAML or JSON file with all";
+                    let message = format!("`{}`: {error}", folder.display());
+                    return Err(PluginError::new(message).hint(hint));
+                }
+                _ => None,
+            };
+            if let Some((root, inside)) = inside {
                 let inside = name.map_or_else(|| inside.to_owned(), |name| inside.join(name));
                 return Ok(files::at(&root, &inside));
             }
@@ -186,6 +193,12 @@ impl Secrets {
             _ => None,
         }
     }
+}
+
+/// Whether a path leads below a folder as it is written, without a way up.
+fn plainly_below(path: &Path, folder: &Path) -> bool {
+    let up = |step| step == std::path::Component::ParentDir;
+    path.starts_with(folder) && !path.components().any(up)
 }
 
 /// Whether an entry is for that label, or for the plain import.
