@@ -2,6 +2,7 @@
 //! `wasmcloud:blobstore`.
 
 use wasi::http0_3_0::types::{ErrorCode, Fields, Request, Response};
+use wasmcloud::blobstore::container::Container;
 use wasmcloud::blobstore::types::{Error, ObjectId};
 use wit_bindgen::{StreamReader, StreamResult, spawn_local};
 
@@ -56,12 +57,7 @@ async fn run(command: &str) -> Result<String, Error> {
         }
         ["exists", c] => store!(container_exists(c.to_owned())).map(|it| it.to_string()),
         ["delete", c] => done(store!(delete_container(c.to_owned()))),
-        ["put" | "late", c, o, text] => {
-            let (mut writer, reader) = wit_stream::new();
-            let text = text.as_bytes().to_vec();
-            spawn_local(async move { drop(writer.write_all(text).await) });
-            done(container(c).await?.write_data(o.to_owned(), reader).await)
-        }
+        ["put" | "late", c, o, text] => done(put(container(c).await?, o, text).await),
         ["get", c, o, from, to] => {
             let container = container(c).await?;
             let stream = container
@@ -97,20 +93,7 @@ async fn run(command: &str) -> Result<String, Error> {
         ["clear", c] => done(container(c).await?.clear().await),
         ["copy", c, o, to, name] => done(store!(copy_object(id(c, o), id(to, name)))),
         ["move", c, o, to, name] => done(store!(move_object(id(c, o), id(to, name)))),
-        ["fill", c, o, mib] => {
-            let (mut writer, reader) = wit_stream::new();
-            let pieces = number(mib) * 16;
-            spawn_local(async move {
-                let mut piece = vec![1; 1 << 16];
-                for _ in 0..pieces {
-                    if !writer.write_all(piece).await.is_empty() {
-                        return;
-                    }
-                    piece = vec![1; 1 << 16];
-                }
-            });
-            done(container(c).await?.write_data(o.to_owned(), reader).await)
-        }
+        ["fill", c, o, mib] => done(fill(container(c).await?, o, number(mib)).await),
         ["sum", c, o] => {
             let stream = container(c)
                 .await?
@@ -126,6 +109,25 @@ async fn run(command: &str) -> Result<String, Error> {
         }
         _ => Err(Error::Other(format!("no such command: {command}"))),
     }
+}
+
+async fn put(container: Container, name: &str, text: &str) -> Result<(), Error> {
+    let (mut writer, reader) = wit_stream::new();
+    let text = text.as_bytes().to_vec();
+    spawn_local(async move { drop(writer.write_all(text).await) });
+    container.write_data(name.to_owned(), reader).await
+}
+
+async fn fill(container: Container, name: &str, mib: u64) -> Result<(), Error> {
+    let (mut writer, reader) = wit_stream::new();
+    spawn_local(async move {
+        for _ in 0..mib * 16 {
+            if !writer.write_all(vec![1; 1 << 16]).await.is_empty() {
+                return;
+            }
+        }
+    });
+    container.write_data(name.to_owned(), reader).await
 }
 
 async fn sum(mut stream: StreamReader<u8>) -> u64 {
