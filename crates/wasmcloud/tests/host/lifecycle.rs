@@ -101,11 +101,17 @@ async fn a_failed_workload_can_be_forgotten() {
 #[tokio::test]
 async fn what_is_not_run_yet_is_refused() {
     let host = TestHost::start().await;
-    let mut named = start_request("one", "one", &spec([p2()], [http()]), None);
-    named.workload.host_interfaces[0].name = Some("other".to_owned());
-    let error = host.host.start(named).await.unwrap_err();
+    let components = [component("front", test_guests::FETCH_FRONT), p2()];
+    let mut remote = start_request("one", "one", &spec(components, [http()]), None);
+    remote.workload.links.push(wasmcloud::workload::Link {
+        from: Some("front".parse().unwrap()),
+        import: "wasi:http/incoming-handler@0.2.0".parse().unwrap(),
+        to: wasmcloud::workload::LinkTarget::Component("app".parse().unwrap()),
+        kind: wasmcloud::workload::LinkKind::Remote,
+    });
+    let error = host.host.start(remote).await.unwrap_err();
     assert!(matches!(error, StartError::Unsupported(_)), "{error:?}");
-    assert!(error.to_string().contains("named"), "{error}");
+    assert!(error.to_string().contains("remote"), "{error}");
     assert!(error.places()[0].hint.is_some());
     host.run("one", &spec([p2()], [http()])).await;
 }
