@@ -7,12 +7,20 @@ pub mod caller;
 pub mod config;
 mod denied;
 #[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg_attr(
+    not(feature = "keyvalue-redis"),
+    allow(dead_code, reason = "others bring their own connections")
+)]
 pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
+#[cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, reason = "only this server empties its queue")
+)]
 pub(crate) mod listen;
 #[cfg(feature = "logging")]
 pub mod logging;
@@ -28,6 +36,10 @@ mod room;
     feature = "keyvalue",
     feature = "messaging"
 ))]
+#[cfg_attr(
+    not(all(feature = "config", feature = "keyvalue")),
+    allow(dead_code, reason = "each plugin needs a part of it")
+)]
 mod routes;
 #[cfg(feature = "schedule")]
 pub mod schedule;

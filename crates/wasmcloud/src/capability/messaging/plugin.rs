@@ -110,6 +110,10 @@ impl Messaging {
         bus.or_insert_with(|| Bus::new(self.room())).clone()
     }
 
+    #[cfg_attr(
+        not(feature = "messaging-nats"),
+        expect(unused_variables, reason = "only servers are connected to")
+    )]
     async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
         match backend {
             Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
