@@ -7,9 +7,11 @@
 )]
 
 mod nats;
+mod proxy;
 mod redis;
 
 pub use nats::Nats;
+pub use proxy::{Proxy, Way};
 pub use redis::Redis;
 
 use std::net::TcpListener;

@@ -45,6 +45,12 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Kills it, as a power cut would.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

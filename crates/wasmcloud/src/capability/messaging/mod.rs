@@ -50,6 +50,10 @@ impl fmt::Debug for Message {
 
 /// Why a message was not sent, or not answered.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(
+    not(feature = "messaging-nats"),
+    allow(dead_code, reason = "the bus within the host is always there")
+)]
 pub(crate) enum MessagingError {
     /// It is no subject that can be sent to.
     #[error(transparent)]
