@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "messaging-nats")]
+use async_nats::Client;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
@@ -12,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
 use super::deliver::{Handle, serve};
+#[cfg(feature = "messaging-nats")]
+use super::jetstream::JetStream;
 use super::memory::{Bus, Room};
 #[cfg(feature = "messaging-nats")]
 use super::nats::Nats;
@@ -21,7 +25,7 @@ use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, 
 #[cfg(feature = "messaging-nats")]
 use crate::capability::dial::{Dial, NamedBy};
 #[cfg(feature = "messaging-nats")]
-use crate::capability::nats;
+use crate::capability::nats::{self, NatsUrl};
 use crate::capability::tenant::Tenant;
 use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
@@ -112,23 +116,39 @@ impl Messaging {
 
     #[cfg_attr(
         not(feature = "messaging-nats"),
-        expect(unused_variables, reason = "only servers are connected to")
+        expect(
+            unused_variables,
+            clippy::unused_async,
+            reason = "only servers are connected to"
+        )
     )]
     async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
         match backend {
             Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
             #[cfg(feature = "messaging-nats")]
             Backend::Nats(url) => {
-                let dial = self.dial.as_ref();
-                let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
-                let client = nats::connect(dial, url, NamedBy::Workload, about).await;
-                let client = client.map_err(|error| {
-                    PluginError::new(format!("there are no messages over NATS: {error}"))
-                        .at("spec.hostInterfaces")
-                })?;
+                let client = self.client(url, about).await?;
                 Ok(Arc::new(Nats::new(client, self.room())))
             }
+            #[cfg(feature = "messaging-nats")]
+            Backend::JetStream(streams) => {
+                let client = self.client(&streams.url, about).await?;
+                let (place, ack_wait) = (streams.place.clone(), streams.ack_wait);
+                let streams = JetStream::new(client, place, ack_wait, self.room());
+                Ok(Arc::new(streams))
+            }
         }
+    }
+
+    #[cfg(feature = "messaging-nats")]
+    async fn client(&self, url: &NatsUrl, about: &str) -> Result<Client, PluginError> {
+        let dial = self.dial.as_ref();
+        let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
+        let client = nats::connect(dial, url, NamedBy::Workload, about).await;
+        client.map_err(|error| {
+            PluginError::new(format!("there are no messages over NATS: {error}"))
+                .at("spec.hostInterfaces")
+        })
     }
 }
 
@@ -161,6 +181,10 @@ impl Plugin for Messaging {
 
     fn handles(&self) -> Vec<Interface> {
         vec![interface("handler", 3), interface("handler", 2)]
+    }
+
+    fn handles_every(&self) -> bool {
+        true
     }
 
     fn check(&self, workload: &Workload) -> Vec<PluginError> {
@@ -282,32 +306,48 @@ impl Binding for Bound {
     }
 
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
-        let Some(entry) = opening.entries.into_iter().next() else {
+        if opening.entries.is_empty() {
             return Ok(());
-        };
+        }
         self.presence = Some(opening.presence);
-        let handler = Arc::new(Handler::of(entry)?);
-        for (broker, handling) in &self.handlings {
-            let subscriptions = subscribe(broker.as_ref(), handling, &handler.entry).await;
-            self.opened.push(Opened {
-                subscriptions: subscriptions.map_err(|error| {
-                    PluginError::new(format!("cannot subscribe: {error}")).at("spec.hostInterfaces")
-                })?,
-                handler: Arc::clone(&handler),
-                places: Arc::new(Semaphore::new(handling.in_flight)),
-            });
+        for entry in opening.entries {
+            let handler = Arc::new(Handler::of(entry)?);
+            for (broker, handling) in self.handlings_of(handler.entry.component.as_str()) {
+                let subscriptions = subscribe(broker.as_ref(), &handling, &handler.entry).await;
+                self.opened.push(Opened {
+                    subscriptions: subscriptions.map_err(|error| {
+                        PluginError::new(format!("cannot subscribe: {error}"))
+                            .at("spec.hostInterfaces")
+                    })?,
+                    handler: Arc::clone(&handler),
+                    places: Arc::new(Semaphore::new(handling.in_flight)),
+                });
+            }
         }
         Ok(())
     }
 
     fn go_live(&mut self) {
         for opened in self.opened.drain(..) {
-            for subscription in opened.subscriptions {
-                let handler = Arc::clone(&opened.handler) as _;
-                let places = Arc::clone(&opened.places);
-                let serving = serve(subscription, handler, places, self.closed.clone());
-                self.serving.push(tokio::spawn(serving));
-            }
+            let (handler, places) = (opened.handler as _, opened.places);
+            let serving = serve(opened.subscriptions, handler, places, self.closed.clone());
+            self.serving.push(tokio::spawn(serving));
+        }
+    }
+}
+
+impl Bound {
+    /// What a component handles: what the entries say that name it, else those that name none.
+    fn handlings_of(&self, component: &str) -> Vec<(Arc<dyn Broker>, Handling)> {
+        let of = |wanted: Option<&str>| -> Vec<(Arc<dyn Broker>, Handling)> {
+            let all = self.handlings.iter();
+            let those = all.filter(|(_, handling)| handling.component.as_deref() == wanted);
+            those.cloned().collect()
+        };
+        let own = of(Some(component));
+        match own.is_empty() {
+            true => of(None),
+            false => own,
         }
     }
 }

@@ -240,6 +240,24 @@ fn a_missing_entry() {
 }
 
 #[test]
+fn a_handler_that_is_not_there() {
+    let missing = |component: &str, exists, nearest: Option<&str>, handlers| {
+        said(Problem::HandlerMissing {
+            index: 1,
+            component: component.to_owned(),
+            exists,
+            exports: vec![id(EVENTS_0_3), id(EVENTS_0_2)],
+            nearest: nearest.map(str::to_owned),
+            handlers,
+        })
+    };
+    assert_snapshot!(missing("wroker", false, Some("worker"), names(["worker"])), @"");
+    assert_snapshot!(missing("front", true, None, names(["audit", "worker"])), @"");
+    assert_snapshot!(missing("front", true, None, Vec::new()), @"");
+    assert_snapshot!(said(Problem::HandlersTaken { index: 2, exports: vec![id(EVENTS_0_3), id(EVENTS_0_2)] }), @"");
+}
+
+#[test]
 fn nothing_to_run() {
     let callable = vec![id(HANDLER_0_3), id(HANDLER_0_2)];
     let nothing = |ungranted| {
