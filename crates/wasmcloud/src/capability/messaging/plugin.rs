@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
 use super::deliver::{Handle, serve};
+use super::handling::{Handling, Own};
 #[cfg(feature = "messaging-nats")]
 use super::jetstream::JetStream;
 use super::memory::{Bus, Room};
 #[cfg(feature = "messaging-nats")]
 use super::nats::Nats;
 use super::outlet::Outlet;
-use super::settings::{self, Backend, Handling};
+use super::settings::{self, Backend};
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
 #[cfg(feature = "messaging-nats")]
 use crate::capability::dial::{Dial, NamedBy};
@@ -31,7 +32,7 @@ use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
     PluginError, Presence, State, StoreData,
 };
-use crate::workload::{Interface, Workload};
+use crate::workload::{ComponentName, Interface, Workload};
 
 const ID: &str = "wasmcloud-messaging";
 
@@ -220,6 +221,7 @@ impl Plugin for Messaging {
                 unread: Arc::new(Semaphore::new(UNREAD)),
             }),
             handlings,
+            own: Own::of(workload),
             opened: Vec::new(),
             presence: None,
             serving: Vec::new(),
@@ -286,6 +288,7 @@ impl Outlets {
 struct Bound {
     outlets: Arc<Outlets>,
     handlings: Vec<(Arc<dyn Broker>, Handling)>,
+    own: Own,
     opened: Vec<Opened>,
     presence: Option<Presence>,
     serving: Vec<JoinHandle<()>>,
@@ -312,7 +315,7 @@ impl Binding for Bound {
         self.presence = Some(opening.presence);
         for entry in opening.entries {
             let handler = Arc::new(Handler::of(entry)?);
-            for (broker, handling) in self.handlings_of(handler.entry.component.as_str()) {
+            for (broker, handling) in self.handlings_of(&handler.entry.component)? {
                 let subscriptions = subscribe(broker.as_ref(), &handling, &handler.entry).await;
                 self.opened.push(Opened {
                     subscriptions: subscriptions.map_err(|error| {
@@ -337,18 +340,24 @@ impl Binding for Bound {
 }
 
 impl Bound {
-    /// What a component handles: what the entries say that name it, else those that name none.
-    fn handlings_of(&self, component: &str) -> Vec<(Arc<dyn Broker>, Handling)> {
-        let of = |wanted: Option<&str>| -> Vec<(Arc<dyn Broker>, Handling)> {
+    /// What a component handles: what the entries say that name it, else those that name none, with what it says itself.
+    fn handlings_of(
+        &self,
+        component: &ComponentName,
+    ) -> Result<Vec<(Arc<dyn Broker>, Handling)>, PluginError> {
+        let of = |wanted: Option<&str>| {
             let all = self.handlings.iter();
-            let those = all.filter(|(_, handling)| handling.component.as_deref() == wanted);
-            those.cloned().collect()
+            all.filter(move |(_, handling)| handling.component.as_deref() == wanted)
         };
-        let own = of(Some(component));
-        match own.is_empty() {
-            true => of(None),
-            false => own,
+        if of(Some(component.as_str())).next().is_some() {
+            return Ok(of(Some(component.as_str())).cloned().collect());
         }
+        of(None)
+            .map(|(broker, handling)| {
+                let handling = self.own.applied(component, handling.clone())?;
+                Ok((Arc::clone(broker), handling))
+            })
+            .collect()
     }
 }
 

@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Whether the stream is for us to make.
-    pub(super) fn is_own(&self) -> bool {
+    pub(in super::super) fn is_own(&self) -> bool {
         self.own.is_some()
     }
 

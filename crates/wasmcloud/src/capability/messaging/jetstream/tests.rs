@@ -22,6 +22,7 @@ use crate::capability::nats::connect;
 use crate::capability::resolve::SystemResolver;
 use crate::capability::tenant::Tenant;
 use crate::policy::EgressPolicy;
+use crate::workload::manifest;
 
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -32,12 +33,11 @@ const ROOM: Room = Room {
     bytes: 16 << 20,
 };
 
-/// A workload.
 fn tenant(name: &str) -> Tenant {
-    let manifest = format!(
-        "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata:\n  name: {name}\n  namespace: test\nspec:\n  components:\n    - name: a\n      image: ./a.wasm\n"
+    let text = format!(
+        "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{ name: {name} }}\nspec: {{ components: [{{ name: a, image: a.wasm }}] }}\n"
     );
-    let parsed = crate::workload::parse(&manifest, "workload.yaml".as_ref()).unwrap();
+    let parsed = manifest::parse(&text, std::path::Path::new("workload.yaml")).unwrap();
     Tenant::of(&parsed[0].workload)
 }
 
