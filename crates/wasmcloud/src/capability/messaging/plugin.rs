@@ -345,19 +345,20 @@ impl Bound {
         &self,
         component: &ComponentName,
     ) -> Result<Vec<(Arc<dyn Broker>, Handling)>, PluginError> {
-        let of = |wanted: Option<&str>| {
-            let all = self.handlings.iter();
-            all.filter(move |(_, handling)| handling.component.as_deref() == wanted)
-        };
-        if of(Some(component.as_str())).next().is_some() {
-            return Ok(of(Some(component.as_str())).cloned().collect());
+        let named = self.handlings_for(Some(component.as_str()));
+        if !named.is_empty() {
+            return Ok(named);
         }
-        of(None)
-            .map(|(broker, handling)| {
-                let handling = self.own.applied(component, handling.clone())?;
-                Ok((Arc::clone(broker), handling))
-            })
+        let open = self.handlings_for(None).into_iter();
+        open.map(|(broker, handling)| Ok((broker, self.own.applied(component, handling)?)))
             .collect()
+    }
+
+    /// What the entries say that name a component, or none.
+    fn handlings_for(&self, component: Option<&str>) -> Vec<(Arc<dyn Broker>, Handling)> {
+        let all = self.handlings.iter();
+        let those = all.filter(|(_, handling)| handling.component.as_deref() == component);
+        those.cloned().collect()
     }
 }
 

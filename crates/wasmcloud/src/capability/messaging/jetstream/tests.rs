@@ -101,7 +101,7 @@ async fn stored(jetstream: &JetStream, message: Message) {
 }
 
 /// The consumers of the stream.
-async fn consumers(jetstream: &JetStream) -> Vec<async_nats::jetstream::consumer::Info> {
+async fn consumers(jetstream: &JetStream) -> Vec<jetstream::consumer::Info> {
     let shared = &jetstream.shared;
     let stream = shared
         .context
@@ -131,7 +131,7 @@ async fn a_stream_that_is_there_is_a_broker() {
         subjects: subjects.map(str::to_owned).to_vec(),
         ..Config::default()
     };
-    let context = async_nats::jetstream::new(client.clone());
+    let context = jetstream::new(client.clone());
     context.create_stream(config).await.unwrap();
     let place = Place::existing("STORIES").unwrap();
     let jetstream = JetStream::new(client, place, ACK_WAIT, ROOM);
@@ -253,8 +253,8 @@ async fn a_message_that_nobody_survives_is_a_dead_letter() {
         .await
         .unwrap();
     for _ in 0..3 {
-        let mut taken = within(consumer.batch().max_messages(1).expires(LONG).messages());
-        let mut taken = (&mut taken).await.unwrap();
+        let taken = consumer.batch().max_messages(1).expires(LONG).messages();
+        let mut taken = within(taken).await.unwrap();
         within(taken.next()).await.unwrap().unwrap();
     }
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
@@ -266,7 +266,7 @@ async fn a_message_that_nobody_survives_is_a_dead_letter() {
 }
 
 /// The name of the consumer that hears a subject.
-fn named_for(subject: &str, consumers: &[async_nats::jetstream::consumer::Info]) -> String {
+fn named_for(subject: &str, consumers: &[jetstream::consumer::Info]) -> String {
     let end = format!(".stored.{subject}");
     let mut consumers = consumers.iter();
     let consumer = consumers.find(|it| it.config.filter_subject.ends_with(&end));
