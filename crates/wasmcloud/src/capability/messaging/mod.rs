@@ -2,6 +2,7 @@
 //!
 //! This is the port: what a broker is, whatever it is made of. Backends know neither WIT nor Wasmtime; the dialects know no backend.
 
+mod brokers;
 mod deliver;
 mod handling;
 #[cfg(feature = "messaging-nats")]

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-#[cfg(feature = "messaging-nats")]
-use async_nats::Client;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
@@ -13,20 +11,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
+use super::brokers::Brokers;
 use super::deliver::{Handle, serve};
 use super::handling::{Handling, Own};
-#[cfg(feature = "messaging-nats")]
-use super::jetstream::JetStream;
 use super::memory::{Bus, Room};
-#[cfg(feature = "messaging-nats")]
-use super::nats::Nats;
 use super::outlet::Outlet;
-use super::settings::{self, Backend};
+use super::settings;
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
 #[cfg(feature = "messaging-nats")]
-use crate::capability::dial::{Dial, NamedBy};
-#[cfg(feature = "messaging-nats")]
-use crate::capability::nats::{self, NatsUrl};
+use crate::capability::dial::Dial;
 use crate::capability::tenant::Tenant;
 use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
@@ -93,6 +86,12 @@ impl Messaging {
         }
     }
 
+    /// The way to servers, if this host has one.
+    #[cfg(feature = "messaging-nats")]
+    pub(super) fn dial(&self) -> Option<&Dial> {
+        self.dial.as_ref()
+    }
+
     /// Reaches the servers that manifests name; without a way out, they cannot be had.
     #[cfg(feature = "messaging-nats")]
     #[must_use]
@@ -101,55 +100,18 @@ impl Messaging {
         self
     }
 
-    fn room(&self) -> Room {
+    pub(super) fn room(&self) -> Room {
         Room {
             messages: self.options.max_waiting,
             bytes: self.options.max_waiting_bytes,
         }
     }
 
-    fn bus(&self, tenant: &Tenant) -> Bus {
+    pub(super) fn bus(&self, tenant: &Tenant) -> Bus {
         let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
         buses.retain(|known, bus| known == tenant || !bus.is_idle());
         let bus = buses.entry(tenant.clone());
         bus.or_insert_with(|| Bus::new(self.room())).clone()
-    }
-
-    #[cfg_attr(
-        not(feature = "messaging-nats"),
-        expect(
-            unused_variables,
-            clippy::unused_async,
-            reason = "only servers are connected to"
-        )
-    )]
-    async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
-        match backend {
-            Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
-            #[cfg(feature = "messaging-nats")]
-            Backend::Nats(url) => {
-                let client = self.client(url, about).await?;
-                Ok(Arc::new(Nats::new(client, self.room())))
-            }
-            #[cfg(feature = "messaging-nats")]
-            Backend::JetStream(streams) => {
-                let client = self.client(&streams.url, about).await?;
-                let (place, ack_wait) = (streams.place.clone(), streams.ack_wait);
-                let streams = JetStream::new(client, place, ack_wait, self.room());
-                Ok(Arc::new(streams))
-            }
-        }
-    }
-
-    #[cfg(feature = "messaging-nats")]
-    async fn client(&self, url: &NatsUrl, about: &str) -> Result<Client, PluginError> {
-        let dial = self.dial.as_ref();
-        let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
-        let client = nats::connect(dial, url, NamedBy::Workload, about).await;
-        client.map_err(|error| {
-            PluginError::new(format!("there are no messages over NATS: {error}"))
-                .at("spec.hostInterfaces")
-        })
     }
 }
 
@@ -204,8 +166,9 @@ impl Plugin for Messaging {
         let workload = request.workload;
         let about = format!("{}/{}", workload.namespace, workload.name);
         let (mut outlets, mut handlings) = (HashMap::new(), Vec::new());
+        let mut brokers = Brokers::of(self, &about);
         for entry in entries {
-            let broker = self.broker(&entry.backend, &about).await?;
+            let broker = brokers.get(&entry.backend).await?;
             if entry.sends {
                 let outlet = Outlet::new(Arc::clone(&broker), self.options.max_message);
                 outlets.insert(entry.label.clone(), outlet);

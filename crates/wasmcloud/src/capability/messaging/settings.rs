@@ -197,7 +197,6 @@ fn streams(workload: &Workload, settings: &mut Settings<'_>) -> Option<Streams> 
 /// What a stream keeps that is made for the workload.
 #[cfg(feature = "messaging-nats")]
 fn keep(settings: &mut Settings<'_>) -> Keep {
-    let default = Keep::default();
     let bytes = settings.parse("max_bytes", |text| {
         let bytes = crate::workload::size(text).map_err(|wanted| wanted.to_string())?;
         let fits = (LEAST_BYTES..=MOST_BYTES).contains(&bytes);
@@ -207,11 +206,9 @@ fn keep(settings: &mut Settings<'_>) -> Keep {
     let age = settings.parse("max_age", |text| within(text, AGE_LIMITS));
     let replicas = settings.number("replicas", 1..=5);
     Keep {
-        bytes: bytes.unwrap_or(default.bytes),
-        age: age.unwrap_or(default.age),
-        replicas: replicas.map_or(default.replicas, |it| {
-            usize::try_from(it).unwrap_or(default.replicas)
-        }),
+        bytes,
+        age,
+        replicas: replicas.and_then(|it| usize::try_from(it).ok()),
     }
 }
 

@@ -51,17 +51,29 @@ struct Shared {
     client: Client,
     context: jetstream::Context,
     place: Place,
-    /// How long the server waits for word of a message before it gives it to somebody else.
     ack_wait: Duration,
     /// How many messages of a group may be out, those that come back later among them.
     most_out: usize,
-    uncounted: Mutex<Uncounted>,
+    known: Known,
+}
+
+/// What all brokers of one workload for one stream know together.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    uncounted: Arc<Mutex<Uncounted>>,
     /// The consumers of the subscriptions that there are.
-    pulls: Mutex<Vec<Weak<Pulls>>>,
+    pulls: Arc<Mutex<Vec<Weak<Pulls>>>>,
 }
 
 impl JetStream {
-    pub(super) fn new(client: Client, place: Place, ack_wait: Duration, room: Room) -> Self {
+    /// The server waits so long for word of a message before it gives it to somebody else.
+    pub(super) fn new(
+        client: Client,
+        place: Place,
+        ack_wait: Duration,
+        room: Room,
+        known: Known,
+    ) -> Self {
         let context = jetstream::ContextBuilder::new()
             .timeout(PATIENCE)
             .build(client.clone());
@@ -73,8 +85,7 @@ impl JetStream {
                 place,
                 ack_wait,
                 most_out: room.messages.max(1),
-                uncounted: Mutex::default(),
-                pulls: Mutex::default(),
+                known,
             }),
         }
     }
@@ -88,7 +99,10 @@ impl Shared {
     }
 
     fn pulls(&self) -> MutexGuard<'_, Vec<Weak<Pulls>>> {
-        self.pulls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known
+            .pulls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the stream that is not there, and the consumers that are known here: what they have not heard of is for nobody.

@@ -11,27 +11,20 @@ use async_nats::jetstream::{Context, ErrorCode};
 
 use crate::capability::tenant::Tenant;
 
-/// What a stream of our own keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a stream of our own keeps. What is left out stays as it is, or is the default when the stream is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(in super::super) struct Keep {
     /// How many bytes of messages that are not handled. What finds no room is refused.
-    pub(in super::super) bytes: u64,
+    pub(in super::super) bytes: Option<u64>,
     /// For how long.
-    pub(in super::super) age: Duration,
+    pub(in super::super) age: Option<Duration>,
     /// On how many servers.
-    pub(in super::super) replicas: usize,
+    pub(in super::super) replicas: Option<usize>,
 }
 
-impl Default for Keep {
-    /// 256 MiB, a week, one server.
-    fn default() -> Self {
-        Self {
-            bytes: 256 << 20,
-            age: Duration::from_secs(7 * 24 * 60 * 60),
-            replicas: 1,
-        }
-    }
-}
+/// What a stream keeps of which nothing is said: 256 MiB, for a week.
+const BYTES: i64 = 256 << 20;
+const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A stream and its subjects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,7 +75,7 @@ impl Place {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in super::super) fn name(&self) -> &str {
         &self.stream
     }
 
@@ -140,6 +133,9 @@ impl Place {
                     max_messages: -1,
                     max_messages_per_subject: -1,
                     max_consumers: -1,
+                    max_bytes: BYTES,
+                    max_age: AGE,
+                    num_replicas: 1,
                     ..Config::default()
                 });
                 let created = context.create_stream(&config).await.map_err(troubled);
@@ -154,9 +150,11 @@ impl Place {
 impl Keep {
     fn applied(self, config: Config) -> Config {
         Config {
-            max_bytes: i64::try_from(self.bytes).unwrap_or(i64::MAX),
-            max_age: self.age,
-            num_replicas: self.replicas,
+            max_bytes: self.bytes.map_or(config.max_bytes, |bytes| {
+                i64::try_from(bytes).unwrap_or(i64::MAX)
+            }),
+            max_age: self.age.unwrap_or(config.max_age),
+            num_replicas: self.replicas.unwrap_or(config.num_replicas),
             ..config
         }
     }

@@ -41,6 +41,7 @@ const SHOWN: usize = 100;
 pub(super) struct Pulls {
     name: Arc<str>,
     filter: String,
+    ack_wait: Duration,
     /// Whether it is for whoever made it only.
     alone: bool,
 }
@@ -60,6 +61,7 @@ impl Pulls {
         Self {
             name: name.into(),
             filter,
+            ack_wait: shared.ack_wait,
             alone: wanted.group.is_none(),
         }
     }
@@ -75,7 +77,7 @@ impl Pulls {
                 filter => filter.to_owned(),
             },
             ack_policy: AckPolicy::Explicit,
-            ack_wait: shared.ack_wait,
+            ack_wait: self.ack_wait,
             // Whoever has a message last makes a dead letter of it, which the server does not.
             max_deliver: -1,
             max_ack_pending: i64::try_from(shared.most_out).unwrap_or(i64::MAX),

@@ -52,7 +52,7 @@ async fn client(url: &str) -> Client {
 }
 
 async fn jetstream(url: &str, place: Place, ack_wait: Duration) -> JetStream {
-    JetStream::new(client(url).await, place, ack_wait, ROOM)
+    JetStream::new(client(url).await, place, ack_wait, ROOM, Known::default())
 }
 
 fn wanted(pattern: &str) -> Wanted {
@@ -134,7 +134,7 @@ async fn a_stream_that_is_there_is_a_broker() {
     let context = jetstream::new(client.clone());
     context.create_stream(config).await.unwrap();
     let place = Place::existing("STORIES").unwrap();
-    let jetstream = JetStream::new(client, place, ACK_WAIT, ROOM);
+    let jetstream = JetStream::new(client, place, ACK_WAIT, ROOM, Known::default());
     conformance::conforms(&jetstream).await;
     let elsewhere = jetstream.publish(about("elsewhere.a", "x")).await;
     let told = elsewhere.unwrap_err().to_string();
@@ -456,7 +456,7 @@ async fn a_full_stream_refuses_what_comes() {
         return;
     };
     let keep = Keep {
-        bytes: 1 << 20,
+        bytes: Some(1 << 20),
         ..Keep::default()
     };
     let place = Place::of(&tenant("team"), keep);
@@ -490,7 +490,7 @@ async fn what_a_stream_keeps_is_changed_with_the_settings() {
     let Some(server) = test_servers::Nats::launch() else {
         return;
     };
-    for bytes in [1 << 20, 2 << 20] {
+    for bytes in [Some(1 << 20), Some(2 << 20), None] {
         let keep = Keep {
             bytes,
             ..Keep::default()
@@ -505,6 +505,6 @@ async fn what_a_stream_keeps_is_changed_with_the_settings() {
             .await
             .unwrap();
         let kept = stream.cached_info().config.max_bytes;
-        assert_eq!(kept, i64::try_from(bytes).unwrap());
+        assert_eq!(kept, i64::try_from(bytes.unwrap_or(2 << 20)).unwrap());
     }
 }
