@@ -3,12 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use test_servers::Browser;
 
 use crate::postgres::Postgres;
-use crate::support::{Dev, Sandbox, connect, delete, free_port, get, post, put};
+use crate::support::{Dev, PATIENCE, Sandbox, connect, delete, free_port, get, post, put};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
     let sandbox = Sandbox::with_example(example);
@@ -478,4 +479,93 @@ fn the_door_opens_for_the_key_and_nothing_shows_it() {
         assert!(!told.contains(key), "{told}");
     }
     dev.stop("TERM");
+}
+
+/// Waits until the list of tasks is as it should be.
+fn tasks_become(dev: &Dev, right: impl Fn(&str) -> bool) {
+    let began = Instant::now();
+    loop {
+        let (status, list) = dev.get("/tasks");
+        if status == 200 && right(&list) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{status} {list}");
+        thread::yield_now();
+    }
+}
+
+/// Tasks that work, that work in the end, and that never do.
+fn tasks_are_done_or_given_up(dev: &mut Dev) {
+    assert_eq!(dev.get("/tasks"), (200, String::new()));
+    for (number, what) in ["water the plants", "flaky call", "broken pump"]
+        .iter()
+        .enumerate()
+    {
+        let queued = format!("task {} is queued\n", number + 1);
+        assert_eq!(post(&dev.http, "/tasks", what), (202, queued));
+    }
+    let all = "1 water the plants: done after 1 try\n2 flaky call: done after 3 tries\n3 broken pump: given up after 4 tries\n";
+    tasks_become(dev, |list| list == all);
+    loop {
+        let line = dev.wait_for("log");
+        if line["component"] == "letters" {
+            assert_eq!(line["text"], "task 3 was given up: broken pump");
+            return;
+        }
+    }
+}
+
+#[test]
+fn task_queue_does_its_tasks_and_tells_what_became_of_them() {
+    let sandbox = Sandbox::with_example("task-queue");
+    sandbox.edit("task-queue/workload.yaml", "500ms", "50ms");
+    let mut dev = sandbox.dev("task-queue");
+    dev.expect("ready");
+    tasks_are_done_or_given_up(&mut dev);
+    assert_eq!(post(&dev.http, "/tasks", " ").0, 400);
+    assert_eq!(dev.get("/nowhere").0, 404);
+    dev.stop("INT");
+    let mut dev = sandbox.dev("task-queue");
+    dev.expect("ready");
+    assert_eq!(post(&dev.http, "/tasks", "rest").1, "task 4 is queued\n");
+    let (_, list) = dev.get("/");
+    assert!(list.starts_with("1 water the plants: done"), "{list}");
+    dev.stop("INT");
+}
+
+/// The other manifest: the queue is on a server, which may fall over while there are tasks in it.
+#[test]
+fn task_queue_keeps_its_tasks_on_a_server() {
+    let Some(mut server) = test_servers::Nats::launch() else {
+        return;
+    };
+    let sandbox = Sandbox::with_example("task-queue");
+    let manifest = sandbox.read("task-queue/jetstream.yaml");
+    let manifest = manifest.replace("nats://127.0.0.1:4222", &server.url());
+    sandbox.write(
+        "task-queue/workload.yaml",
+        manifest.replace("500ms", "50ms"),
+    );
+    let dev = |sandbox: &Sandbox| {
+        let mut command = sandbox.command(&["dev", "task-queue", "--http-addr", "127.0.0.1:0"]);
+        command.args(["--output", "json", "--allow-egress", "127.0.0.1/32"]);
+        Dev::start(command)
+    };
+    let mut one = dev(&sandbox);
+    one.expect("ready");
+    tasks_are_done_or_given_up(&mut one);
+    server.stop();
+    let away = post(&one.http, "/tasks", "too late");
+    assert_eq!(away.0, 503, "{away:?}");
+    server.start();
+    let queued = loop {
+        let (status, text) = post(&one.http, "/tasks", "rest");
+        if status == 202 {
+            break text;
+        }
+    };
+    let number = queued.split_whitespace().nth(1).unwrap().to_owned();
+    let done = format!("{number} rest: done after 1 try\n");
+    tasks_become(&one, |list| list.ends_with(&done));
+    one.stop("INT");
 }
