@@ -93,7 +93,8 @@ impl JetStream {
 
 impl Shared {
     fn uncounted(&self) -> MutexGuard<'_, Uncounted> {
-        self.uncounted
+        self.known
+            .uncounted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
