@@ -142,8 +142,11 @@ impl Held {
             Some(to) => match self.bury(&to).await {
                 Ok(()) => "it is a dead letter now",
                 Err(error) => {
-                    let (subject, pause) = (&self.subject, self.redelivery.pause(u32::MAX));
-                    tracing::warn!(%subject, dead_letter = %to, %error, ?pause, "a dead letter was not stored; it is tried again");
+                    let pause = self.redelivery.pause(u32::MAX);
+                    if self.shared.tells() {
+                        let subject = &self.subject;
+                        tracing::warn!(%subject, dead_letter = %to, %error, ?pause, "a dead letter was not stored; it is tried again");
+                    }
                     self.tell(AckKind::Nak(Some(pause))).await;
                     return;
                 }
@@ -151,8 +154,10 @@ impl Held {
         };
         self.forget();
         self.tell(AckKind::Term).await;
-        let subject = &self.subject;
-        tracing::warn!(%subject, why, dead_letter, "a message was given up");
+        if self.shared.tells() {
+            let subject = &self.subject;
+            tracing::warn!(%subject, why, dead_letter, "a message was given up");
+        }
     }
 
     /// Makes it a dead letter. The server keeps one of those that are sent twice, as after a restart between the two steps.

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::Room;
 use super::nats::Nats;
+use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
 use crate::capability::nats::is_connected;
 use held::Uncounted;
@@ -63,6 +64,8 @@ pub(super) struct Known {
     uncounted: Arc<Mutex<Uncounted>>,
     /// The consumers of the subscriptions that there are.
     pulls: Arc<Mutex<Vec<Weak<Pulls>>>>,
+    /// When it was last told that a message was given up.
+    given_up: Arc<Mutex<Seldom>>,
 }
 
 impl JetStream {
@@ -104,6 +107,12 @@ impl Shared {
             .pulls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it may be told now that a message was given up.
+    fn tells(&self) -> bool {
+        let given_up = self.known.given_up.lock();
+        given_up.unwrap_or_else(PoisonError::into_inner).is_due()
     }
 
     /// Makes the stream that is not there, and the consumers that are known here: what they have not heard of is for nobody.

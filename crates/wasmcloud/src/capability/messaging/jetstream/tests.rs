@@ -289,15 +289,13 @@ async fn a_server_that_is_absent_at_the_start_is_found_when_it_comes() {
     server.start();
     // Nobody has to have asked for anything meanwhile.
     let message = async {
+        let shared = &jetstream.shared;
+        let is_there = async || {
+            shared.place.stream(&shared.context).await.is_ok()
+                && !consumers(&jetstream).await.is_empty()
+        };
         within(async {
-            while !jetstream
-                .shared
-                .place
-                .stream(&jetstream.shared.context)
-                .await
-                .is_ok()
-                || consumers(&jetstream).await.is_empty()
-            {
+            while !is_there().await {
                 tokio::task::yield_now().await;
             }
         })
