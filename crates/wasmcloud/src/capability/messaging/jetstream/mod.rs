@@ -193,7 +193,7 @@ impl Shared {
 impl From<Trouble> for MessagingError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Passing(_) => Self::Unavailable,
+            Trouble::Passing(_) | Trouble::Absent => Self::Unavailable,
             Trouble::Lasting(why) => Self::Other(why),
         }
     }
@@ -241,7 +241,7 @@ impl Broker for JetStream {
             match pulls.consumer(&self.shared).await {
                 // It will be there one day.
                 Ok(_) | Err(Trouble::Passing(_)) => {}
-                Err(Trouble::Lasting(why)) => return Err(MessagingError::Other(why)),
+                Err(trouble) => return Err(MessagingError::Other(trouble.to_string())),
             }
         }
         let (asks, asked_for) = mpsc::channel(1);

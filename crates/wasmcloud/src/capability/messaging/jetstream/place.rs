@@ -105,6 +105,7 @@ impl Place {
                     None
                 }
                 GetStreamErrorKind::JetStream(told) => return Err(Trouble::of(&told)),
+                _ if nobody_answers(&error) => return Err(Trouble::Absent),
                 _ => return Err(Trouble::Passing(error.to_string())),
             },
         };
@@ -165,6 +166,8 @@ impl Keep {
 pub(super) enum Trouble {
     /// It may be there in a moment.
     Passing(String),
+    /// The server does not do JetStream.
+    Absent,
     /// Somebody has to do something about it.
     Lasting(String),
 }
@@ -185,8 +188,17 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passing(why) | Self::Lasting(why) => f.write_str(why),
+            Self::Absent => f.write_str(
+                "the NATS server does not do JetStream; it has to be started with `-js`, or its account given a part of it",
+            ),
         }
     }
+}
+
+fn nobody_answers(error: &GetStreamError) -> bool {
+    let source = std::error::Error::source(error);
+    let request = source.and_then(|source| source.downcast_ref::<RequestError>());
+    request.is_some_and(|request| request.kind() == RequestErrorKind::NoResponders)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
