@@ -29,9 +29,7 @@ async fn a_request_is_answered_over_every_backend() {
     ];
     for (number, config) in backends.into_iter().enumerate() {
         let (old, new) = (format!("old{number}"), format!("new{number}"));
-        let mut one = p2(config.clone());
-        one["hostInterfaces"][0]["config"] = config.clone();
-        host.run(&old, &one).await;
+        host.run(&old, &p2(config.clone())).await;
         let args = ["\"jobs.echo\"", "\"hi\"", "10000"];
         assert_eq!(send(&host, &old, "request", &args).await, "ok(\"hi\")");
         let nobody = ["\"other\"", "\"hi\"", "10000"];
@@ -73,7 +71,6 @@ async fn messages_wait_for_a_handler_that_does_not_run() {
         let mut spec = p2(jetstream(&server, json!({"shared": "team"})));
         spec["components"].as_array_mut().unwrap().remove(0);
         spec["hostInterfaces"][0]["interfaces"] = json!(["consumer"]);
-        // Somebody has to be called from outside.
         spec
     };
     let host = TestHost::with(|config| {
