@@ -310,6 +310,23 @@ pub fn offers() -> Offers {
     Offers::of(&[unopened(Wasi::default()), unconfigured()].concat())
 }
 
+/// What a host of this configuration, and with an HTTP server, offers, without starting one.
+///
+/// # Errors
+/// When a component cannot be a plugin.
+pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
+    let mut plugins = [
+        config.plugins.clone(),
+        configured(config),
+        unopened(Wasi::default()),
+    ]
+    .concat();
+    let fetch = config.fetch.as_ref();
+    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await?;
+    plugins.splice(0..0, of_components.into_iter().map(|it| it as _));
+    Ok(Offers::of(&plugins))
+}
+
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
 ///
 /// # Errors
