@@ -45,7 +45,7 @@ pub(super) async fn call(
     let component = component
         .transpose()
         .map_err(|error| Failure::usage(format!("{error}")))?;
-    let scene = scene(args, Path::new("."))?;
+    let scene = scene(args, Path::new(".")).await?;
     let Assembled { host, .. } = assemble(config(args, scene.project.as_ref(), ui))
         .await
         .map_err(|error| Failure::new(error.to_string()))?;

@@ -50,7 +50,7 @@ mod warm_leaks;
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
-use component_plugins::{ledger, teller};
+use component_plugins::{clerk, ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{

@@ -159,7 +159,7 @@ fn no_name_leads_out_of_the_volume_and_nobody_traps() {
             "error: there is such a container already",
             "error: there is no such container",
             "error: there is no such object",
-            "error: there is no such object",
+            "error: there is no such container",
             "error: there is no such object",
             "ok",
             "error: there is no such container",
