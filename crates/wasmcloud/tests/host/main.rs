@@ -44,6 +44,7 @@ mod services;
 mod sockets;
 mod stories;
 mod support;
+mod tls;
 mod volumes;
 mod warm_leaks;
 
@@ -64,6 +65,7 @@ use misdeeds::{hostile_p2, hostile_p3};
 use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
+use tls::{tls_p2, tls_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {

@@ -29,6 +29,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
+#[cfg(feature = "tls")]
+pub(crate) use tls::Trust;
 pub use tls::TrustError;
 
 pub(super) use self::caller::Caller;
@@ -88,6 +90,12 @@ impl Outgoing {
             runtime: Handle::current(),
             clients: Mutex::default(),
         })))
+    }
+
+    /// Whom it trusts.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trust(&self) -> tls::Trust {
+        self.0.trust.clone()
     }
 
     /// What the client of a workload does and did; `None` when no such workload runs, or it uses no HTTP.
