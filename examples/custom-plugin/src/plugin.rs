@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::{fs::File, io::AsyncWriteExt as _, sync::Mutex};
 use wasmcloud::plugin::{BindRequest, Binding, Grant, Import, Offer};
 use wasmcloud::plugin::{Plugin, PluginError, State, StoreData};
-use wasmtime::{Result as Linked, StoreContextMut, component::LinkerInstance};
+use wasmtime::{Result, component::LinkerInstance};
 
 /// The plugin: one for all workloads.
 pub(crate) struct Guestbooks(pub(crate) PathBuf);
@@ -50,17 +50,16 @@ impl Plugin for Guestbooks {
         Ok(Box::new(Held(Arc::new(Book(Mutex::new((file, lines)))))))
     }
 
-    fn link(&self, import: &Import<'_>, to: &mut LinkerInstance<'_, StoreData>) -> Linked<()> {
+    fn link(&self, import: &Import<'_>, to: &mut LinkerInstance<'_, StoreData>) -> Result<()> {
         let position = import.position;
-        let sign = move |store: StoreContextMut<'_, StoreData>, (text,): (String,)| {
+        to.func_wrap_async("sign", move |store, (text,): (String,)| {
             let caller = store.data().caller(position).map(|it| it.name.clone());
             let book = store.data().workload().states.get_arc::<Book>();
             Box::new(async move {
                 let book = book.ok_or_else(|| wasmtime::format_err!("no book is open"))?;
                 Ok((book.sign(&format!("{}: {text}\n", caller?)).await,))
-            }) as Box<dyn Future<Output = _> + Send>
-        };
-        to.func_wrap_async("sign", sign)
+            })
+        })
     }
 }
 
