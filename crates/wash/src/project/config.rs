@@ -166,26 +166,7 @@ impl Checker {
         if let Some(manifest) = manifest {
             self.beside_manifest(&dev, workload.as_ref(), manifest);
         }
-        if let (Some(path), None) = (
-            &dev.component_path,
-            dev.command.as_ref().or(build.command.as_ref()),
-        ) {
-            self.error(
-                path,
-                "`dev.component_path` has no effect without a command",
-                "set `dev.command` or `build.command`, or remove it",
-            );
-        }
-        if let (Some(path), None) = (
-            &build.component_path,
-            build.command.as_ref().or(dev.command.as_ref()),
-        ) {
-            self.error(
-                path,
-                "`build.component_path` has no effect without a command",
-                "set `build.command`, or remove it",
-            );
-        }
+        self.component_paths(&build, &dev);
         let service = service::settings(self, &dev);
         let workload = workload
             .map(|workload| self.workload(workload.value))
@@ -230,6 +211,30 @@ impl Checker {
             volumes: resources::folders(self, dir, &volumes),
             allow_egress: resources::networks(self, &dev.allow_egress),
             host_plugins: self.host_plugins(plugins, dir),
+        }
+    }
+
+    /// A component is named where a command makes it.
+    fn component_paths(&mut self, build: &raw::Build, dev: &raw::Dev) {
+        if let (Some(path), None) = (
+            &dev.component_path,
+            dev.command.as_ref().or(build.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`dev.component_path` has no effect without a command",
+                "set `dev.command` or `build.command`, or remove it",
+            );
+        }
+        if let (Some(path), None) = (
+            &build.component_path,
+            build.command.as_ref().or(dev.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`build.component_path` has no effect without a command",
+                "set `build.command`, or remove it",
+            );
         }
     }
 
