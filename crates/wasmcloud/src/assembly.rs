@@ -29,6 +29,8 @@ use crate::capability::schedule::Schedules;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
+#[cfg(feature = "tls")]
+use crate::capability::tls::Tls;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
@@ -192,6 +194,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
             None => Http::without_server(),
         };
         let address = http.local_addr();
+        #[cfg(feature = "tls")]
+        plugins.push(Arc::new(Tls::new(outgoing.trust())));
         plugins.push(Arc::new(http.with_client(outgoing.clone())));
         (address, outgoing)
     };
@@ -310,6 +314,23 @@ pub fn offers() -> Offers {
     Offers::of(&[unopened(Wasi::default()), unconfigured()].concat())
 }
 
+/// What a host of this configuration, and with an HTTP server, offers, without starting one.
+///
+/// # Errors
+/// When a component cannot be a plugin.
+pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
+    let mut plugins = [
+        config.plugins.clone(),
+        configured(config),
+        unopened(Wasi::default()),
+    ]
+    .concat();
+    let fetch = config.fetch.as_ref();
+    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await?;
+    plugins.splice(0..0, of_components.into_iter().map(|it| it as _));
+    Ok(Offers::of(&plugins))
+}
+
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
 ///
 /// # Errors
@@ -403,6 +424,8 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
+        #[cfg(feature = "tls")]
+        Arc::new(Tls::default()),
     ];
     [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

@@ -161,6 +161,7 @@ fn host_config(
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
         },
+        component_plugins: project.config.host_plugins.clone(),
         data_dir: Some(project.path(KEPT)),
         secrets: secrets(project, &args.allow_env),
         output: Arc::new(guests.clone()),

@@ -15,6 +15,7 @@ mod dev;
 mod examples;
 mod inspect;
 mod new;
+mod plugins;
 mod postgres;
 mod reload;
 mod services;

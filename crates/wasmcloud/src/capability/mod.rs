@@ -64,4 +64,6 @@ pub mod sockets;
     feature = "secrets"
 ))]
 mod tenant;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wasi;

@@ -31,6 +31,7 @@ use serde_saphyr::Spanned;
 pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
+pub use host_plugins::HostPlugins;
 pub use http::HttpSection;
 pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;

@@ -138,16 +138,15 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
     );
     assert_eq!(plugin.component.local_resources.allowed_hosts.len(), 1);
 
+    assert_eq!((plugin.max_restarts, plugin.expected_digest), (None, None));
+    let file = parse("hostPlugins: [{ id: ledger, file: a.wasm, maxRestarts: 0 }]\n").unwrap();
+    assert_eq!(file.host_plugins[0].max_restarts, Some(0));
+
     let wrong = parse(
         "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
-         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0, image: registry/x:1 }\n",
-    );
-    // An unknown field ends the reading.
-    let wrong = wrong.unwrap_err();
-    assert!(wrong.contains("image"), "{wrong}");
-    let wrong = parse(
-        "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
-         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n",
+         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n  \
+         - { id: service, file: b }\n  - { id: three, image: registry/x:1, pullPolicy: Always }\n  \
+         - { id: four, file: b, maxRestarts: -1, configFrom: [a], secretFrom: [b], ports: [{ port: 1 }] }\n",
     );
     let wrong = wrong.unwrap_err();
     for told in [
@@ -157,6 +156,14 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
         "a plugin `one` is there already",
         "wanted `sha256:`",
         "wanted a number from 1",
+        "wanted a number from 0",
+        "cannot be called `service`",
+        "`image` is not supported for plugins",
+        "`pullPolicy` is not supported for plugins",
+        "`configFrom` is not supported for plugins",
+        "`secretFrom` is not supported for plugins",
+        "`ports` is not supported for plugins",
+        "name it as `file`",
     ] {
         assert!(wrong.contains(told), "{told} is missing in:\n{wrong}");
     }

@@ -46,13 +46,14 @@ mod services;
 mod sockets;
 mod stories;
 mod support;
+mod tls;
 mod volumes;
 mod warm_leaks;
 
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
-use component_plugins::{ledger, teller};
+use component_plugins::{clerk, ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
@@ -66,6 +67,7 @@ use misdeeds::{hostile_p2, hostile_p3};
 use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
+use tls::{tls_p2, tls_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {

@@ -39,7 +39,7 @@ pub enum TrustError {
 
 /// Checks certificates; shared by all workloads.
 #[derive(Clone, Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     provider: Arc<CryptoProvider>,
     verifier: Arc<WebPkiServerVerifier>,
 }
@@ -76,13 +76,19 @@ impl Trust {
     /// TLS for one workload. Sessions are its own: one that another workload has agreed on would tell the server that both are on
     /// one host.
     pub(super) fn connector(&self) -> Result<TlsConnector, rustls::Error> {
+        Ok(TlsConnector::from(self.client(&["h2", "http/1.1"])?))
+    }
+
+    /// What a client of one workload goes by, which speaks these protocols.
+    pub(crate) fn client(&self, protocols: &[&str]) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(Arc::clone(&self.verifier))
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        config.alpn_protocols = protocols.collect();
+        Ok(Arc::new(config))
     }
 }
 
