@@ -7,10 +7,12 @@
 )]
 
 mod nats;
+mod postgres;
 mod proxy;
 mod redis;
 
 pub use nats::Nats;
+pub use postgres::{Postgres, PostgresSession};
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;
 
