@@ -6,11 +6,13 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod browser;
 mod nats;
 mod postgres;
 mod proxy;
 mod redis;
 
+pub use browser::Browser;
 pub use nats::Nats;
 pub use postgres::{Postgres, PostgresSession};
 pub use proxy::{Proxy, Way};
