@@ -162,7 +162,10 @@ impl Postgres {
     }
 
     /// What a statement answers: lines of columns with `|` between them.
-    #[expect(clippy::must_use_candidate, reason = "some statements are run for what they do")]
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "some statements are run for what they do"
+    )]
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = self.psql(database).args(["-c", sql]).output();
         let output = output.expect("it runs");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wasmcloud::artifact::{Fetch as _, Files};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
+use wasmcloud::capability::postgres::PostgresOptions;
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
@@ -171,6 +172,10 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
                 .cloned()
                 .collect(),
             ..VolumeOptions::default()
+        },
+        postgres: PostgresOptions {
+            url: config.and_then(|config| config.postgres_url.clone()),
+            ..PostgresOptions::default()
         },
         output: Arc::new(Lines(*ui)),
         ..HostConfig::default()

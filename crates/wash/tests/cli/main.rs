@@ -15,7 +15,6 @@ mod dev;
 mod examples;
 mod inspect;
 mod new;
-mod postgres;
 mod reload;
 mod services;
 mod support;

@@ -37,7 +37,9 @@ impl<D> Limited<D> {
 fn params(params: &[Value]) -> Result<(), Fault> {
     match params.len() {
         0..=PARAMS => Ok(()),
-        found => Err(Fault::Params(format!("there are {found} parameters, of at most {PARAMS}"))),
+        found => Err(Fault::Params(format!(
+            "there are {found} parameters, of at most {PARAMS}"
+        ))),
     }
 }
 

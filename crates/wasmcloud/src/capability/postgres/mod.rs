@@ -31,6 +31,18 @@ pub use url::{ServerUrl, UrlError};
 
 use value::Value;
 
+/// What keeps SQL and parameters out of a log: directives for `tracing_subscriber::EnvFilter`. The client writes them to the `log` crate
+/// at the level `debug`; whoever sends that to a log of their own should add these.
+pub const UNLOGGED: [&str; 7] = [
+    "tokio_postgres=off",
+    "tokio_postgres::connection=off",
+    "tokio_postgres::copy_in=off",
+    "tokio_postgres::copy_out=off",
+    "tokio_postgres::prepare=off",
+    "tokio_postgres::query=off",
+    "tokio_postgres::simple_query=off",
+];
+
 /// One database, as one entry of one workload reaches it.
 ///
 /// - D1 A statement that is acknowledged is carried out and committed. One that failed with [`Fault::Unavailable`] or

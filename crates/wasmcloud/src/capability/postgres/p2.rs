@@ -148,7 +148,9 @@ impl query::Host for StoreData {
         sql: String,
         params: Vec<Value>,
     ) -> Outcome<Vec<ResultRow>, QueryError> {
-        Ok(rows(Ways::of(self, &asker), sql, params).await.map_err(QueryError::from))
+        Ok(rows(Ways::of(self, &asker), sql, params)
+            .await
+            .map_err(QueryError::from))
     }
 
     async fn query_batch(&mut self, asker: Asker, sql: String) -> Outcome<(), QueryError> {
@@ -166,7 +168,11 @@ impl prepared::Host for StoreData {
         sql: String,
     ) -> Outcome<String, StatementPrepareError> {
         Ok(match Ways::of(self, &asker) {
-            Ok(way) => way.database.prepare(sql).await.map_err(StatementPrepareError::from),
+            Ok(way) => way
+                .database
+                .prepare(sql)
+                .await
+                .map_err(StatementPrepareError::from),
             Err(fault) => Err(fault.into()),
         })
     }

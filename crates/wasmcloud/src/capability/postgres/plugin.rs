@@ -41,7 +41,9 @@ struct Side {
 impl std::fmt::Debug for Postgres {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let options = self.host.as_ref().map(|host| &host.options);
-        f.debug_struct("Postgres").field("options", &options).finish()
+        f.debug_struct("Postgres")
+            .field("options", &options)
+            .finish()
     }
 }
 
@@ -171,7 +173,10 @@ impl Plugin for Postgres {
 
     fn check(&self, workload: &Workload) -> Vec<PluginError> {
         let wishes = self.wishes(workload).into_iter();
-        wishes.filter_map(|(_, wish)| wish.err()).flatten().collect()
+        wishes
+            .filter_map(|(_, wish)| wish.err())
+            .flatten()
+            .collect()
     }
 
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
@@ -187,7 +192,10 @@ impl Plugin for Postgres {
                 return Err(PluginError::new("this host has no server of its own"));
             };
             let place = format!("spec.hostInterfaces.{index}");
-            let way = host.open(&wish, url, &about).await.map_err(|error| error.at(place))?;
+            let way = host
+                .open(&wish, url, &about)
+                .await
+                .map_err(|error| error.at(place))?;
             opened.insert(wish.label, way);
         }
         let ways = Routes::of(request.interfaces, |entry| {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::PostgresOptions;
 use super::server::Size;
 use super::url::ServerUrl;
-use super::PostgresOptions;
 use crate::capability::dial::NamedBy;
 use crate::capability::settings::Settings;
 use crate::plugin::PluginError;
@@ -45,7 +45,11 @@ pub(super) fn read(
     if database == Some("") {
         settings.wrong("database", PluginError::new("`database` is empty"));
     }
-    let by = if own { NamedBy::Workload } else { NamedBy::Host };
+    let by = if own {
+        NamedBy::Workload
+    } else {
+        NamedBy::Host
+    };
     let url = match own {
         true => url,
         false => of_host(&mut settings, database, host),
@@ -54,8 +58,12 @@ pub(super) fn read(
         (Some(url), Some(database)) => Some(url.with_database(database)),
         (url, _) => url,
     };
-    let most = host.map_or(u64::MAX, |host| u64::try_from(host.max_pool).unwrap_or(u64::MAX));
-    let size = settings.number("pool_size", 1..=most).and_then(|size| usize::try_from(size).ok());
+    let most = host.map_or(u64::MAX, |host| {
+        u64::try_from(host.max_pool).unwrap_or(u64::MAX)
+    });
+    let size = settings
+        .number("pool_size", 1..=most)
+        .and_then(|size| usize::try_from(size).ok());
     let of_url = url.as_ref().and_then(|url| url.pool_size);
     let most = host.map_or(usize::MAX, |host| host.max_pool);
     let connections = size.or(of_url).unwrap_or(CONNECTIONS).min(most);
@@ -92,7 +100,9 @@ fn of_host(
         return None;
     };
     if database.is_none() && url.database().is_none() {
-        let error = PluginError::new("`database` is missing: it says which database of the host's server is meant");
+        let error = PluginError::new(
+            "`database` is missing: it says which database of the host's server is meant",
+        );
         settings.wrong("database", error);
     }
     Some(url.clone())

@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PostgresOptions;
@@ -66,7 +68,11 @@ impl Tls {
     }
 
     /// TLS of a mode; none where there is none to be.
-    pub(super) fn of(&self, mode: Mode, loopback: bool) -> Result<Option<&MakeRustlsConnect>, String> {
+    pub(super) fn of(
+        &self,
+        mode: Mode,
+        loopback: bool,
+    ) -> Result<Option<&MakeRustlsConnect>, String> {
         let wanted = match mode {
             Mode::Disable => return Ok(None),
             Mode::Usual if loopback => return Ok(None),
@@ -106,7 +112,8 @@ fn verifier(
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    let built =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     built.map_err(|error| format!("no certificates are trusted: {error}"))
 }
 
@@ -141,7 +148,8 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified =
-            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            self.0
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // The name is looked at last, when all else is right.
             Err(rustls::Error::InvalidCertificate(

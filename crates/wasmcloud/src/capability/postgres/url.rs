@@ -9,7 +9,12 @@ use tokio_postgres::config::Host;
 
 const WANTED: &str = "wanted a URL such as `postgres://user:password@host:5432/database`";
 /// What a URL may say behind its `?`, besides `sslmode` and `pool_size`.
-const PASSED: [&str; 4] = ["application_name", "channel_binding", "connect_timeout", "options"];
+const PASSED: [&str; 4] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "options",
+];
 /// How long it takes to connect at most, where nothing is said.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -45,7 +50,10 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = UrlError(WANTED);
-        if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme))
+        {
             return Err(wrong);
         }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
@@ -56,7 +64,8 @@ impl FromStr for ServerUrl {
                 "sslmode" => mode = sslmode(value)?,
                 "pool_size" => {
                     let size = value.parse().ok().filter(|size| *size > 0);
-                    pool_size = Some(size.ok_or(UrlError("`pool_size` in it is no number above 0"))?);
+                    pool_size =
+                        Some(size.ok_or(UrlError("`pool_size` in it is no number above 0"))?);
                 }
                 key if PASSED.contains(&key) => passed.push(pair),
                 _ => {
@@ -73,8 +82,14 @@ impl FromStr for ServerUrl {
             ([Host::Tcp(host)], [port]) => (host.clone(), *port),
             ([], _) => return Err(wrong),
             #[cfg(unix)]
-            ([Host::Unix(_)], _) => return Err(UrlError("this host does not connect to sockets in folders")),
-            _ => return Err(UrlError("this host connects to one server, and the URL names several")),
+            ([Host::Unix(_)], _) => {
+                return Err(UrlError("this host does not connect to sockets in folders"));
+            }
+            _ => {
+                return Err(UrlError(
+                    "this host connects to one server, and the URL names several",
+                ));
+            }
         };
         if host.is_empty() || config.get_user().is_none_or(str::is_empty) {
             return Err(UrlError("the URL must name the server and the user"));
@@ -100,7 +115,9 @@ fn sslmode(value: &str) -> Result<Mode, UrlError> {
         "allow" | "prefer" => Err(UrlError(
             "`sslmode` in it would let anybody on the way turn TLS off; wanted `verify-full`, or `disable` to do without",
         )),
-        _ => Err(UrlError("`sslmode` in it must be `disable`, `require`, `verify-ca` or `verify-full`")),
+        _ => Err(UrlError(
+            "`sslmode` in it must be `disable`, `require`, `verify-ca` or `verify-full`",
+        )),
     }
 }
 
@@ -129,14 +146,28 @@ impl ServerUrl {
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
-        self.config.get_connect_timeout().copied().unwrap_or(CONNECT)
+        self.config
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(CONNECT)
     }
 }
 
 impl PartialEq for ServerUrl {
     fn eq(&self, other: &Self) -> bool {
-        (&self.config, &self.host, self.port, self.mode, self.pool_size)
-            == (&other.config, &other.host, other.port, other.mode, other.pool_size)
+        (
+            &self.config,
+            &self.host,
+            self.port,
+            self.mode,
+            self.pool_size,
+        ) == (
+            &other.config,
+            &other.host,
+            other.port,
+            other.mode,
+            other.pool_size,
+        )
     }
 }
 
@@ -162,11 +193,17 @@ mod tests {
         assert_eq!((url.host(), url.port()), ("db.example", 7000));
         assert_eq!(url.config().get_password(), Some(&b"s3 cret"[..]));
         assert_eq!((url.database(), url.mode), (Some("shop"), Mode::Authority));
-        assert_eq!((url.pool_size, url.connect_timeout()), (Some(3), Duration::from_secs(2)));
+        assert_eq!(
+            (url.pool_size, url.connect_timeout()),
+            (Some(3), Duration::from_secs(2))
+        );
         assert_eq!(url.clone().with_database("other").database(), Some("other"));
         assert_eq!(format!("{url:?}"), "ServerUrl");
         let url: ServerUrl = "postgresql://ann@db.example".parse().unwrap();
-        assert_eq!((url.port(), url.database(), url.mode), (5432, None, Mode::Usual));
+        assert_eq!(
+            (url.port(), url.database(), url.mode),
+            (5432, None, Mode::Usual)
+        );
         for wrong in [
             "",
             "s3cret",

@@ -42,14 +42,17 @@ pub(super) fn elements(raw: &[u8]) -> Result<Vec<&[u8]>, Unread> {
     let mut elements = Vec::new();
     for _ in 0..length {
         let element = wire.sized()?;
-        elements.push(element.ok_or_else(|| Unread::of("there is NULL in it, and a list has none"))?);
+        elements
+            .push(element.ok_or_else(|| Unread::of("there is NULL in it, and a list has none"))?);
     }
     wire.end()?;
     Ok(elements)
 }
 
 pub(super) fn read(element: &Type, raw: &[u8], locale: Locale) -> Result<Value, Unread> {
-    let items = elements(raw)?.into_iter().map(|raw| decode(element, raw, locale));
+    let items = elements(raw)?
+        .into_iter()
+        .map(|raw| decode(element, raw, locale));
     gather(base(element), items.collect::<Result<_, _>>()?)
 }
 

@@ -29,7 +29,9 @@ fn days_of(year: i32, month: u32) -> u32 {
 /// A day, and what stands behind a time of it: years before 1 are counted backwards.
 fn day(year: i32, month: u32, day: u32) -> Result<(String, &'static str), String> {
     if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
-        return Err(format!("there is no day {day} in the month {month} of the year {year}"));
+        return Err(format!(
+            "there is no day {day} in the month {month} of the year {year}"
+        ));
     }
     let (year, suffix) = match year {
         1.. => (i64::from(year), ""),
@@ -50,7 +52,12 @@ pub(super) fn date(date: Date) -> Result<String, String> {
 }
 
 pub(super) fn time(time: Time) -> Result<String, String> {
-    let Time { hour, min, sec, micro } = time;
+    let Time {
+        hour,
+        min,
+        sec,
+        micro,
+    } = time;
     let last = hour == 24 && min == 0 && sec == 0 && micro == 0;
     if (hour > 23 && !last) || min > 59 || sec > 59 || micro > 999_999 {
         return Err("there is no such time of day".to_owned());
@@ -60,7 +67,9 @@ pub(super) fn time(time: Time) -> Result<String, String> {
 
 /// The server understands the time zone, or says that it does not.
 pub(super) fn time_tz(at: &TimeTz) -> Result<String, String> {
-    Ok(format!("{} {}", time(at.time)?, at.zone.trim()).trim_end().to_owned())
+    Ok(format!("{} {}", time(at.time)?, at.zone.trim())
+        .trim_end()
+        .to_owned())
 }
 
 /// A clock's distance from UTC, as `+02:00` or, where there is more to say, `+02:00:30`.
@@ -118,7 +127,11 @@ fn ymd(days: i64) -> Result<Date, Damaged> {
     // Years begin in March here, so that the odd day is the last one.
     let from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
     let year = year + era * 400 + i64::from(month <= 2);
     let small = |number: i64| u32::try_from(number).map_err(|_| Damaged);
     let year = i32::try_from(year).map_err(|_| Damaged)?;
@@ -247,14 +260,33 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_without_the_server() {
-        for wrong in [(2023, 2, 29), (2024, 13, 1), (2024, 0, 1), (2024, 4, 31), (1, 1, 0)] {
+        for wrong in [
+            (2023, 2, 29),
+            (2024, 13, 1),
+            (2024, 0, 1),
+            (2024, 4, 31),
+            (1, 1, 0),
+        ] {
             date(Date::Ymd(wrong)).unwrap_err();
         }
         assert_eq!(date(Date::Ymd((0, 2, 29))).unwrap(), "0001-02-29 BC");
-        assert_eq!(date(Date::Ymd((i32::MIN, 1, 1))).unwrap(), "2147483649-01-01 BC");
-        let at = |hour, min, sec, micro| Time { hour, min, sec, micro };
+        assert_eq!(
+            date(Date::Ymd((i32::MIN, 1, 1))).unwrap(),
+            "2147483649-01-01 BC"
+        );
+        let at = |hour, min, sec, micro| Time {
+            hour,
+            min,
+            sec,
+            micro,
+        };
         assert_eq!(time(at(24, 0, 0, 0)).unwrap(), "24:00:00.000000");
-        for wrong in [at(24, 0, 0, 1), at(1, 60, 0, 0), at(1, 0, 60, 0), at(1, 0, 0, 1_000_000)] {
+        for wrong in [
+            at(24, 0, 0, 1),
+            at(1, 60, 0, 0),
+            at(1, 0, 60, 0),
+            at(1, 0, 0, 1_000_000),
+        ] {
             time(wrong).unwrap_err();
         }
         let day = Timestamp {

@@ -109,7 +109,9 @@ fn other(ty: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<Value, Unread
         _ => match ty.name() {
             "citext" => Ok(Value::Text(utf8(wire.rest())?)),
             "hstore" => Ok(Value::Hstore(hstore(wire)?)),
-            _ => Err(Unread::of("no value of the interface holds it; cast it to text")),
+            _ => Err(Unread::of(
+                "no value of the interface holds it; cast it to text",
+            )),
         },
     }
 }
@@ -133,7 +135,8 @@ fn range(element: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<String, 
             to_server::Shape::Bytes(bytes) => utf8(&bytes)?,
             _ => return Err(Unread::of("its bounds have no text; cast it to text")),
         };
-        let simple = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '+');
+        let simple =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '+');
         if !plain.is_empty() && plain.chars().all(simple) {
             return Ok(plain);
         }
@@ -149,7 +152,9 @@ fn range(element: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<String, 
 
 fn shorts(raw: &[u8]) -> Result<Vec<i16>, Unread> {
     let items = array::elements(raw)?.into_iter();
-    Ok(items.map(|raw| Wire::new(raw).i16()).collect::<Result<_, _>>()?)
+    Ok(items
+        .map(|raw| Wire::new(raw).i16())
+        .collect::<Result<_, _>>()?)
 }
 
 fn bits(wire: &mut Wire<'_>) -> Result<(u32, Vec<u8>), Damaged> {

@@ -7,7 +7,10 @@ use super::wire::{Damaged, Wire};
 
 /// Points with commas between them.
 pub(super) fn points(open: &str, points: &[Point], close: &str) -> String {
-    let each: Vec<String> = points.iter().map(|(x, y)| format!("({},{})", double(*x), double(*y))).collect();
+    let each: Vec<String> = points
+        .iter()
+        .map(|(x, y)| format!("({},{})", double(*x), double(*y)))
+        .collect();
     format!("{open}{}{close}", each.join(","))
 }
 

@@ -66,7 +66,10 @@ fn to_f32(parts: Float) -> f32 {
     if exponent == NO_SINGLE && mantissa > 1 << 23 {
         return f32::NAN;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "it is rounded to what there is")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is rounded to what there is"
+    )]
     {
         to_f64(parts) as f32
     }
@@ -114,11 +117,16 @@ pub(super) fn decimal(raw: &[u8]) -> Result<String, Damaged> {
     if let Some(special) = special {
         return Ok(special.to_owned());
     }
-    let groups = (0..digits).map(|_| wire.u16()).collect::<Result<Vec<_>, _>>()?;
+    let groups = (0..digits)
+        .map(|_| wire.u16())
+        .collect::<Result<Vec<_>, _>>()?;
     wire.end()?;
     let group = |index: i32| {
         let index = usize::try_from(index).ok();
-        index.and_then(|index| groups.get(index)).copied().unwrap_or(0)
+        index
+            .and_then(|index| groups.get(index))
+            .copied()
+            .unwrap_or(0)
     };
     let mut text = String::from(if sign == 0x4000 { "-" } else { "" });
     match weight {
@@ -158,7 +166,8 @@ pub(super) fn money(units: i64, digits: u32) -> String {
 
 /// The smallest units of an amount of money.
 pub(super) fn units(amount: &str, digits: u32) -> Result<i64, String> {
-    let wrong = || format!("an amount of money is no number with at most {digits} digits after its point");
+    let wrong =
+        || format!("an amount of money is no number with at most {digits} digits after its point");
     let (negative, unsigned) = match amount.strip_prefix('-') {
         Some(unsigned) => (true, unsigned),
         None => (false, amount.strip_prefix('+').unwrap_or(amount)),
@@ -170,7 +179,9 @@ pub(super) fn units(amount: &str, digits: u32) -> Result<i64, String> {
     if whole.is_empty() || !all_digits(whole) || !all_digits(part) || part.len() > digits {
         return Err(wrong());
     }
-    let units: i128 = format!("{whole}{part:0<digits$}").parse().map_err(|_| wrong())?;
+    let units: i128 = format!("{whole}{part:0<digits$}")
+        .parse()
+        .map_err(|_| wrong())?;
     let units = if negative { -units } else { units };
     i64::try_from(units).map_err(|_| "an amount of money is out of range".to_owned())
 }
@@ -182,12 +193,33 @@ mod tests {
 
     #[test]
     fn numbers_with_a_floating_point_come_back_to_the_bit() {
-        let numbers = [0.0, -0.0, 1.5, -2.25, 1e300, f64::MIN_POSITIVE, 5e-324, f64::MAX, 0.1];
-        for number in numbers.into_iter().chain([f64::INFINITY, f64::NEG_INFINITY]) {
-            assert_eq!(to_f64(of_double(number)).to_bits(), number.to_bits(), "{number}");
+        let numbers = [
+            0.0,
+            -0.0,
+            1.5,
+            -2.25,
+            1e300,
+            f64::MIN_POSITIVE,
+            5e-324,
+            f64::MAX,
+            0.1,
+        ];
+        for number in numbers
+            .into_iter()
+            .chain([f64::INFINITY, f64::NEG_INFINITY])
+        {
+            assert_eq!(
+                to_f64(of_double(number)).to_bits(),
+                number.to_bits(),
+                "{number}"
+            );
             #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
             let single = number as f32;
-            assert_eq!(to_f32(of_single(single)).to_bits(), single.to_bits(), "{single}");
+            assert_eq!(
+                to_f32(of_single(single)).to_bits(),
+                single.to_bits(),
+                "{single}"
+            );
         }
         assert!(to_f64(of_double(f64::NAN)).is_nan());
         assert!(to_f32(of_single(f32::NAN)).is_nan());

@@ -33,7 +33,11 @@ pub(super) fn vector(lexemes: &[Lexeme]) -> Result<String, String> {
                 // Writing to a text cannot fail.
                 let _ = write!(text, ":{position}{weight}");
             }
-            (Some(_), _) => return Err(format!("a word has a position that is not from 1 to {LAST_POSITION}")),
+            (Some(_), _) => {
+                return Err(format!(
+                    "a word has a position that is not from 1 to {LAST_POSITION}"
+                ));
+            }
             (None, Some(_)) => return Err("a word has a weight, and no position".to_owned()),
         }
     }

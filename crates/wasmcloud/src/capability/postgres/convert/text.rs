@@ -80,14 +80,18 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// Bits, the highest of the first byte first: as many as said, or all.
 pub(super) fn bits(length: Option<u32>, bytes: &[u8]) -> Result<String, String> {
     let there = bytes.len().saturating_mul(8);
-    let length = length.map_or(there, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let length = length.map_or(there, |length| {
+        usize::try_from(length).unwrap_or(usize::MAX)
+    });
     if length > there || length.div_ceil(8) < bytes.len() {
         return Err(format!(
             "{length} bits are said to be in {} bytes",
             bytes.len()
         ));
     }
-    let all = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+    let all = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
     Ok(all
         .take(length)
         .map(|bit| if bit == 1 { '1' } else { '0' })

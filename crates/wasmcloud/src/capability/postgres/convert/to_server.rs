@@ -54,12 +54,7 @@ fn delimiter(ty: &Type) -> char {
     }
 }
 
-fn money(
-    amounts: &[String],
-    many: Many,
-    ty: &Type,
-    locale: Locale,
-) -> Result<Encoded, String> {
+fn money(amounts: &[String], many: Many, ty: &Type, locale: Locale) -> Result<Encoded, String> {
     if !super::is_money(ty) {
         return Ok(Encoded::Text(match many {
             Many::No => amounts.concat(),
@@ -183,7 +178,11 @@ const BITS: [Type; 2] = [Type::BIT, Type::VARBIT];
 const NETS: [Type; 2] = [Type::INET, Type::CIDR];
 
 fn many<T>(items: &[T], text: impl Fn(&T) -> Result<String, String>) -> Result<Shape, String> {
-    items.iter().map(text).collect::<Result<_, _>>().map(Shape::Many)
+    items
+        .iter()
+        .map(text)
+        .collect::<Result<_, _>>()
+        .map(Shape::Many)
 }
 
 fn numbers<T: ToString>(items: &[T]) -> Shape {

@@ -43,7 +43,9 @@ impl<'a> Wire<'a> {
     pub(super) fn sized(&mut self) -> Result<Option<&'a [u8]>, Damaged> {
         match self.i32()? {
             ..0 => Ok(None),
-            length => self.take(usize::try_from(length).map_err(|_| Damaged)?).map(Some),
+            length => self
+                .take(usize::try_from(length).map_err(|_| Damaged)?)
+                .map(Some),
         }
     }
 
@@ -66,5 +68,7 @@ impl<'a> Wire<'a> {
 
 /// A text, of all bytes.
 pub(super) fn utf8(raw: &[u8]) -> Result<String, Damaged> {
-    std::str::from_utf8(raw).map(str::to_owned).map_err(|_| Damaged)
+    std::str::from_utf8(raw)
+        .map(str::to_owned)
+        .map_err(|_| Damaged)
 }

@@ -75,7 +75,11 @@ type Own = HasSelf<StoreData>;
 type Guest = Accessor<StoreData, Own>;
 type Outcome<T> = wasmtime::Result<Result<T, Error>>;
 /// The columns, the rows, and how they ended.
-type Answered = (Vec<String>, StreamReader<Row>, FutureReader<Result<(), Error>>);
+type Answered = (
+    Vec<String>,
+    StreamReader<Row>,
+    FutureReader<Result<(), Error>>,
+);
 
 pub(super) fn link(
     import: &Import<'_>,
@@ -160,14 +164,13 @@ impl prepared::HostWithStore<StoreData> for Own {
         })
     }
 
-    async fn exec(
-        guest: &Guest,
-        asker: Asker,
-        token: String,
-        params: Vec<Value>,
-    ) -> Outcome<u64> {
+    async fn exec(guest: &Guest, asker: Asker, token: String, params: Vec<Value>) -> Outcome<u64> {
         Ok(match way(guest, &asker) {
-            Ok(way) => way.database.execute(&token, params).await.map_err(Error::from),
+            Ok(way) => way
+                .database
+                .execute(&token, params)
+                .await
+                .map_err(Error::from),
             Err(fault) => Err(fault.into()),
         })
     }

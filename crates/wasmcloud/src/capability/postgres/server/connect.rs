@@ -49,7 +49,8 @@ impl Target {
     /// Connects and logs in. Gives up after a while.
     pub(super) async fn connect(&self) -> Result<Connected, Fault> {
         let connected = timeout(self.url.connect_timeout(), self.log_in()).await;
-        connected.unwrap_or_else(|_| Err(Fault::Unavailable("its server does not answer".to_owned())))
+        connected
+            .unwrap_or_else(|_| Err(Fault::Unavailable("its server does not answer".to_owned())))
     }
 
     async fn log_in(&self) -> Result<Connected, Fault> {
@@ -62,7 +63,8 @@ impl Target {
             None => {
                 config.ssl_mode(SslMode::Disable);
                 let stream = Watched::new(stream, Arc::clone(&seen), self.longest);
-                let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(wrong)?;
+                let (client, connection) =
+                    config.connect_raw(stream, NoTls).await.map_err(wrong)?;
                 tokio::spawn(drive(connection, closing.clone()));
                 client
             }
@@ -101,18 +103,28 @@ impl Target {
     }
 
     async fn stream(&self) -> Result<(TcpStream, Option<&MakeRustlsConnect>), Fault> {
-        let dialled = self.dial.connect(self.url.host(), self.url.port(), self.by).await;
+        let dialled = self
+            .dial
+            .connect(self.url.host(), self.url.port(), self.by)
+            .await;
         // Where the server is, is no business of anybody's.
         let stream = dialled.map_err(|error| match error {
             DialError::Denied { .. } => Fault::Denied,
             DialError::Name { source, .. } => Fault::Unavailable(source.to_string()),
             DialError::Connect { source, .. } => Fault::Unavailable(source.to_string()),
         })?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE.0)
+            .with_interval(KEEPALIVE.1);
         // A machine that cannot do it finds a dead connection later.
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let loopback = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-        let tls = self.tls.of(self.url.mode, loopback).map_err(Fault::Unavailable)?;
+        let loopback = stream
+            .peer_addr()
+            .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+        let tls = self
+            .tls
+            .of(self.url.mode, loopback)
+            .map_err(Fault::Unavailable)?;
         Ok((stream, tls))
     }
 
@@ -123,7 +135,9 @@ impl Target {
         let mut tls = tls.clone();
         let host = self.url.host().trim_matches(['[', ']']);
         let named = MakeTlsConnect::<Watched<TcpStream>>::make_tls_connect(&mut tls, host);
-        named.map_err(|_| Fault::Unavailable("the name of its server cannot be in a certificate".to_owned()))
+        named.map_err(|_| {
+            Fault::Unavailable("the name of its server cannot be in a certificate".to_owned())
+        })
     }
 }
 

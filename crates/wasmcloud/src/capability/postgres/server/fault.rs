@@ -17,7 +17,9 @@ pub(super) fn of_connecting(error: &Error) -> Fault {
         };
     };
     match refusal.code().code() {
-        code if code.starts_with("28") || code == SqlState::INSUFFICIENT_PRIVILEGE.code() => Fault::Denied,
+        code if code.starts_with("28") || code == SqlState::INSUFFICIENT_PRIVILEGE.code() => {
+            Fault::Denied
+        }
         "3D000" => unavailable("its server has no such database"),
         "53300" => unavailable("its server takes no more connections"),
         code => Fault::Unavailable(format!("its server answers with SQLSTATE {code}")),
@@ -39,7 +41,10 @@ fn is_io(error: &Error) -> bool {
 
 /// Whether the server closes the connection behind what it says.
 fn is_going(refusal: &DbError) -> bool {
-    matches!(refusal.code().code(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+    matches!(
+        refusal.code().code(),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03"
+    )
 }
 
 /// Why a statement was not carried out. `overdue`: it has had all the time that there is.
@@ -52,7 +57,9 @@ pub(super) fn of_statement(error: &Error, seen: &Seen, overdue: bool) -> Fault {
         };
     }
     if let Some(length) = seen.too_long() {
-        return Fault::Other(format!("a row of {length} bytes is longer than this host takes"));
+        return Fault::Other(format!(
+            "a row of {length} bytes is longer than this host takes"
+        ));
     }
     if seen.wanted_copy() {
         return Fault::Query("COPY from or to the client is not possible here".to_owned());
@@ -71,7 +78,9 @@ fn refusal_of(refusal: &DbError) -> Refusal {
     let text = |text: Option<&str>| text.map(str::to_owned);
     more("hint", text(refusal.hint()));
     let position = refusal.position().map(|position| match position {
-        ErrorPosition::Original(position) | ErrorPosition::Internal { position, .. } => position.to_string(),
+        ErrorPosition::Original(position) | ErrorPosition::Internal { position, .. } => {
+            position.to_string()
+        }
     });
     more("position", position);
     more("where", text(refusal.where_()));

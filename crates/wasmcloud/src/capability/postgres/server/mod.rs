@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::{Error, RowStream, Statement};
 
 pub(super) use self::connect::Target;
-pub(super) use self::pool::{Pool, Room, Size};
 use self::pool::Lease;
+pub(super) use self::pool::{Pool, Room, Size};
 use self::reading::Reading;
 use super::convert::{Encoded, Locale, encode};
 use super::recent::Recent;
@@ -62,7 +62,9 @@ struct Clock {
 impl Clock {
     /// What the server does until then; it should have given up before.
     async fn within<T>(&self, doing: impl Future<Output = T>) -> Result<T, Fault> {
-        timeout(self.most + GRACE, doing).await.map_err(|_| Fault::Timeout)
+        timeout(self.most + GRACE, doing)
+            .await
+            .map_err(|_| Fault::Timeout)
     }
 
     fn is_over(&self) -> bool {
@@ -132,7 +134,10 @@ impl OnServer {
         };
         let session = lease.session()?;
         session.sent(sql);
-        match clock.within(session.client.query_raw(&statement, params)).await? {
+        match clock
+            .within(session.client.query_raw(&statement, params))
+            .await?
+        {
             Ok(rows) => Ok(Running {
                 lease,
                 statement,
@@ -255,7 +260,11 @@ impl Database for OnServer {
                     again = true;
                     continue;
                 }
-                Err(Failed::Again) => return Err(Fault::Unavailable("the connection to its server broke".to_owned())),
+                Err(Failed::Again) => {
+                    return Err(Fault::Unavailable(
+                        "the connection to its server broke".to_owned(),
+                    ));
+                }
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
             return Ok(self.token(sql.into()));
@@ -294,7 +303,9 @@ impl OnServer {
         {
             return token;
         }
-        let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(TOKEN_LETTERS).collect();
+        let token: String = std::iter::repeat_with(fastrand::alphanumeric)
+            .take(TOKEN_LETTERS)
+            .collect();
         if let Some((_, sql)) = prepared.by_token.insert(token.clone(), Arc::clone(&sql)) {
             prepared.by_sql.remove(&sql);
         }

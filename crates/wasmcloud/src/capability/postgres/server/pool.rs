@@ -60,7 +60,9 @@ impl Room {
             pool.idle().clear();
         }
         let place = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
-        place.map_err(|_| Fault::Timeout)?.map_err(|_| Fault::Timeout)
+        place
+            .map_err(|_| Fault::Timeout)?
+            .map_err(|_| Fault::Timeout)
     }
 }
 
@@ -88,7 +90,12 @@ struct Patience {
 
 impl Pool {
     /// Must be called inside a Tokio runtime.
-    pub(in super::super) fn new(target: Target, size: Size, room: &Arc<Room>, about: String) -> Arc<Self> {
+    pub(in super::super) fn new(
+        target: Target,
+        size: Size,
+        room: &Arc<Room>,
+        about: String,
+    ) -> Arc<Self> {
         let pool = Arc::new(Self {
             target,
             size,
@@ -143,7 +150,12 @@ impl Pool {
         Ok(self.lease(session, turn, false))
     }
 
-    fn lease(self: &Arc<Self>, session: Session, turn: OwnedSemaphorePermit, reused: bool) -> Lease {
+    fn lease(
+        self: &Arc<Self>,
+        session: Session,
+        turn: OwnedSemaphorePermit,
+        reused: bool,
+    ) -> Lease {
         Lease {
             pool: Arc::clone(self),
             held: Some((session, turn)),

@@ -97,7 +97,10 @@ fn values(row: &tokio_postgres::Row, running: &Running) -> Result<Vec<Value>, Fa
     let values = columns.map(|(index, column)| {
         let unread = |why: &str| {
             let (name, ty) = (column.name(), column.type_());
-            Fault::Conversion(format!("column {} `{name}` of type `{ty}`: {why}", index + 1))
+            Fault::Conversion(format!(
+                "column {} `{name}` of type `{ty}`: {why}",
+                index + 1
+            ))
         };
         let raw: Option<Raw<'_>> = row.try_get(index).map_err(|_| unread("it is not there"))?;
         match raw {

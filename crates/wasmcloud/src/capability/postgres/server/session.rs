@@ -90,12 +90,18 @@ impl Session {
 
     /// What values of the statement need to know.
     pub(super) async fn locale(&mut self, statement: &Statement) -> Result<Locale, Error> {
-        let columns = statement.columns().iter().map(tokio_postgres::Column::type_);
+        let columns = statement
+            .columns()
+            .iter()
+            .map(tokio_postgres::Column::type_);
         if !statement.params().iter().chain(columns).any(is_money) {
             return Ok(Locale::default());
         }
         if self.money.is_none() {
-            let row = self.client.query_one("SELECT 1::numeric::money", &[]).await?;
+            let row = self
+                .client
+                .query_one("SELECT 1::numeric::money", &[])
+                .await?;
             let Units(one) = row.try_get(0)?;
             self.money = Some(one.max(1).ilog10());
         }
@@ -106,7 +112,9 @@ impl Session {
     pub(super) fn sent(&mut self, sql: &str) {
         let sql = sql.to_ascii_lowercase();
         let inserts = sql.trim_start().starts_with("insert");
-        self.changed |= CHANGING.iter().any(|word| sql.contains(word) && !(inserts && *word == "into"));
+        self.changed |= CHANGING
+            .iter()
+            .any(|word| sql.contains(word) && !(inserts && *word == "into"));
     }
 
     /// It was not said how far a batch came.

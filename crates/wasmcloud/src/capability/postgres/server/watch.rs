@@ -125,7 +125,8 @@ impl<S> Watched<S> {
             }
             let (body, rest) = came.split_at(self.left.min(came.len()));
             let room = (LOOKED_AT + 5).saturating_sub(self.head.len());
-            self.head.extend_from_slice(body.get(..room).unwrap_or(body));
+            self.head
+                .extend_from_slice(body.get(..room).unwrap_or(body));
             self.left -= body.len();
             came = rest;
             if self.left == 0 {
