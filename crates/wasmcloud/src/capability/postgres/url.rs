@@ -75,7 +75,10 @@ impl FromStr for ServerUrl {
                 }
             }
         }
-        let plain = format!("{place}?{}", passed.join("&"));
+        let plain = match passed.is_empty() {
+            true => place.to_owned(),
+            false => format!("{place}?{}", passed.join("&")),
+        };
         let mut config: Config = plain.parse().map_err(|_| wrong)?;
         let (host, port) = match (config.get_hosts(), config.get_ports()) {
             ([Host::Tcp(host)], []) => (host.clone(), 5432),

@@ -98,7 +98,7 @@ async fn a_server_that_is_not_there_yet_is_found_when_it_is() {
     until_back(&database).await;
     // Connections that broke unnoticed are replaced within the call.
     way.break_all();
-    assert_eq!(one(&database, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
+    assert_eq!(one(&database, "SELECT 2", &[]).await, Ok(Value::Int4(2)));
 }
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn a_partition_is_told_in_time_and_left() {
     let url = format!("{}?connect_timeout=1", postgres.url_by(way.port(), "notes"));
     let database = open(&url, how);
     assert_eq!(one(&database, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
-    let slow = code_or_timeout(rows(&database, "SELECT pg_sleep(60)", &[]).await);
-    assert_eq!(slow, Fault::Timeout);
+    let slow = rows(&database, "SELECT pg_sleep(60)", &[]).await;
+    assert_eq!(slow, Err(Fault::Timeout));
     way.set(Way::Held);
     let began = std::time::Instant::now();
     assert_eq!(one(&database, "SELECT 2", &[]).await, Err(Fault::Timeout));
@@ -124,10 +124,6 @@ async fn a_partition_is_told_in_time_and_left() {
     until_back(&database).await;
     way.set(Way::Slow(Duration::from_millis(1)));
     assert_eq!(one(&database, "SELECT 4", &[]).await, Ok(Value::Int4(4)));
-}
-
-fn code_or_timeout<T: std::fmt::Debug>(failed: Result<T, Fault>) -> Fault {
-    failed.unwrap_err()
 }
 
 #[tokio::test]
@@ -233,7 +229,7 @@ async fn rows_come_no_faster_than_they_are_taken() {
     let database = open(&postgres.url("notes"), How::default());
     postgres.sql("notes", "CREATE SEQUENCE made; GRANT ALL ON made TO notes");
     let sql =
-        "SELECT nextval('made'), repeat('x', 1000) FROM generate_series(1, 1000000)".to_owned();
+        "SELECT nextval('made'), repeat('x', 1000) FROM generate_series(1, 300000)".to_owned();
     let mut answer = database.query(sql, vec![]).await.unwrap();
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'";
     postgres.until("postgres", waits, "1");
@@ -241,14 +237,11 @@ async fn rows_come_no_faster_than_they_are_taken() {
         .sql("notes", "SELECT last_value FROM made")
         .parse()
         .unwrap();
-    assert!(
-        made < 100_000,
-        "{made} rows of a million were made for nobody"
-    );
+    assert!(made < 100_000, "{made} rows of 300000 were made for nobody");
     let mut count = 0;
     while let Some(row) = answer.rows.next().await {
         row.unwrap();
         count += 1;
     }
-    assert_eq!(count, 1_000_000);
+    assert_eq!(count, 300_000);
 }

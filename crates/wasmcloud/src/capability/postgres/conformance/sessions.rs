@@ -298,7 +298,7 @@ async fn all_databases_of_a_host_share_its_room_and_idle_connections_are_closed(
     let room = Arc::new(Room::new(2));
     let how = || How {
         room: Arc::clone(&room),
-        wait: Duration::from_millis(50),
+        wait: Duration::from_millis(500),
         ..How::default()
     };
     let [one_of, other] = [1, 2].map(|_| open(&postgres.url("notes"), how()));

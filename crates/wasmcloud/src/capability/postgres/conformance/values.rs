@@ -182,9 +182,9 @@ fn texts() -> Vec<(&'static str, V)> {
         (
             "hstore",
             V::Hstore(vec![
-                (s("a\"b"), Some(s("1 => 2"))),
-                (s("k"), None),
                 (s("\\"), Some(s(""))),
+                (s("k"), None),
+                (s("a\"b"), Some(s("1 => 2"))),
             ]),
         ),
     ]
@@ -368,13 +368,6 @@ async fn every_value_comes_back_as_it_was() {
         let came = one(&database, &format!("SELECT $1::{ty}"), &[sent.clone()]).await;
         assert_eq!(came, Ok(wanted), "{ty} of {}", sent.case());
         seen.insert(sent.case());
-        // The same by way of a table: what is stored is what was sent.
-        let table = format!("CREATE TEMP TABLE t AS SELECT $1::{ty} AS v");
-        let made = rows(&database, &table, &[]).await;
-        assert_eq!(
-            made.unwrap_err(),
-            Fault::Params(s("the statement has 1 parameters, and was given 0"))
-        );
     }
     assert_eq!(cases().len(), 97);
     let missing: Vec<_> = cases().difference(&seen).copied().collect();
@@ -412,7 +405,20 @@ async fn what_does_not_fit_is_told_with_its_place_and_type() {
     ] {
         all.push(told(rows(&database, sql, &[value]).await.unwrap_err()));
     }
-    insta::assert_snapshot!(all.join("\n"), @"");
+    insta::assert_snapshot!(all.join("\n"), @r"
+    parameter $1: `bool` does not fit the type `int4`
+    parameter $1: `int4` does not fit the type `_int4`
+    parameter $1: 8 bits are said to be in 2 bytes
+    parameter $1: there is no day 29 in the month 2 of the year 2023
+    parameter $1: a text is not UTF-8
+    parameter $1: an amount of money is no number with at most 2 digits after its point
+    parameter $1: a word has a position that is not from 1 to 16383
+    column 1 `some` of type `_int4`: there is NULL in it, and a list has none
+    column 1 `some` of type `_int4`: it has several dimensions, and a list has one
+    column 1 `none` of type `daterange`: a range without days has neither start nor end
+    column 1 `pair` of type `record`: no value of the interface holds it; cast it to text
+    column 1 `many` of type `int4multirange`: no value of the interface holds it; cast it to text
+    ");
     assert!(!all.concat().contains("secret"));
     // Nothing of it has cost a connection.
     assert_eq!(one(&database, "SELECT 1", &[]).await, Ok(V::Int4(1)));

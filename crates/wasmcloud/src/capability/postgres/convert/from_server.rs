@@ -25,7 +25,10 @@ impl From<Damaged> for Unread {
 /// The value of a column of that type, which is not NULL.
 pub(in super::super) fn decode(ty: &Type, raw: &[u8], locale: Locale) -> Result<Value, Unread> {
     let ty = base(ty);
-    if let Kind::Array(element) = ty.kind() {
+    // It calls itself an array, and has a case of its own.
+    if let Kind::Array(element) = ty.kind()
+        && *ty != Type::INT2_VECTOR
+    {
         return array::read(element, raw, locale);
     }
     let mut wire = Wire::new(raw);

@@ -1,5 +1,6 @@
 //! What went wrong with a server, in our words; only what it says of a statement is passed on as it is.
 
+use rustls::CertificateError;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
@@ -11,8 +12,7 @@ pub(super) fn of_connecting(error: &Error) -> Fault {
     let unavailable = |why: &str| Fault::Unavailable(why.to_owned());
     let Some(refusal) = error.as_db_error() else {
         return match std::error::Error::source(error) {
-            // The words of TLS name no secrets, and say what to do.
-            Some(cause) => Fault::Unavailable(format!("{error}: {cause}")),
+            Some(cause) => Fault::Unavailable(format!("{error}: {}", cause_of(cause))),
             None => Fault::Unavailable(error.to_string()),
         };
     };
@@ -23,6 +23,19 @@ pub(super) fn of_connecting(error: &Error) -> Fault {
         "3D000" => unavailable("its server has no such database"),
         "53300" => unavailable("its server takes no more connections"),
         code => Fault::Unavailable(format!("its server answers with SQLSTATE {code}")),
+    }
+}
+
+/// What the cause says, but for names: where a server is, is secret.
+fn cause_of(cause: &(dyn std::error::Error + 'static)) -> String {
+    let io = cause.downcast_ref::<std::io::Error>();
+    let inner = io.and_then(std::io::Error::get_ref);
+    let of_tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match of_tls {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "its certificate is not for the name in the URL".to_owned(),
+        _ => cause.to_string(),
     }
 }
 

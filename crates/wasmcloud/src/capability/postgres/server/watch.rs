@@ -61,13 +61,13 @@ impl Seen {
 
     /// What a command was, as the server calls it.
     fn command(&self, tag: &[u8]) {
-        let end = tag.iter().position(|byte| matches!(byte, b' ' | 0));
-        match tag.get(..end.unwrap_or(tag.len())).unwrap_or_default() {
+        let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = tag.split(|byte| *byte == b' ').next().unwrap_or_default();
+        match first {
             b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE" | b"BEGIN" | b"COMMIT"
             | b"ROLLBACK" | b"EXPLAIN" | b"FETCH" => {}
-            b"PREPARE" | b"DEALLOCATE" | b"DISCARD" => {
-                self.statements.store(true, Ordering::Release);
-            }
+            b"PREPARE" | b"DEALLOCATE" => self.statements.store(true, Ordering::Release),
+            _ if tag == b"DISCARD ALL" => self.statements.store(true, Ordering::Release),
             _ => self.session.store(true, Ordering::Release),
         }
     }
@@ -220,7 +220,10 @@ mod tests {
         let set = seen(&[message(b'C', b"SET\0"), message(b'Z', b"I")]);
         assert!(set.take_session_changed() && !set.take_session_changed());
         assert!(seen(&[message(b'C', b"CREATE TABLE\0")]).take_session_changed());
-        assert!(seen(&[message(b'C', b"DEALLOCATE ALL\0")]).statements_changed());
+        for spoils in [&b"DEALLOCATE ALL\0"[..], b"PREPARE\0", b"DISCARD ALL\0"] {
+            assert!(seen(&[message(b'C', spoils)]).statements_changed());
+        }
+        assert!(!seen(&[message(b'C', b"DISCARD TEMP\0")]).statements_changed());
         assert!(seen(&[message(b'G', &[0, 0, 0])]).wanted_copy());
         let long = seen(&[message(b'D', &[0; 101]), message(b'Z', b"T")]);
         assert_eq!(long.too_long(), Some(101));
