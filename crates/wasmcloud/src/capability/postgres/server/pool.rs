@@ -112,6 +112,7 @@ impl Pool {
             about,
         });
         let mut pools = room.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         tokio::spawn(sweep(Arc::downgrade(&pool), pool.closed.clone(), size.idle));
         pool
