@@ -23,6 +23,8 @@ use crate::capability::keyvalue::KeyValueOptions;
 use crate::capability::logging::Logging;
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::MessagingOptions;
+#[cfg(feature = "postgres")]
+use crate::capability::postgres::{PostgresOptions, TlsError};
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
@@ -78,6 +80,9 @@ pub struct HostConfig {
     /// What messages may be, and how many may wait.
     #[cfg(feature = "messaging")]
     pub messaging: MessagingOptions,
+    /// What databases workloads may have; by default those that they name.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresOptions,
     /// What secrets workloads may read of the machine; by default none.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsOptions,
@@ -122,6 +127,8 @@ impl Default for HostConfig {
             keyvalue: KeyValueOptions::default(),
             #[cfg(feature = "messaging")]
             messaging: MessagingOptions::default(),
+            #[cfg(feature = "postgres")]
+            postgres: PostgresOptions::default(),
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
@@ -164,6 +171,10 @@ pub enum AssembleError {
     #[cfg(feature = "http")]
     #[error("the HTTP client cannot be set up: {0}")]
     Trust(#[from] TrustError),
+    /// The certificates that databases are trusted by cannot be read.
+    #[cfg(feature = "postgres")]
+    #[error("servers of PostgreSQL cannot be trusted as configured: {0}")]
+    Database(#[from] TlsError),
     /// A component cannot be a plugin.
     #[error("the plugin `{id}` cannot be used: {source}")]
     Plugin {
@@ -180,6 +191,8 @@ pub enum AssembleError {
 /// # Errors
 /// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
+    #[cfg(feature = "postgres")]
+    config.postgres.check()?;
     let configured = configured(&config);
     let mut plugins = config.plugins;
     plugins.extend(configured);
@@ -298,6 +311,8 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 /// # Errors
 /// When the certificates that the HTTP client should trust cannot be read, or a component cannot be a plugin.
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+    #[cfg(feature = "postgres")]
+    config.postgres.check()?;
     let fetch = config.fetch.as_ref();
     component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
     #[cfg(feature = "http")]

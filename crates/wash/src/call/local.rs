@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wasmcloud::artifact::{Fetch as _, Files};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
+use wasmcloud::capability::postgres::PostgresOptions;
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
@@ -174,6 +175,10 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
             ..VolumeOptions::default()
         },
         component_plugins: plugins.cloned().collect(),
+        postgres: PostgresOptions {
+            url: config.and_then(|config| config.postgres_url.clone()),
+            ..PostgresOptions::default()
+        },
         output: Arc::new(Lines(*ui)),
         ..HostConfig::default()
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
+use wasmcloud::capability::postgres::ServerUrl;
 use wasmcloud::config::HostPlugins;
 use wasmcloud::host::PluginComponent;
 use wasmcloud::workload::{
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) allow_egress: Vec<IpNet>,
     /// Components that are plugins of the host.
     pub(crate) host_plugins: Vec<PluginComponent>,
+    /// The server of PostgreSQL for components that name none.
+    pub(crate) postgres_url: Option<ServerUrl>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -211,6 +214,7 @@ impl Checker {
             volumes: resources::folders(self, dir, &volumes),
             allow_egress: resources::networks(self, &dev.allow_egress),
             host_plugins: self.host_plugins(plugins, dir),
+            postgres_url: dev.postgres_url.and_then(|url| self.postgres(&url)),
         }
     }
 
@@ -307,6 +311,19 @@ impl Checker {
                 message,
                 "write an IP address and a port, such as 127.0.0.1:8000",
             );
+        }
+        parsed.ok()
+    }
+
+    /// A URL is secret: what is wrong with it is told without it, and without its line.
+    fn postgres(&mut self, url: &Spanned<String>) -> Option<ServerUrl> {
+        let parsed: Result<ServerUrl, _> = url.value.parse();
+        if let Err(error) = &parsed {
+            let (line, column) = place(url);
+            let number = |number| u32::try_from(number).unwrap_or(1);
+            let problem = Diagnostic::new(format!("`dev.postgres_url`: {error}"));
+            let problem = problem.in_file(Arc::clone(&self.file));
+            self.problems.push(problem.at(number(line), number(column)));
         }
         parsed.ok()
     }
@@ -445,6 +462,23 @@ mod tests {
     }
 
     #[test]
+    fn the_url_of_a_database_is_read_and_never_told() {
+        let config = load(
+            "dev:\n  postgres_url: postgres://ann:s3cret@127.0.0.1:5432\n",
+            false,
+        )
+        .unwrap();
+        assert!(config.postgres_url.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let error = load("dev:\n  postgres_url: mysql://ann:s3cret@h\n", false).unwrap_err();
+        assert!(
+            error.contains(".wash/config.yaml:2:17: `dev.postgres_url`: wanted a URL such as"),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
             "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nwit: {}\n",
@@ -481,7 +515,7 @@ mod tests {
             error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
             "{error}"
         );
-        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `service`, `service_file`, `service_ports`, `host_plugins`";
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `postgres_url`, `service`, `service_file`, `service_ports`, `host_plugins`";
         assert!(error.ends_with(hint), "{error}");
     }
 

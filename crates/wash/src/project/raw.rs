@@ -76,6 +76,7 @@ table! {
         host_interfaces: Option<Spanned<Vec<Entry>>>,
         volumes: Option<Spanned<Vec<Spanned<Volume>>>>,
         allow_egress: List,
+        postgres_url: Option<Spanned<String>>,
         service: Option<Spanned<bool>>,
         service_file: Option<Spanned<String>>,
         service_ports: Option<Spanned<Vec<Spanned<Port>>>>,
@@ -86,7 +87,7 @@ table! {
         tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
         max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
         max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,
-        wasi_keyvalue_path, wasi_keyvalue_nats_url, wasi_blobstore_path, postgres_url, wasi_otel, wasm_proposals,
+        wasi_keyvalue_path, wasi_keyvalue_nats_url, wasi_blobstore_path, wasi_otel, wasm_proposals,
     }
 }
 

@@ -6,9 +6,8 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use test_servers::Browser;
+use test_servers::{Browser, Postgres};
 
-use crate::postgres::Postgres;
 use crate::support::{Dev, PATIENCE, Sandbox, connect, delete, free_port, get, post, put};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
@@ -350,8 +349,8 @@ const SESSIONS: &str =
 
 #[test]
 fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
-    let mut postgres = Postgres::start(free_port());
-    let sandbox = pool_for(postgres.port);
+    let mut postgres = Postgres::start();
+    let sandbox = pool_for(postgres.port());
     let mut command = sandbox.command(&["dev", "connection-pool", "--http-addr", "127.0.0.1:0"]);
     command.args(["--output", "json", "--allow-host-loopback"]);
     let mut dev = Dev::start(command);
@@ -367,14 +366,18 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     assert_eq!(dev.get("/notes"), (200, both.clone()));
 
     // More requests than connections, none of which can be answered before the lock is gone.
-    let lock = postgres.session("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
+    let lock = postgres.session("notes", "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
     let http = dev.http.clone();
     let ask = || {
         let http = http.clone();
         thread::spawn(move || get(&http, "/notes", &[]))
     };
     let waiting: Vec<_> = (0..5).map(|_| ask()).collect();
-    postgres.until(&format!("{SESSIONS} AND wait_event_type = 'Lock'"), "2");
+    postgres.until(
+        "notes",
+        &format!("{SESSIONS} AND wait_event_type = 'Lock'"),
+        "2",
+    );
     assert_eq!(postgres.sql("notes", SESSIONS), "2");
     drop(lock);
     for answer in waiting {
@@ -385,7 +388,7 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     // Sessions end on the other side.
     let terminate = SESSIONS.replace("count(*)", "count(pg_terminate_backend(pid))");
     assert_eq!(postgres.sql("postgres", &terminate), "2");
-    postgres.until(SESSIONS, "0");
+    postgres.until("notes", SESSIONS, "0");
     for _ in 0..4 {
         assert_eq!(dev.get("/notes"), (200, both.clone()));
     }
@@ -393,7 +396,7 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     // The whole database is gone for a while.
     postgres.stop();
     assert_eq!(dev.get("/notes").0, 503);
-    postgres.run();
+    postgres.resume();
     assert_eq!(dev.get("/notes"), (200, both));
     dev.stop("TERM");
 }

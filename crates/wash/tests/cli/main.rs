@@ -16,7 +16,6 @@ mod examples;
 mod inspect;
 mod new;
 mod plugins;
-mod postgres;
 mod reload;
 mod services;
 mod support;

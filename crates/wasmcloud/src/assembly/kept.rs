@@ -6,18 +6,20 @@ use std::sync::Arc;
 use super::HostConfig;
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::Messaging;
+#[cfg(feature = "postgres")]
+use crate::capability::postgres::Postgres;
 #[cfg(feature = "keyvalue")]
 use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
@@ -26,12 +28,13 @@ use crate::policy::EgressPolicy;
         feature = "blobstore",
         feature = "keyvalue",
         feature = "messaging",
+        feature = "postgres",
         feature = "secrets"
     )),
     expect(unused_variables, reason = "no such plugin")
 )]
 pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+    #[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
@@ -48,6 +51,8 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
         )),
         #[cfg(feature = "messaging")]
         Arc::new(messaging),
+        #[cfg(feature = "postgres")]
+        Arc::new(Postgres::new(config.postgres.clone(), dial.clone())),
         #[cfg(feature = "secrets")]
         Arc::new(Secrets::new(
             config.secrets.clone(),
@@ -69,6 +74,8 @@ pub(super) fn unconfigured() -> Vec<Arc<dyn Plugin>> {
         Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "messaging")]
         Arc::new(Messaging::default()),
+        #[cfg(feature = "postgres")]
+        Arc::new(Postgres::default()),
         #[cfg(feature = "secrets")]
         Arc::new(Secrets::default()),
     ];

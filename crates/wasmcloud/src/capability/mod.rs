@@ -6,9 +6,9 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
 #[cfg_attr(
-    not(feature = "keyvalue-redis"),
+    not(any(feature = "keyvalue-redis", feature = "postgres")),
     allow(dead_code, reason = "others bring their own connections")
 )]
 pub(crate) mod dial;
@@ -28,13 +28,16 @@ pub mod logging;
 pub mod messaging;
 #[cfg(feature = "messaging-nats")]
 mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod resolve;
 mod room;
 #[cfg(any(
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging"
+    feature = "messaging",
+    feature = "postgres"
 ))]
 #[cfg_attr(
     not(all(feature = "config", feature = "keyvalue")),
@@ -49,6 +52,7 @@ pub mod secrets;
     feature = "blobstore",
     feature = "keyvalue",
     feature = "messaging",
+    feature = "postgres",
     feature = "secrets"
 ))]
 #[allow(

@@ -12,6 +12,8 @@ mod http_limits;
 mod keyvalue;
 mod limits;
 mod log;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod reader;
 #[cfg(feature = "secrets")]
 mod secrets;
@@ -38,6 +40,8 @@ pub use http_limits::HttpLimitsSection;
 pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresSection;
 use reader::{Reader, Text};
 #[cfg(feature = "secrets")]
 pub use secrets::SecretsSection;
@@ -81,6 +85,9 @@ pub struct HostFile {
     pub blobstore: BlobstoreSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// What databases workloads may have.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresSection,
     /// What secrets workloads may read of the machine.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsSection,
@@ -112,6 +119,8 @@ struct Document {
     keyvalue: Option<keyvalue::Raw>,
     blobstore: Option<blobstore::Raw>,
     services: Option<services::Raw>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<postgres::Raw>,
     #[cfg(feature = "secrets")]
     secrets: Option<secrets::Raw>,
     host_plugins: Option<host_plugins::Raw>,
@@ -188,6 +197,11 @@ impl HostFile {
                 .services
                 .map(|raw| services::read(&mut reader, raw))
                 .unwrap_or_default(),
+            #[cfg(feature = "postgres")]
+            postgres: raw
+                .postgres
+                .map(|raw| postgres::read(&mut reader, raw))
+                .unwrap_or_default(),
             #[cfg(feature = "secrets")]
             secrets: raw
                 .secrets
@@ -230,6 +244,8 @@ impl HostFile {
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
         self.services.apply(&mut config.restarts);
+        #[cfg(feature = "postgres")]
+        self.postgres.apply(&mut config.postgres);
         #[cfg(feature = "secrets")]
         self.secrets.apply(&mut config.secrets);
         config.component_plugins.extend(self.host_plugins.clone());

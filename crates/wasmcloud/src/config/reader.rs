@@ -90,6 +90,23 @@ impl Reader {
         parsed
     }
 
+    /// A text that is secret: what is wrong with it is told without it, and without its line.
+    #[cfg(feature = "postgres")]
+    pub(super) fn secret<T: FromStr<Err: std::fmt::Display>>(&mut self, text: Text) -> Option<T> {
+        let text = text?;
+        match text.value.parse() {
+            Ok(value) => Some(value),
+            Err(wanted) => {
+                let error = Diagnostic::new(wanted.to_string()).in_file(Arc::clone(&self.file));
+                self.errors.push(match position(text.referenced) {
+                    Some((line, column)) => error.at(line, column),
+                    None => error,
+                });
+                None
+            }
+        }
+    }
+
     /// One of some words.
     pub(super) fn choice<T: Copy>(&mut self, text: Text, known: &[(&str, T)]) -> Option<T> {
         let text = text?;

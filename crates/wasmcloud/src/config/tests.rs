@@ -66,6 +66,8 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.http_client));
     #[cfg(feature = "keyvalue")]
     text.push_str(&format!(" {:?}", config.keyvalue));
+    #[cfg(feature = "postgres")]
+    text.push_str(&format!(" {:?}", config.postgres));
     #[cfg(feature = "blobstore")]
     text.push_str(&format!(" {:?}", config.blobstore));
     text
@@ -451,4 +453,25 @@ fn who_may_read_which_secrets_is_read() {
         "{error}"
     );
     assert!(error.contains("such as `SHOP_*`"), "{error}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_url_of_a_database_is_read_and_never_told() {
+    let file = parse(
+        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', caFiles: [ca.pem], connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB }\n",
+    )
+    .unwrap();
+    assert!(!format!("{file:?}").contains("s3cret"));
+    let mut config = HostConfig::default();
+    file.apply(&mut config);
+    let options = config.postgres;
+    assert!(options.url.is_some());
+    assert_eq!(options.ca_files, [Path::new("/etc/wasmcloud/ca.pem")]);
+    assert_eq!((options.max_connections, options.max_pool), (7, 3));
+    assert_eq!(options.max_row, 1 << 20);
+    assert_eq!((options.max_answer, options.max_sql), (2 << 20, 3 << 10));
+    let told = parse("postgres:\n  url: mysql://ann:s3cret@db.example\n").unwrap_err();
+    assert!(told.contains(":2:8: wanted a URL such as"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
 }
