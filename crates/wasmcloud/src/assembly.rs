@@ -16,7 +16,7 @@ use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
-use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
+use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing};
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::KeyValueOptions;
 #[cfg(feature = "logging")]
@@ -29,6 +29,8 @@ use crate::capability::schedule::Schedules;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+use crate::capability::trust::TrustError;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
@@ -40,7 +42,7 @@ use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 use crate::workload::{ComponentName, Workload, unsupported};
-use kept::{configured, unconfigured};
+use kept::{configured, examined, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -81,6 +83,10 @@ pub struct HostConfig {
     pub secrets: SecretsOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
+    /// PEM files with certificates of authorities that may certify the servers of backends, besides those that the operating system
+    /// trusts. They are read once, at the start.
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    pub backend_authorities: Vec<PathBuf>,
     /// Where guests' lines go.
     pub output: Arc<dyn GuestOutput>,
     /// Plugins besides the ones that this crate brings; they come first.
@@ -123,6 +129,8 @@ impl Default for HostConfig {
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
+            #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+            backend_authorities: Vec::new(),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
             component_plugins: Vec::new(),
@@ -162,6 +170,10 @@ pub enum AssembleError {
     #[cfg(feature = "http")]
     #[error("the HTTP client cannot be set up: {0}")]
     Trust(#[from] TrustError),
+    /// The certificates that servers of backends are checked by cannot be read.
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[error("the servers of backends cannot be checked: {0}")]
+    Authorities(TrustError),
     /// A component cannot be a plugin.
     #[error("the plugin `{id}` cannot be used: {source}")]
     Plugin {
@@ -176,9 +188,9 @@ pub enum AssembleError {
 /// dropped.
 ///
 /// # Errors
-/// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
+/// When the HTTP server cannot listen where it should, or certificates that should be trusted cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
-    let configured = configured(&config);
+    let configured = configured(&config)?;
     let mut plugins = config.plugins;
     plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
@@ -292,8 +304,10 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 /// a Tokio runtime.
 ///
 /// # Errors
-/// When the certificates that the HTTP client should trust cannot be read, or a component cannot be a plugin.
+/// When certificates that should be trusted cannot be read, or a component cannot be a plugin.
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    kept::authorities(config)?;
     let fetch = config.fetch.as_ref();
     component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
     #[cfg(feature = "http")]
@@ -333,7 +347,7 @@ pub async fn validate(
     let wasi = Wasi::new(config.volumes.clone());
     let mut plugins = [
         config.plugins.clone(),
-        configured(config),
+        examined(config),
         unopened(wasi.clone()),
     ]
     .concat();

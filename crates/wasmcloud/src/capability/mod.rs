@@ -6,7 +6,7 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "nats"))]
 #[cfg_attr(
     not(feature = "keyvalue-redis"),
     allow(dead_code, reason = "others bring their own connections")
@@ -26,7 +26,11 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
-#[cfg(feature = "messaging-nats")]
+#[cfg(feature = "nats")]
+#[cfg_attr(
+    not(any(feature = "keyvalue-nats", feature = "messaging-nats")),
+    allow(dead_code, reason = "nobody connects")
+)]
 mod nats;
 pub mod resolve;
 mod room;
@@ -64,4 +68,6 @@ pub mod sockets;
     feature = "secrets"
 ))]
 mod tenant;
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+pub(crate) mod trust;
 pub mod wasi;
