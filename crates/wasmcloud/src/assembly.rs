@@ -16,7 +16,7 @@ use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
-use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
+use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing};
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::KeyValueOptions;
 #[cfg(feature = "logging")]
@@ -33,6 +33,8 @@ use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
 #[cfg(feature = "tls")]
 use crate::capability::tls::Tls;
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+use crate::capability::trust::TrustError;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
@@ -44,7 +46,7 @@ use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 use crate::workload::{ComponentName, Workload, unsupported};
-use kept::{configured, unconfigured};
+use kept::{configured, examined, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -88,6 +90,10 @@ pub struct HostConfig {
     pub secrets: SecretsOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
+    /// PEM files with certificates of authorities that may certify the servers of backends, besides those that the operating system
+    /// trusts. They are read once, at the start.
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    pub backend_authorities: Vec<PathBuf>,
     /// Where guests' lines go.
     pub output: Arc<dyn GuestOutput>,
     /// Plugins besides the ones that this crate brings; they come first.
@@ -132,6 +138,8 @@ impl Default for HostConfig {
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
+            #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+            backend_authorities: Vec::new(),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
             component_plugins: Vec::new(),
@@ -175,6 +183,10 @@ pub enum AssembleError {
     #[cfg(feature = "postgres")]
     #[error("servers of PostgreSQL cannot be trusted as configured: {0}")]
     Database(#[from] TlsError),
+    /// The certificates that servers of backends are checked by cannot be read.
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[error("the servers of backends cannot be checked: {0}")]
+    Authorities(TrustError),
     /// A component cannot be a plugin.
     #[error("the plugin `{id}` cannot be used: {source}")]
     Plugin {
@@ -189,11 +201,11 @@ pub enum AssembleError {
 /// dropped.
 ///
 /// # Errors
-/// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
+/// When the HTTP server cannot listen where it should, or certificates that should be trusted cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     #[cfg(feature = "postgres")]
     config.postgres.check()?;
-    let configured = configured(&config);
+    let configured = configured(&config)?;
     let mut plugins = config.plugins;
     plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
@@ -309,10 +321,12 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 /// a Tokio runtime.
 ///
 /// # Errors
-/// When the certificates that the HTTP client should trust cannot be read, or a component cannot be a plugin.
+/// When certificates that should be trusted cannot be read, or a component cannot be a plugin.
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
     #[cfg(feature = "postgres")]
     config.postgres.check()?;
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    kept::authorities(config)?;
     let fetch = config.fetch.as_ref();
     component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
     #[cfg(feature = "http")]
@@ -369,7 +383,7 @@ pub async fn validate(
     let wasi = Wasi::new(config.volumes.clone());
     let mut plugins = [
         config.plugins.clone(),
-        configured(config),
+        examined(config),
         unopened(wasi.clone()),
     ]
     .concat();

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::HostConfig;
+use super::{AssembleError, HostConfig};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
@@ -18,11 +18,30 @@ use crate::capability::postgres::Postgres;
 use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
+#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+use crate::capability::trust::Authorities;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
+pub(super) fn configured(config: &HostConfig) -> Result<Vec<Arc<dyn Plugin>>, AssembleError> {
+    Ok(plugins(
+        config,
+        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        authorities(config)?,
+    ))
+}
+
+/// Those of a host that is not to be. What keeps one from having them is told where the configuration is checked.
+pub(super) fn examined(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
+    plugins(
+        config,
+        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        authorities(config).unwrap_or_default(),
+    )
+}
+
 #[cfg_attr(
     not(any(
         feature = "blobstore",
@@ -33,12 +52,17 @@ use crate::policy::EgressPolicy;
     )),
     expect(unused_variables, reason = "no such plugin")
 )]
-pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
+fn plugins(
+    config: &HostConfig,
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))] authorities: Authorities,
+) -> Vec<Arc<dyn Plugin>> {
+    #[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
     );
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    let dial = dial.trusting(authorities);
     #[cfg(feature = "messaging")]
     let messaging = Messaging::new(config.messaging);
     #[cfg(feature = "messaging-nats")]
@@ -65,6 +89,12 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
         with(plugins, both)
     };
     plugins
+}
+
+/// Who may certify the servers that the plugins connect to.
+#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+pub(super) fn authorities(config: &HostConfig) -> Result<Authorities, AssembleError> {
+    Authorities::load(&config.backend_authorities).map_err(AssembleError::Authorities)
 }
 
 /// Those of no host in particular: they say only what is wrong on every host.

@@ -6,7 +6,7 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats", feature = "postgres"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 #[cfg_attr(
     not(any(feature = "keyvalue-redis", feature = "postgres")),
     allow(dead_code, reason = "others bring their own connections")
@@ -26,7 +26,11 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
-#[cfg(feature = "messaging-nats")]
+#[cfg(feature = "nats")]
+#[cfg_attr(
+    not(any(feature = "keyvalue-nats", feature = "messaging-nats")),
+    allow(dead_code, reason = "nobody connects")
+)]
 mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -70,4 +74,6 @@ pub mod sockets;
 mod tenant;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+pub(crate) mod trust;
 pub mod wasi;

@@ -70,6 +70,8 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.postgres));
     #[cfg(feature = "blobstore")]
     text.push_str(&format!(" {:?}", config.blobstore));
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    text.push_str(&format!(" {:?}", config.backend_authorities));
     text
 }
 
@@ -412,6 +414,16 @@ fn how_much_may_be_kept_is_set() {
         (options.memory_bytes, options.disk_bytes),
         (3 << 20, 4 << 30)
     );
+}
+
+#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[test]
+fn who_certifies_servers_is_read() {
+    let mut config = HostConfig::default();
+    let file = parse("backends: { extraCaFiles: [ca.pem, /etc/ssl/own.pem] }\n");
+    file.unwrap().apply(&mut config);
+    let wanted = ["/etc/wasmcloud/ca.pem", "/etc/ssl/own.pem"].map(Path::new);
+    assert_eq!(config.backend_authorities, wanted);
 }
 
 #[cfg(feature = "secrets")]

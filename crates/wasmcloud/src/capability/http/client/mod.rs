@@ -27,10 +27,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
+pub use crate::capability::trust::TrustError;
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
-pub(crate) use tls::Trust;
-pub use tls::TrustError;
 
 pub(super) use self::caller::Caller;
 use self::exchange::{Download, InUse, Sent, Upload};
