@@ -22,18 +22,50 @@ struct Tool {
 /// The task that needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
-    /// `cargo xtask test`. Nothing outside the toolchain so far; servers for capabilities go here.
+    /// `cargo xtask test`: the servers that capabilities speak to, and a browser for the pages of examples.
     Test,
     /// The parts of `cargo xtask bench` that put a server under load.
     BenchLoad,
 }
 
-const TOOLS: &[Tool] = &[Tool {
-    name: "wrk",
-    probe: &["sh", "-c", "command -v wrk"],
-    package: "wrk",
-    wanted_by: For::BenchLoad,
-}];
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "NATS",
+        probe: &["sh", "-c", "command -v nats-server"],
+        package: "nats-server",
+        wanted_by: For::Test,
+    },
+    Tool {
+        name: "Redis",
+        probe: &["sh", "-c", "command -v redis-server"],
+        package: "redis-server",
+        wanted_by: For::Test,
+    },
+    Tool {
+        name: "PostgreSQL",
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+        package: "postgresql",
+        wanted_by: For::Test,
+    },
+    Tool {
+        name: "Chromium",
+        probe: &["sh", "-c", "command -v chromium"],
+        package: "chromium",
+        wanted_by: For::Test,
+    },
+    Tool {
+        name: "the driver of Chromium",
+        probe: &["sh", "-c", "command -v chromedriver"],
+        package: "chromium-driver",
+        wanted_by: For::Test,
+    },
+    Tool {
+        name: "wrk",
+        probe: &["sh", "-c", "command -v wrk"],
+        package: "wrk",
+        wanted_by: For::BenchLoad,
+    },
+];
 
 /// Installs the tools of one task that are missing.
 pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
