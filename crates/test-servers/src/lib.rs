@@ -10,11 +10,13 @@ mod browser;
 mod nats;
 mod proxy;
 mod redis;
+mod s3;
 
 pub use browser::Browser;
 pub use nats::Nats;
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;
+pub use s3::S3;
 
 use std::net::TcpListener;
 

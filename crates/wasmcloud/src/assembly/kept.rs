@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::HostConfig;
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
@@ -17,7 +17,7 @@ use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
@@ -31,7 +31,7 @@ use crate::policy::EgressPolicy;
     expect(unused_variables, reason = "no such plugin")
 )]
 pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+    #[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
@@ -40,12 +40,13 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
     let messaging = Messaging::new(config.messaging);
     #[cfg(feature = "messaging-nats")]
     let messaging = messaging.with_dial(dial.clone());
+    #[cfg(feature = "blobstore")]
+    let blobstore = Blobstore::new(config.blobstore.clone(), config.data_dir.as_deref());
+    #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+    let blobstore = blobstore.with_dial(dial.clone());
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "blobstore")]
-        Arc::new(Blobstore::new(
-            config.blobstore.clone(),
-            config.data_dir.as_deref(),
-        )),
+        Arc::new(blobstore),
         #[cfg(feature = "messaging")]
         Arc::new(messaging),
         #[cfg(feature = "secrets")]

@@ -6,9 +6,9 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
 #[cfg_attr(
-    not(feature = "keyvalue-redis"),
+    not(any(feature = "blobstore-s3", feature = "keyvalue-redis")),
     allow(dead_code, reason = "others bring their own connections")
 )]
 pub(crate) mod dial;
@@ -26,7 +26,11 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
-#[cfg(feature = "messaging-nats")]
+#[cfg(feature = "nats")]
+#[cfg_attr(
+    not(any(feature = "blobstore-nats", feature = "messaging-nats")),
+    allow(dead_code, reason = "the capabilities over it bring it to life")
+)]
 mod nats;
 pub mod resolve;
 mod room;

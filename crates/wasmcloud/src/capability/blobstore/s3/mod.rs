@@ -30,12 +30,12 @@ pub(super) use self::place::S3Place;
 pub(super) use self::server::Bucket;
 
 use self::keys::Part;
-use self::server::{cause, fault, key};
+use self::server::{fault, key};
 use self::transport::Refusal;
 use self::writing::S3Writing;
 use super::room::Budget;
 use super::{
-    BlobError, Blobs, Contents, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing,
+    BlobError, Blobs, Contents, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing, cause,
 };
 use crate::capability::tenant::Tenant;
 
@@ -133,8 +133,9 @@ impl S3 {
         let part = keys::object(&home, object);
         if let Part::Digest(digest) = &part {
             let name = Bytes::copy_from_slice(object.as_str().as_bytes());
-            let kept = self.bucket.store.put(&beside(found, digest)?, name.into());
-            kept.await.map_err(|error| fault(&error, no_bucket()))?;
+            let beside = beside(found, digest)?;
+            let kept = self.bucket.store.put(&beside, name.into()).await;
+            kept.map_err(|error| fault(&error, no_bucket()))?;
         }
         key(&format!("{home}{}", part.as_str()))
     }
@@ -328,12 +329,11 @@ impl Blobs for S3 {
 
     async fn delete_container(&self, container: &Name) -> Result<(), BlobError> {
         let folder = self.folder(container);
-        let deleted = self.bucket.store.delete(&key(&format!("{folder}{MARKER}"))?);
-        match deleted.await.map_err(|error| fault(&error, no_bucket())) {
-            Ok(()) => {}
-            Err(error) => return Err(error),
+        let marker = key(&format!("{folder}{MARKER}"))?;
+        match self.bucket.store.delete(&marker).await {
+            Err(Error::NotFound { .. }) | Ok(()) => self.sweep(&folder).await,
+            Err(error) => Err(fault(&error, no_bucket())),
         }
-        self.sweep(&folder).await
     }
 
     async fn clear(&self, container: &Name) -> Result<(), BlobError> {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::place::{AccessKeys, S3Place};
 use super::transport::{Denied, Patience, Refusal, Transport};
-use crate::capability::blobstore::BlobError;
+use crate::capability::blobstore::{BlobError, cause};
 use crate::capability::dial::{Dial, DialError, NamedBy};
 use crate::plugin::PluginError;
 
@@ -171,18 +171,4 @@ pub(super) fn fault(error: &Error, absent: BlobError) -> BlobError {
         Some(_) => BlobError::Unavailable("the connection to its server broke".to_owned()),
         None => BlobError::Unavailable("its server does not do what it is asked to".to_owned()),
     }
-}
-
-/// Something further down in an error.
-pub(super) fn cause<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }

@@ -4,10 +4,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore as _};
 
-use super::server::{cause, fault, key};
+use super::server::{fault, key};
 use super::transport::Refusal;
 use super::{MARKER, S3, no_bucket};
-use crate::capability::blobstore::BlobError;
+use crate::capability::blobstore::{BlobError, cause};
 
 /// Ends the generation in keys of names that have no room elsewhere.
 pub(super) const NAMES: &str = ".names";
