@@ -1,5 +1,6 @@
 //! What the tests and the bench need beside Rust: how to see that it is there, and how to get it.
 
+use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -13,10 +14,28 @@ struct Tool {
     name: &'static str,
     /// A command that succeeds when the tool is there.
     probe: &'static [&'static str],
-    /// The Debian package it comes in.
-    package: &'static str,
+    /// Where it comes from.
+    source: Source,
     /// Who asks for it.
     wanted_by: For,
+}
+
+/// Where a tool comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// A Debian package.
+    Debian(&'static str),
+    /// A program on crates.io, by the arguments of `cargo install`.
+    Cargo(&'static [&'static str]),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Debian(package) => write!(f, "the Debian package `{package}`"),
+            Self::Cargo(args) => write!(f, "`cargo install {}`", args.join(" ")),
+        }
+    }
 }
 
 /// The task that needs a tool.
@@ -26,14 +45,30 @@ pub(crate) enum For {
     Test,
     /// The parts of `cargo xtask bench` that put a server under load.
     BenchLoad,
+    /// `cargo xtask bench capabilities`: the servers that capabilities speak to.
+    BenchCapabilities,
 }
 
-const TOOLS: &[Tool] = &[Tool {
-    name: "wrk",
-    probe: &["sh", "-c", "command -v wrk"],
-    package: "wrk",
-    wanted_by: For::BenchLoad,
-}];
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "wrk",
+        probe: &["sh", "-c", "command -v wrk"],
+        source: Source::Debian("wrk"),
+        wanted_by: For::BenchLoad,
+    },
+    Tool {
+        name: "Redis",
+        probe: &["redis-server", "--version"],
+        source: Source::Debian("redis-server"),
+        wanted_by: For::BenchCapabilities,
+    },
+    Tool {
+        name: "NATS",
+        probe: &["nats-server", "--version"],
+        source: Source::Debian("nats-server"),
+        wanted_by: For::BenchCapabilities,
+    },
+];
 
 /// Installs the tools of one task that are missing.
 pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
@@ -42,21 +77,21 @@ pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
         .filter(|tool| tool.wanted_by == task && !is_there(tool))
     {
         say(&format!(
-            "{} is missing: installing the Debian package `{}`",
-            tool.name, tool.package
+            "{} is missing: installing it by {}",
+            tool.name, tool.source
         ));
-        install(tool.package).with_context(|| {
+        let installed = match tool.source {
+            Source::Debian(package) => install(package),
+            Source::Cargo(args) => run(Command::new("cargo").arg("install").args(args)),
+        };
+        installed.with_context(|| {
             format!(
                 "could not install {}\nhint: install it by hand and run the command again",
                 tool.name
             )
         })?;
         if !is_there(tool) {
-            bail!(
-                "{} is still missing after installing `{}`",
-                tool.name,
-                tool.package
-            );
+            bail!("{} is still missing after {}", tool.name, tool.source);
         }
     }
     Ok(())
@@ -161,7 +196,7 @@ mod tests {
         let tool = |probe| Tool {
             name: "t",
             probe,
-            package: "t",
+            source: Source::Debian("t"),
             wanted_by: For::Test,
         };
         assert!(is_there(&tool(&["true"])));
