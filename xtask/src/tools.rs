@@ -16,8 +16,8 @@ struct Tool {
     probe: &'static [&'static str],
     /// Where it comes from.
     source: Source,
-    /// Who asks for it.
-    wanted_by: For,
+    /// Which tasks need it.
+    wanted_by: &'static [For],
 }
 
 /// Where a tool comes from.
@@ -41,7 +41,7 @@ impl fmt::Display for Source {
 /// The task that needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
-    /// `cargo xtask test`. Nothing outside the toolchain so far; servers for capabilities go here.
+    /// `cargo xtask test`: the servers that capabilities speak to, and a browser for the pages of examples.
     Test,
     /// The parts of `cargo xtask bench` that put a server under load.
     BenchLoad,
@@ -51,22 +51,40 @@ pub(crate) enum For {
 
 const TOOLS: &[Tool] = &[
     Tool {
-        name: "wrk",
-        probe: &["sh", "-c", "command -v wrk"],
-        source: Source::Debian("wrk"),
-        wanted_by: For::BenchLoad,
+        name: "NATS",
+        probe: &["sh", "-c", "command -v nats-server"],
+        source: Source::Debian("nats-server"),
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Redis",
-        probe: &["redis-server", "--version"],
+        probe: &["sh", "-c", "command -v redis-server"],
         source: Source::Debian("redis-server"),
-        wanted_by: For::BenchCapabilities,
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
-        name: "NATS",
-        probe: &["nats-server", "--version"],
-        source: Source::Debian("nats-server"),
-        wanted_by: For::BenchCapabilities,
+        name: "PostgreSQL",
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+        source: Source::Debian("postgresql"),
+        wanted_by: &[For::Test, For::BenchCapabilities],
+    },
+    Tool {
+        name: "Chromium",
+        probe: &["sh", "-c", "command -v chromium"],
+        source: Source::Debian("chromium"),
+        wanted_by: &[For::Test],
+    },
+    Tool {
+        name: "the driver of Chromium",
+        probe: &["sh", "-c", "command -v chromedriver"],
+        source: Source::Debian("chromium-driver"),
+        wanted_by: &[For::Test],
+    },
+    Tool {
+        name: "wrk",
+        probe: &["sh", "-c", "command -v wrk"],
+        source: Source::Debian("wrk"),
+        wanted_by: &[For::BenchLoad],
     },
 ];
 
@@ -74,7 +92,7 @@ const TOOLS: &[Tool] = &[
 pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
     for tool in TOOLS
         .iter()
-        .filter(|tool| tool.wanted_by == task && !is_there(tool))
+        .filter(|tool| tool.wanted_by.contains(&task) && !is_there(tool))
     {
         say(&format!(
             "{} is missing: installing it by {}",
@@ -197,7 +215,7 @@ mod tests {
             name: "t",
             probe,
             source: Source::Debian("t"),
-            wanted_by: For::Test,
+            wanted_by: &[For::Test],
         };
         assert!(is_there(&tool(&["true"])));
         assert!(!is_there(&tool(&["false"])));

@@ -6,10 +6,12 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod browser;
 mod nats;
 mod proxy;
 mod redis;
 
+pub use browser::Browser;
 pub use nats::Nats;
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;

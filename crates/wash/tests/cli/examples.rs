@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 use serde_json::{Value, json};
+use test_servers::Browser;
 
 use crate::postgres::Postgres;
 use crate::support::{Dev, Sandbox, connect, delete, free_port, get, post, put};
@@ -168,6 +169,46 @@ fn blobby_keeps_files_and_shows_them_on_a_page() {
     dev.stop("TERM");
     let kept = sandbox.path("blobby/.wash/data/blobstore/default/workload/blobby/files");
     assert_eq!(std::fs::read_dir(kept).unwrap().count(), 0);
+}
+
+#[test]
+fn the_page_of_blobby_uploads_shows_and_deletes_in_a_browser() {
+    let (sandbox, dev, _) = served("blobby");
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/", dev.http));
+    assert_eq!(browser.text("h1"), "Blobby");
+    let name = "<b>two & three</b>.txt";
+    let file = sandbox.path("upload").join("two & three.txt");
+    sandbox.write("upload/two & three.txt", "kept in a browser");
+    browser.choose("input[type=file]", &file);
+    browser.click("#upload button");
+    assert_eq!(browser.text("td a"), "two & three.txt");
+    assert_eq!(browser.text("td + td"), "17 bytes");
+    let read = "const at = document.querySelector('td a').href; const ask = new XMLHttpRequest(); \
+                ask.open('GET', at, false); ask.send(); return ask.responseText;";
+    assert_eq!(browser.run(read), "kept in a browser");
+
+    // What somebody else uploads is shown as a text, whatever it looks like.
+    let encoded = "%3Cb%3Etwo%20%26%20three%3C%2Fb%3E.txt";
+    put(&dev.http, &format!("/files/{encoded}"), "x");
+    browser.reload();
+    let names =
+        "return [...document.querySelectorAll('td a')].map(link => link.textContent).sort()";
+    assert_eq!(browser.run(names), json!([name, "two & three.txt"]));
+    assert_eq!(
+        browser.run("return document.querySelectorAll('td b').length"),
+        0
+    );
+
+    for left in [1, 0] {
+        browser.click("[data-delete]");
+        browser.wait_until(&format!(
+            "return document.querySelectorAll('tr').length === {left}"
+        ));
+    }
+    assert_eq!(dev.get("/files/two%20%26%20three.txt").0, 404);
+    drop(browser);
+    dev.stop("TERM");
 }
 
 /// Sends a text, and reads as much as it has.
