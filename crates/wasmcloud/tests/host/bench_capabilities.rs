@@ -24,7 +24,11 @@ async fn call(host: &TestHost, function: &str, args: &[&str]) -> String {
 }
 
 /// A host that may reach nothing, with one of the guests and what it is granted.
-async fn host_of(guest: &str, grants: [Value; 2], plugins: Vec<Arc<dyn Plugin>>) -> TestHost {
+async fn host_of(
+    guest: &str,
+    grants: impl IntoIterator<Item = Value>,
+    plugins: Vec<Arc<dyn Plugin>>,
+) -> TestHost {
     let host = TestHost::with(|config| {
         config.calls_only = true;
         config.plugins = plugins;
@@ -51,8 +55,7 @@ fn times(answer: &str) -> usize {
 
 async fn keeps(guest: &str, namespace: &str) {
     let store = grant(namespace, "keyvalue", &["store", "atomics"]);
-    let own = grant("bench", "capabilities", &[]);
-    let host = host_of(guest, [store, own], Vec::new()).await;
+    let host = host_of(guest, [store], Vec::new()).await;
     for action in ["get", "set", "increment"] {
         let key = format!("{action:?}");
         let each = call(&host, "run", &[action, &key, "3", "true"]).await;
@@ -77,8 +80,7 @@ pub(crate) async fn bench_keyvalue_p3() {
 
 async fn flows(guest: &str, namespace: &str) {
     let store = grant(namespace, "blobstore", &["blobstore"]);
-    let own = grant("bench", "capabilities", &[]);
-    let host = host_of(guest, [store, own], Vec::new()).await;
+    let host = host_of(guest, [store], Vec::new()).await;
     for bytes in ["0", "200000"] {
         let written = call(&host, "write", &["\"one\"", bytes]).await;
         assert!(written.starts_with("ok("), "{written}");

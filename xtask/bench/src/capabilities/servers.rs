@@ -49,26 +49,56 @@ pub(super) async fn nats() -> anyhow::Result<Served> {
     start("nats", "nats-server", address, command, folder).await
 }
 
+/// A server of S3, and as whom to go there.
+pub(super) struct S3(Served);
+
+impl S3 {
+    /// The bucket that it has.
+    pub(super) const BUCKET: &str = "bench";
+    /// Who may go there.
+    pub(super) const KEY_ID: &str = "bench-key";
+    /// What requests are signed with.
+    pub(super) const SECRET: &str = "bench-secret";
+
+    /// Where it is.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.0.url
+    }
+}
+
+/// S3, with files on the disk.
+pub(super) async fn s3() -> anyhow::Result<S3> {
+    let (address, folder) = (free_address()?, folder()?);
+    std::fs::create_dir(folder.path().join(S3::BUCKET))?;
+    let mut command = Command::new("s3s-fs");
+    command
+        .args(["--host", "127.0.0.1"])
+        .args(["--port", &address.port().to_string()])
+        .args(["--access-key", S3::KEY_ID, "--secret-key", S3::SECRET])
+        .arg(folder.path());
+    Ok(S3(start("http", "s3s-fs", address, command, folder).await?))
+}
+
 async fn start(
-    name: &'static str,
-    package: &str,
+    scheme: &str,
+    program: &'static str,
     address: std::net::SocketAddr,
     mut command: Command,
     folder: Arc<TempDir>,
 ) -> anyhow::Result<Served> {
     command.stderr(Stdio::null());
     let server = Server {
-        name,
+        name: program,
         command,
         address: Address::Chosen(address),
         path: "",
     };
     let running = server.start().await;
     let running = running.with_context(|| {
-        format!("{name} is needed\nhint: `cargo xtask bench capabilities` installs `{package}` where apt can")
+        format!("{program} is needed\nhint: `cargo xtask bench capabilities` installs it")
     })?;
     Ok(Served {
-        url: format!("{name}://{address}"),
+        url: format!("{scheme}://{address}"),
         _running: running,
         _folder: folder,
     })

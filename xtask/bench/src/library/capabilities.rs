@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use wasmcloud::capability::keyvalue::KeyValueOptions;
 use wasmcloud::capability::messaging::MessagingOptions;
 use wasmcloud::host::Host as _;
 use wasmcloud::plugin::{Import, Offer, Plugin, StoreData};
-use wasmcloud::workload::{Interface, WorkloadId};
+use wasmcloud::workload::WorkloadId;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, LinkerInstance, Lower};
 
@@ -27,8 +28,8 @@ const TALLY: &str = "bench:capabilities/tally@0.1.0";
 pub(crate) struct Setup {
     /// Its component.
     pub(crate) guest: PathBuf,
-    /// The interface through which that is driven, of the package `bench:capabilities`.
-    pub(crate) drive: &'static str,
+    /// The interface through which that is driven, of the package `bench:capabilities`, and those that it has besides.
+    pub(crate) interfaces: Vec<&'static str>,
     /// Fields of the component beyond its name and image.
     pub(crate) fields: Value,
     /// The entry of `hostInterfaces` for the capability.
@@ -50,13 +51,9 @@ pub(crate) struct Driven {
 impl Driven {
     /// Starts it. The host may reach servers of this machine, and lets more be kept and wait than usual.
     pub(crate) async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let drive = Interface {
-            namespace: "bench".to_owned(),
-            package: "capabilities".to_owned(),
-            name: setup.drive.to_owned(),
-            version: "0.1.0".parse().ok(),
-        };
-        let direct = Direct::new(drive);
+        let drive = setup.interfaces.first().context("nothing to drive it by")?;
+        let drive = format!("bench:capabilities/{drive}@0.1.0");
+        let direct = Direct::new(drive.parse()?);
         let (count, handled) = watch::channel(0);
         let tally = Tally {
             offer: Offer::shared(TALLY.parse()?),
@@ -80,7 +77,7 @@ impl Driven {
         config.egress.allow.push("127.0.0.0/8".parse()?);
         let host = Arc::new(assemble(config).await?);
         let own = json!({
-            "namespace": "bench", "package": "capabilities", "interfaces": [setup.drive, "tally"]
+            "namespace": "bench", "package": "capabilities", "interfaces": setup.interfaces
         });
         let grants = [own, setup.grant];
         let manifest = manifest::capable("capable", &setup.guest, &setup.fields, &grants);

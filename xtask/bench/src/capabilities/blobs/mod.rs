@@ -1,7 +1,9 @@
 //! Blobs: streams of a guest into the host and out of it, beside programs and clients that move as many bytes.
 
 mod files;
+mod nats;
 mod peak;
+mod s3;
 
 use std::sync::Arc;
 
@@ -9,8 +11,11 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use self::files::Files;
+use self::nats::Nats;
 pub(crate) use self::peak::peak;
-use super::{Only, servers};
+use self::s3::Bucket;
+use super::Only;
+use super::servers::{self, S3};
 use crate::call::all_went_well;
 use crate::guests::{self, Dialect};
 use crate::library::capabilities::{Driven, Setup};
@@ -23,6 +28,9 @@ use crate::workers::Workers;
 const ROUNDS: usize = 5;
 /// How large the blobs are that rates are told of.
 const BYTES: u64 = 256 << 20;
+
+/// What the cases are called that tell how much memory a blob takes.
+const PEAK: &str = "blob-1gib-memory";
 
 /// Which way the bytes flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +61,13 @@ pub(super) async fn run(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Re
     let parts = [
         ("memory", memory(records, only).await),
         ("filesystem", filesystem(records, only).await),
+        ("nats", nats(records, only).await),
+        ("s3", s3(records, only).await),
     ];
     all_went_well(parts)
 }
 
 async fn memory(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
-    if !only.has("blob-memory") {
-        return Ok(());
-    }
     let backend = Backend {
         name: "memory",
         config: json!({ "backend": "in-memory" }),
@@ -77,6 +84,45 @@ async fn filesystem(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result
     };
     let theirs = Files::new()?;
     backend.measure(Some(&theirs), records, only).await
+}
+
+async fn nats(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
+    if !wants("nats", only) {
+        return Ok(());
+    }
+    let server = servers::nats().await?;
+    let backend = Backend {
+        name: "nats",
+        config: json!({ "backend": "nats", "url": server.url }),
+        outside: true,
+    };
+    let theirs = Nats::connect(&server.url).await?;
+    backend.measure(Some(&theirs), records, only).await
+}
+
+async fn s3(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
+    if !wants("s3", only) {
+        return Ok(());
+    }
+    let server = servers::s3().await?;
+    let backend = Backend {
+        name: "s3",
+        config: json!({
+            "backend": "s3",
+            "endpoint": server.endpoint(),
+            "bucket": S3::BUCKET,
+            "access-key-id": S3::KEY_ID,
+            "secret-access-key": S3::SECRET,
+        }),
+        outside: true,
+    };
+    let theirs = Bucket::new(&server)?;
+    backend.measure(Some(&theirs), records, only).await
+}
+
+/// Whether any case of a backend is wanted.
+fn wants(backend: &str, only: Only<'_>) -> bool {
+    only.has(&format!("blob-{backend}")) || only.has(&format!("{PEAK}-{backend}"))
 }
 
 /// Somebody who moves bytes.
@@ -107,7 +153,7 @@ impl Backend {
                     }
                 }
             }
-            let name = format!("blob-1gib-memory-{}{}", self.name, dialect.suffix());
+            let name = format!("{PEAK}-{}{}", self.name, dialect.suffix());
             if self.outside && only.is(&name) {
                 records.push(peak::measure(name, dialect, &self.config).await?);
             }
@@ -206,7 +252,7 @@ async fn start(dialect: Dialect, config: Value) -> anyhow::Result<Driven> {
     };
     let setup = Setup {
         guest: guests::blobs(dialect),
-        drive,
+        interfaces: vec![drive],
         fields: json!({}),
         grant: json!({
             "namespace": namespace,
@@ -252,5 +298,13 @@ mod tests {
     #[tokio::test]
     async fn programs_move_bytes() {
         moves(&Files::new().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn clients_of_servers_move_bytes() {
+        let server = servers::nats().await.unwrap();
+        moves(&Nats::connect(&server.url).await.unwrap()).await;
+        let server = servers::s3().await.unwrap();
+        moves(&Bucket::new(&server).unwrap()).await;
     }
 }

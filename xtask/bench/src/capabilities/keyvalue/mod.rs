@@ -1,6 +1,7 @@
 //! Keys and values: a guest that calls the host in a loop, beside the same client called natively.
 
 mod empty;
+mod nats;
 mod redb;
 mod redis;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use self::empty::Empty;
+use self::nats::Nats;
 use self::redb::Redb;
 use self::redis::Redis;
 use super::loops::{Case, Side, Told, at_once};
@@ -64,6 +66,7 @@ pub(super) async fn run(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Re
         ("memory", memory(records, only).await),
         ("redb", redb(records, only).await),
         ("redis", redis(records, only).await),
+        ("nats", nats(records, only).await),
     ];
     all_went_well(parts)
 }
@@ -98,6 +101,17 @@ async fn redis(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> 
     let config = json!({ "backend": "redis", "url": server.url });
     let aims = Some(OVER_NETWORK);
     both_dialects("redis", &config, &theirs, aims, records, only).await
+}
+
+async fn nats(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
+    if !only.has("nats") {
+        return Ok(());
+    }
+    let server = servers::nats().await?;
+    let theirs = Clients::new(Nats(server.url.clone()))?;
+    let config = json!({ "backend": "nats", "url": server.url });
+    let aims = Some(OVER_NETWORK);
+    both_dialects("nats", &config, &theirs, aims, records, only).await
 }
 
 async fn both_dialects(
@@ -142,7 +156,7 @@ impl Place {
         };
         let setup = Setup {
             guest: guests::keyvalue(dialect),
-            drive,
+            interfaces: vec![drive],
             fields: json!({}),
             grant: json!({
                 "namespace": namespace,
@@ -301,5 +315,7 @@ mod tests {
         works(&Clients::new(Redb::open().unwrap()).unwrap()).await;
         let server = servers::redis().await.unwrap();
         works(&Clients::new(Redis(server.url.clone())).unwrap()).await;
+        let server = servers::nats().await.unwrap();
+        works(&Clients::new(Nats(server.url.clone())).unwrap()).await;
     }
 }

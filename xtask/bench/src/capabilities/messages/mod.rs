@@ -1,5 +1,6 @@
 //! Messages: from guests that send to guests that handle, beside the bare client of NATS.
 
+mod jetstream;
 mod nats;
 
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use self::jetstream::Stored;
 use self::nats::Bare;
 use super::{Only, servers};
 use crate::call::all_went_well;
@@ -60,7 +62,9 @@ pub(super) async fn run(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Re
     }
     let server = servers::nats().await?;
     let core = Bare::connect(&server.url).await?;
+    let stored = Stored::connect(&server.url).await?;
     let nats = json!({ "backend": "nats", "url": server.url });
+    let jetstream = json!({ "backend": "jetstream", "url": server.url });
     let parts = [
         (
             "memory",
@@ -69,6 +73,10 @@ pub(super) async fn run(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Re
         (
             "nats",
             all("nats", &nats, &core, "native", records, only).await,
+        ),
+        (
+            "jetstream",
+            all("jetstream", &jetstream, &stored, "native", records, only).await,
         ),
     ];
     all_went_well(parts)
@@ -158,7 +166,7 @@ impl Pair {
         }
         let setup = Setup {
             guest: guests::messages(dialect),
-            drive,
+            interfaces: vec![drive, "tally"],
             fields: instances.fields(),
             grant: json!({
                 "namespace": "wasmcloud",
@@ -224,5 +232,6 @@ mod tests {
     async fn messages_arrive_through_bare_clients() {
         let server = servers::nats().await.unwrap();
         brings(&Bare::connect(&server.url).await.unwrap()).await;
+        brings(&Stored::connect(&server.url).await.unwrap()).await;
     }
 }
