@@ -66,9 +66,9 @@ impl Record {
         self
     }
 
-    /// The same figure with what it should be.
-    pub(crate) fn aiming_at(mut self, aim: &'static str) -> Self {
-        self.aim = Some(aim);
+    /// The same figure with what it should be, if anything.
+    pub(crate) fn aiming_at(mut self, aim: Option<&'static str>) -> Self {
+        self.aim = aim;
         self
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let mut http = Record::new("http", "p2-fresh", 30_123.4, "requests/s");
         (http.p50_ms, http.p99_ms) = (Some(0.0312), Some(2.5));
         assert_eq!(
-            table(&[fused().aiming_at("≤ 1.1 ×"), http]),
+            table(&[fused().aiming_at(Some("≤ 1.1 ×")), http]),
             "bench  case       value  unit        p50 ms  p99 ms  baseline       ratio  aim\n\
              call   fused-u32  4.40   ns          -       -       bare-wasmtime  1.10   ≤ 1.1 ×\n\
              http   p2-fresh   30123  requests/s  0.0312  2.50    -              -      -\n"

@@ -37,7 +37,7 @@ pub(super) async fn measure(
     let kibibytes: f64 =
         serde_json::from_str(&text).with_context(|| format!("it said {}", text.trim_end()))?;
     let record = Record::new("capabilities", name, kibibytes / 1024.0, "MiB");
-    Ok(record.aiming_at("< 64 MiB"))
+    Ok(record.aiming_at(Some("< 64 MiB")))
 }
 
 /// The role of that host: the KiB that its resident memory had at most, above those before.

@@ -13,7 +13,7 @@ use self::empty::Empty;
 use self::nats::Nats;
 use self::redb::Redb;
 use self::redis::Redis;
-use super::loops::{Case, Side, Told, at_once};
+use super::loops::{Aims, Case, Side, Told, at_once};
 use super::{Only, servers};
 use crate::call::all_went_well;
 use crate::guests::{self, Dialect};
@@ -26,9 +26,9 @@ use crate::workers::Workers;
 const VALUE: [u8; 100] = [b'v'; 100];
 
 /// What the host may add to a client of a network: a fifth.
-const OVER_NETWORK: [&str; 2] = ["≤ 1.2 ×", "≥ 0.83 ×"];
+const OVER_NETWORK: Aims = [Some("≤ 1.2 ×"), Some("≥ 0.83 ×")];
 /// What it may add to a call that finds everything in memory.
-const IN_MEMORY: [&str; 2] = ["≤ 1 µs more", "-"];
+const IN_MEMORY: Aims = [Some("≤ 1 µs more"), None];
 
 /// What is done to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -76,7 +76,7 @@ async fn memory(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()>
         if only.has("memory") {
             let place = Place::new("memory", json!({ "backend": "memory" }), dialect).await?;
             let theirs = Empty::new(dialect).context("the baseline")?;
-            let (baseline, aims) = ("empty-call", Some(IN_MEMORY));
+            let (baseline, aims) = ("empty-call", IN_MEMORY);
             place.beside(&theirs, baseline, aims, records, only).await?;
         }
     }
@@ -89,7 +89,7 @@ async fn redb(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
     }
     let theirs = Clients::new(Redb::open()?)?;
     let config = json!({ "backend": "redb" });
-    both_dialects("redb", &config, &theirs, None, records, only).await
+    both_dialects("redb", &config, &theirs, [None, None], records, only).await
 }
 
 async fn redis(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
@@ -99,7 +99,7 @@ async fn redis(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> 
     let server = servers::redis().await?;
     let theirs = Clients::new(Redis(server.url.clone()))?;
     let config = json!({ "backend": "redis", "url": server.url });
-    let aims = Some(OVER_NETWORK);
+    let aims = OVER_NETWORK;
     both_dialects("redis", &config, &theirs, aims, records, only).await
 }
 
@@ -110,7 +110,7 @@ async fn nats(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
     let server = servers::nats().await?;
     let theirs = Clients::new(Nats(server.url.clone()))?;
     let config = json!({ "backend": "nats", "url": server.url });
-    let aims = Some(OVER_NETWORK);
+    let aims = OVER_NETWORK;
     both_dialects("nats", &config, &theirs, aims, records, only).await
 }
 
@@ -118,7 +118,7 @@ async fn both_dialects(
     backend: &'static str,
     config: &Value,
     theirs: &Clients<impl Native>,
-    aims: Option<[&'static str; 2]>,
+    aims: Aims,
     records: &mut Vec<Record>,
     only: Only<'_>,
 ) -> anyhow::Result<()> {
@@ -180,7 +180,7 @@ impl Place {
         &self,
         theirs: &impl Keeper,
         baseline: &'static str,
-        aims: Option<[&'static str; 2]>,
+        aims: Aims,
         records: &mut Vec<Record>,
         only: Only<'_>,
     ) -> anyhow::Result<()> {

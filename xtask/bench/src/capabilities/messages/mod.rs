@@ -136,14 +136,17 @@ async fn compare(
 /// Waits until as many more have arrived as were sent.
 async fn arrived(count: &mut watch::Receiver<u64>, until: u64) -> anyhow::Result<()> {
     let enough = count.wait_for(|count| *count >= until);
-    match tokio::time::timeout(PATIENCE, enough).await {
-        Ok(arrived) => drop(arrived.context("nobody counts any more")?),
-        Err(_) => {
-            let there = *count.borrow();
-            anyhow::bail!("{} messages are missing after {PATIENCE:?}", until - there);
-        }
-    }
-    let there = *count.borrow();
+    let arrived = tokio::time::timeout(PATIENCE, enough).await;
+    let arrived = arrived.map(|arrived| arrived.map(|count| *count));
+    let there = match arrived {
+        Ok(there) => there.context("nobody counts any more")?,
+        Err(_) => *count.borrow(),
+    };
+    ensure!(
+        there >= until,
+        "{} messages are missing after {PATIENCE:?}",
+        until - there
+    );
     ensure!(there == until, "{} messages came twice", there - until);
     Ok(())
 }
