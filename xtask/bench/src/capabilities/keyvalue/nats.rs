@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use async_nats::jetstream;
-use async_nats::jetstream::kv::{Config, Store, UpdateErrorKind};
+use async_nats::jetstream::kv::{Store, UpdateErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 
 use super::{Action, Native, VALUE};
 use crate::stopwatch::Call;
 
+const BUCKET: &str = "native";
 /// How often a counter is tried that somebody else has counted meanwhile.
 const TRIES: usize = 100;
 
@@ -22,12 +24,21 @@ impl Native for Nats {
     async fn connect(self) -> anyhow::Result<Store> {
         let client = async_nats::connect(self.0).await?;
         let context = jetstream::ContextBuilder::new().timeout(Duration::from_secs(5));
-        let config = Config {
-            bucket: "native".to_owned(),
+        let context = context.build(client);
+        // The call that makes a bucket first asks about the account, which servers of 2.9 answer in a way that the client does not
+        // understand.
+        let stream = Config {
+            name: format!("KV_{BUCKET}"),
+            subjects: vec![format!("$KV.{BUCKET}.>")],
+            max_messages_per_subject: 1,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            allow_direct: true,
+            deny_delete: true,
             ..Config::default()
         };
-        let store = context.build(client).create_key_value(config).await;
-        store.context("there is no bucket on NATS")
+        context.create_stream(stream).await?;
+        Ok(context.get_key_value(BUCKET).await?)
     }
 
     async fn caller(store: Store, action: Action, key: String) -> anyhow::Result<impl Call> {
