@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod bench_capabilities;
 mod big_body;
 mod blobs;
 mod calc;
@@ -51,6 +52,10 @@ mod tls;
 mod volumes;
 mod warm_leaks;
 
+use bench_capabilities::{
+    bench_blobs, bench_blobs_p3, bench_keyvalue, bench_keyvalue_p3, bench_messages,
+    bench_messages_p3,
+};
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
