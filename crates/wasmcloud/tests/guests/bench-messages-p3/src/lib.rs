@@ -1,9 +1,8 @@
 //! Messages of 0.3: sent in a loop, and handled by telling that they came.
 
 use bench::capabilities::tally;
-use exports::wasmcloud::messaging0_3_0::handler::Error;
 use wasmcloud::messaging0_3_0::consumer;
-use wasmcloud::messaging0_3_0::types::BrokerMessage;
+use wasmcloud::messaging0_3_0::types::{BrokerMessage, HandleMessageError as Error};
 use wit_bindgen::spawn_local;
 
 wit_bindgen::generate!({ path: "../wit", world: "bench-messages-p3", generate_all });
