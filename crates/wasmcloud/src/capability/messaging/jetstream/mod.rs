@@ -29,8 +29,7 @@ use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
 use crate::capability::nats::is_connected;
 use held::Uncounted;
-use place::Place;
-use place::Trouble;
+use place::{Place, Trouble};
 use pull::{Puller, Pulls};
 pub(super) use settings::{Streams, streams};
 
