@@ -6,6 +6,7 @@
 mod held;
 mod place;
 mod pull;
+mod settings;
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +29,9 @@ use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
 use crate::capability::nats::is_connected;
 use held::Uncounted;
-use place::Trouble;
-pub(super) use place::{Keep, Place};
+use place::{Place, Trouble};
 use pull::{Puller, Pulls};
+pub(super) use settings::{Streams, streams};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

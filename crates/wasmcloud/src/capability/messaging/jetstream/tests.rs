@@ -15,6 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use test_servers::{Proxy, Way};
 use tokio::time::timeout;
 
+use super::place::Keep;
 use super::*;
 use crate::capability::dial::{Dial, NamedBy};
 use crate::capability::messaging::{Redelivery, Verdict, conformance};
