@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ use crate::capability::dial::{Dial, DialError, NamedBy};
 
 /// How many connections wait for the next request, and for how long.
 const IDLE: (usize, Duration) = (16, Duration::from_secs(30));
+
+/// How long not to repeat that a server does not answer.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long something may take before it counts as gone.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,8 @@ pub(super) struct Denied;
 pub(super) struct Transport {
     client: Client<Way, Watched>,
     patience: Patience,
+    /// When it was said last that a server does not answer.
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -87,7 +92,21 @@ impl Transport {
             .pool_idle_timeout(IDLE.1)
             .pool_max_idle_per_host(IDLE.0)
             .build(way);
-        Self { client, patience }
+        Self {
+            client,
+            patience,
+            told: Arc::default(),
+        }
+    }
+
+    /// Says in the log that a server does not answer, but not again and again.
+    fn tell(&self, error: HttpError) -> HttpError {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|last| last.elapsed() >= SILENCE) {
+            *told = Some(Instant::now());
+            tracing::warn!(kind = ?error.kind(), "a server of S3 does not answer");
+        }
+        error
     }
 }
 
@@ -110,7 +129,9 @@ impl HttpService for Transport {
             life: Arc::clone(&life),
         });
         let answer = self.client.request(request);
-        let answer = life.watch(answer, patience).await?.map_err(of_exchange)?;
+        let answer = life.watch(answer, patience).await;
+        let answer = answer.and_then(|answer| answer.map_err(of_exchange));
+        let answer = answer.map_err(|error| self.tell(error))?;
         let status = answer.status();
         // The library tells these from nothing else.
         if [
