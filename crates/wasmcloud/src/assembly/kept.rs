@@ -6,7 +6,12 @@ use std::sync::Arc;
 use super::HostConfig;
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "blobstore-s3",
+    feature = "keyvalue",
+    feature = "messaging-nats"
+))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
@@ -17,7 +22,12 @@ use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "blobstore-s3",
+    feature = "keyvalue",
+    feature = "messaging-nats"
+))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
@@ -31,7 +41,12 @@ use crate::policy::EgressPolicy;
     expect(unused_variables, reason = "no such plugin")
 )]
 pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
+    #[cfg(any(
+        feature = "blobstore-nats",
+        feature = "blobstore-s3",
+        feature = "keyvalue",
+        feature = "messaging-nats"
+    ))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),

@@ -7,10 +7,7 @@ pub mod caller;
 pub mod config;
 mod denied;
 #[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
-#[cfg_attr(
-    not(any(feature = "blobstore-s3", feature = "keyvalue-redis")),
-    allow(dead_code, reason = "others bring their own connections")
-)]
+#[allow(dead_code, reason = "each backend needs a part of it")]
 pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]

@@ -127,12 +127,14 @@ fn trusting_the_machine() -> Result<Arc<ClientConfig>, PluginError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        let told = "the operating system trusts no certificates, so there is no TLS to servers of S3";
+        let told =
+            "the operating system trusts no certificates, so there is no TLS to servers of S3";
         let hint = "install its certificates (`ca-certificates`)";
         return Err(PluginError::new(told).hint(hint));
     }
-    trusting(roots)
-        .map_err(|error| PluginError::new(format!("TLS to servers of S3 cannot be set up: {error}")))
+    trusting(roots).map_err(|error| {
+        PluginError::new(format!("TLS to servers of S3 cannot be set up: {error}"))
+    })
 }
 
 pub(super) fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {

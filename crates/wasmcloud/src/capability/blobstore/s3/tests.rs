@@ -179,7 +179,10 @@ async fn what_one_request_cannot_copy_flows_through_the_host() {
     let bytes: Vec<u8> = (0..PART + 100).map(|n| (n % 251) as u8).collect();
     write_all(&blobs, "c", "o", &bytes).await.unwrap();
     blobs.copy(&id("c", "o"), &id("c", "copy")).await.unwrap();
-    blobs.rename(&id("c", "o"), &id("c", "moved")).await.unwrap();
+    blobs
+        .rename(&id("c", "o"), &id("c", "moved"))
+        .await
+        .unwrap();
     assert!(read_all(&blobs, "c", "copy").await.unwrap() == bytes);
     assert!(read_all(&blobs, "c", "moved").await.unwrap() == bytes);
     let gone = blobs.info(&id("c", "o")).await.map(drop);
@@ -342,10 +345,7 @@ async fn only_a_server_with_a_trusted_certificate_is_spoken_to() {
         let bucket = Bucket::with(place(&endpoint), dial(), tls, Patience::default()).unwrap();
         opened(&Arc::new(bucket), "shop")
     };
-    with(roots)
-        .create_container(&name("c"))
-        .await
-        .unwrap();
+    with(roots).create_container(&name("c")).await.unwrap();
     let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(stranger.cert.der().clone()).unwrap();

@@ -29,6 +29,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::capability::blobstore::cause;
 use crate::capability::dial::{Dial, DialError, NamedBy};
 
 /// How many connections wait for the next request, and for how long.
@@ -101,6 +102,10 @@ impl Transport {
 
     /// Says in the log that a server does not answer, but not again and again.
     fn tell(&self, error: HttpError) -> HttpError {
+        // What the policy denies was told when the workload was started.
+        if cause::<Denied>(&error).is_some() {
+            return error;
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_none_or(|last| last.elapsed() >= SILENCE) {
             *told = Some(Instant::now());
