@@ -28,6 +28,7 @@ use crate::policy::{EgressOptions, EgressPolicy};
 /// Short, for tests that wait for its end.
 const IMPATIENT: Patience = Patience {
     usual: Duration::from_secs(2),
+    sent: Duration::from_secs(2),
     work: Duration::from_secs(2),
 };
 
@@ -225,7 +226,7 @@ async fn what_a_host_left_that_ended_too_early_goes_with_the_next_of_its_name() 
 }
 
 #[tokio::test]
-async fn hosts_that_create_at_once_agree_on_one() {
+async fn hosts_with_one_bucket_see_the_same() {
     let service = Service::in_memory();
     let hosts: Vec<_> = (0..4).map(|_| opened(&on(&service), "shop")).collect();
     hosts[0].create_container(&name("c")).await.unwrap();

@@ -43,6 +43,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(super) struct Patience {
     /// Between two signs of life.
     pub(super) usual: Duration,
+    /// After the last of a body was handed to the operating system, which may hold much of it on a slow way.
+    pub(super) sent: Duration,
     /// For an answer to what the server has to work for: putting parts together, and copies.
     pub(super) work: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             usual: Duration::from_secs(10),
+            sent: Duration::from_secs(30),
             work: Duration::from_secs(300),
         }
     }
@@ -124,9 +127,10 @@ impl HttpConnector for Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let patience = match is_work(&request) {
-            true => self.patience.work,
-            false => self.patience.usual,
+        let patience = match request.body().content_length() {
+            _ if is_work(&request) => self.patience.work,
+            0 => self.patience.usual,
+            _ => self.patience.sent,
         };
         let life = Arc::new(Life::default());
         let request = request.map(|body| Watched {
