@@ -15,8 +15,8 @@ struct Tool {
     probe: &'static [&'static str],
     /// Where it comes from.
     source: Source,
-    /// Who asks for it.
-    wanted_by: For,
+    /// Which tasks need it.
+    wanted_by: &'static [For],
 }
 
 /// Where a tool comes from.
@@ -54,6 +54,8 @@ pub(crate) enum For {
     Test,
     /// The parts of `cargo xtask bench` that put a server under load.
     BenchLoad,
+    /// `cargo xtask bench capabilities`: the servers that capabilities speak to.
+    BenchCapabilities,
 }
 
 const TOOLS: &[Tool] = &[
@@ -61,31 +63,31 @@ const TOOLS: &[Tool] = &[
         name: "NATS",
         probe: &["sh", "-c", "command -v nats-server"],
         source: Source::Debian("nats-server"),
-        wanted_by: For::Test,
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Redis",
         probe: &["sh", "-c", "command -v redis-server"],
         source: Source::Debian("redis-server"),
-        wanted_by: For::Test,
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "PostgreSQL",
         probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
         source: Source::Debian("postgresql"),
-        wanted_by: For::Test,
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Chromium",
         probe: &["sh", "-c", "command -v chromium"],
         source: Source::Debian("chromium"),
-        wanted_by: For::Test,
+        wanted_by: &[For::Test],
     },
     Tool {
         name: "the driver of Chromium",
         probe: &["sh", "-c", "command -v chromedriver"],
         source: Source::Debian("chromium-driver"),
-        wanted_by: For::Test,
+        wanted_by: &[For::Test],
     },
     Tool {
         name: "s3s-fs",
@@ -95,7 +97,7 @@ const TOOLS: &[Tool] = &[
             "test -x ~/.cache/wasmcloud-ci/tools/bin/s3s-fs || command -v s3s-fs",
         ],
         source: S3S_FS,
-        wanted_by: For::Test,
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Moto",
@@ -105,13 +107,13 @@ const TOOLS: &[Tool] = &[
             "test -x ~/.cache/wasmcloud-ci/tools/moto/bin/moto_server || command -v moto_server",
         ],
         source: MOTO,
-        wanted_by: For::Test,
+        wanted_by: &[For::Test],
     },
     Tool {
         name: "wrk",
         probe: &["sh", "-c", "command -v wrk"],
         source: Source::Debian("wrk"),
-        wanted_by: For::BenchLoad,
+        wanted_by: &[For::BenchLoad],
     },
 ];
 
@@ -119,7 +121,7 @@ const TOOLS: &[Tool] = &[
 pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
     for tool in TOOLS
         .iter()
-        .filter(|tool| tool.wanted_by == task && !is_there(tool))
+        .filter(|tool| tool.wanted_by.contains(&task) && !is_there(tool))
     {
         say(&format!("{} is missing: installing it", tool.name));
         tool.source.install().with_context(|| {
@@ -253,7 +255,7 @@ mod tests {
             name: "t",
             probe,
             source: Source::Debian("t"),
-            wanted_by: For::Test,
+            wanted_by: &[For::Test],
         };
         assert!(is_there(&tool(&["true"])));
         assert!(!is_there(&tool(&["false"])));

@@ -6,7 +6,12 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats"))]
+#[cfg(any(
+    feature = "blobstore-s3",
+    feature = "keyvalue",
+    feature = "nats",
+    feature = "postgres"
+))]
 #[allow(dead_code, reason = "each backend needs a part of it")]
 pub(crate) mod dial;
 pub mod direct;
@@ -25,17 +30,24 @@ pub mod logging;
 pub mod messaging;
 #[cfg(feature = "nats")]
 #[cfg_attr(
-    not(any(feature = "blobstore-nats", feature = "messaging-nats")),
+    not(any(
+        feature = "blobstore-nats",
+        feature = "keyvalue-nats",
+        feature = "messaging-nats"
+    )),
     allow(dead_code, reason = "the capabilities over it bring it to life")
 )]
 mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod resolve;
 mod room;
 #[cfg(any(
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging"
+    feature = "messaging",
+    feature = "postgres"
 ))]
 #[cfg_attr(
     not(all(feature = "config", feature = "keyvalue")),
@@ -50,6 +62,7 @@ pub mod secrets;
     feature = "blobstore",
     feature = "keyvalue",
     feature = "messaging",
+    feature = "postgres",
     feature = "secrets"
 ))]
 #[allow(
@@ -65,4 +78,8 @@ pub mod sockets;
     feature = "secrets"
 ))]
 mod tenant;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+pub(crate) mod trust;
 pub mod wasi;

@@ -1,13 +1,11 @@
 //! A bucket on a server, shared by all workloads that name it in the same way, and what its failures mean.
 
 use std::fmt;
-use std::sync::Arc;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{Error, RetryConfig};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -41,22 +39,17 @@ impl fmt::Debug for Bucket {
 
 impl Bucket {
     /// # Errors
-    /// When TLS cannot be set up, or the library does not take the settings.
+    /// When the library does not take the settings.
     pub(in super::super) fn new(place: S3Place, dial: Dial) -> Result<Self, PluginError> {
-        let tls = match place.endpoint.tls {
-            true => Some(trusting_the_machine()?),
-            false => None,
-        };
-        Self::with(place, dial, tls, Patience::default())
+        Self::with(place, dial, Patience::default())
     }
 
     pub(super) fn with(
         place: S3Place,
         dial: Dial,
-        tls: Option<Arc<ClientConfig>>,
         patience: Patience,
     ) -> Result<Self, PluginError> {
-        let transport = Transport::new(dial.clone(), tls, patience);
+        let transport = Transport::new(dial.clone(), patience);
         let builder = builder(&place, transport);
         let build = |bulk: bool| {
             let built = builder.clone().with_disable_bulk_delete(!bulk).build();
@@ -120,30 +113,6 @@ fn builder(place: &S3Place, transport: Transport) -> AmazonS3Builder {
         Some(session) => builder.with_token(session),
         None => builder,
     }
-}
-
-/// TLS to whom the operating system trusts.
-fn trusting_the_machine() -> Result<Arc<ClientConfig>, PluginError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        let told =
-            "the operating system trusts no certificates, so there is no TLS to servers of S3";
-        let hint = "install its certificates (`ca-certificates`)";
-        return Err(PluginError::new(told).hint(hint));
-    }
-    trusting(roots).map_err(|error| {
-        PluginError::new(format!("TLS to servers of S3 cannot be set up: {error}"))
-    })
-}
-
-pub(super) fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// A key as the library wants it.

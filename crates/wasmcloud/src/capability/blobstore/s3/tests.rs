@@ -8,7 +8,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 use test_servers::{Proxy, S3 as Service, Way};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,12 +16,12 @@ use super::super::conformance::{self, faults, id, name, read_all, write_all};
 use super::super::room::Budget;
 use super::super::settings::testing::tenant;
 use super::place::AccessKeys;
-use super::server::trusting;
 use super::transport::Patience;
 use super::writing::PART;
 use super::*;
 use crate::capability::dial::Dial;
 use crate::capability::resolve::{Resolve, ResolveError, SystemResolver};
+use crate::capability::trust::Authorities;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Short, for tests that wait for its end.
@@ -60,7 +59,7 @@ fn dial() -> Dial {
 }
 
 fn with(place: S3Place, patience: Patience) -> Arc<Bucket> {
-    Arc::new(Bucket::with(place, dial(), None, patience).unwrap())
+    Arc::new(Bucket::with(place, dial(), patience).unwrap())
 }
 
 fn backend(bucket: &Arc<Bucket>, of: &str) -> S3 {
@@ -289,7 +288,7 @@ async fn a_bucket_can_be_part_of_the_name_of_its_host() {
         ..EgressOptions::default()
     };
     let dial = Dial::new(EgressPolicy::new(policy), Arc::new(Here));
-    let bucket = Bucket::with(place, dial, None, Patience::default()).unwrap();
+    let bucket = Bucket::with(place, dial, Patience::default()).unwrap();
     let blobs = opened(&Arc::new(bucket), "shop");
     blobs.create_container(&name("c")).await.unwrap();
     write_all(&blobs, "c", "o", b"x").await.unwrap();
@@ -302,7 +301,7 @@ async fn an_address_that_the_policy_denies_is_not_reached() {
     let service = Service::start();
     let shut = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
     let place = place(&service.endpoint());
-    let bucket = Bucket::with(place, shut, None, Patience::default()).unwrap();
+    let bucket = Bucket::with(place, shut, Patience::default()).unwrap();
     let told = bucket.may_connect().await.unwrap_err().to_string();
     assert!(told.contains("may not be reached"), "{told}");
     let blobs = opened(&Arc::new(bucket), "shop");
@@ -339,17 +338,18 @@ async fn only_a_server_with_a_trusted_certificate_is_spoken_to() {
             });
         }
     });
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let with = |roots| {
-        let tls = Some(trusting(roots).unwrap());
-        let bucket = Bucket::with(place(&endpoint), dial(), tls, Patience::default()).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let trusting = |certificate: &rcgen::Certificate| {
+        let file = files.path().join("ca.pem");
+        std::fs::write(&file, certificate.pem()).unwrap();
+        let dial = dial().trusting(Authorities::load(&[file]).unwrap());
+        let bucket = Bucket::with(place(&endpoint), dial, Patience::default()).unwrap();
         opened(&Arc::new(bucket), "shop")
     };
-    with(roots).create_container(&name("c")).await.unwrap();
+    let blobs = trusting(&made.cert);
+    blobs.create_container(&name("c")).await.unwrap();
     let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(stranger.cert.der().clone()).unwrap();
-    let refused = with(roots).create_container(&name("d")).await.unwrap_err();
+    let blobs = trusting(&stranger.cert);
+    let refused = blobs.create_container(&name("d")).await.unwrap_err();
     assert!(matches!(refused, BlobError::Unavailable(_)), "{refused}");
 }

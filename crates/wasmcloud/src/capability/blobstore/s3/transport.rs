@@ -22,11 +22,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
 };
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::capability::blobstore::cause;
@@ -85,10 +82,9 @@ impl std::fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(super) fn new(dial: Dial, tls: Option<Arc<ClientConfig>>, patience: Patience) -> Self {
+    pub(super) fn new(dial: Dial, patience: Patience) -> Self {
         let way = Way {
             dial,
-            tls: tls.map(TlsConnector::from),
             patience: patience.usual,
         };
         let client = Client::builder(TokioExecutor::new())
@@ -299,13 +295,12 @@ impl Body for Patient {
 #[derive(Clone)]
 struct Way {
     dial: Dial,
-    tls: Option<TlsConnector>,
     patience: Duration,
 }
 
 impl Way {
     async fn connect(self, to: Uri) -> io::Result<Stream> {
-        let host = to.host().unwrap_or_default().trim_matches(['[', ']']);
+        let host = to.host().unwrap_or_default();
         let tls = to.scheme_str() == Some("https");
         let port = to.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let connected = self.dial.connect(host, port, NamedBy::Workload);
@@ -314,10 +309,9 @@ impl Way {
         if !tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
-        let tls = self.tls.ok_or(io::ErrorKind::Unsupported)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = timeout(self.patience, tls.connect(name, stream)).await??;
-        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+        let secured = timeout(self.patience, self.dial.secure(host, stream)).await?;
+        let secured = secured.map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(TokioIo::new(secured))))
     }
 }
 
