@@ -6,13 +6,11 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(
-    feature = "blobstore-s3",
-    feature = "keyvalue",
-    feature = "nats",
-    feature = "postgres"
-))]
-#[allow(dead_code, reason = "each backend needs a part of it")]
+#[cfg(feature = "servers")]
+#[cfg_attr(
+    not(all(feature = "keyvalue-redis", feature = "nats", feature = "postgres")),
+    allow(dead_code, reason = "each client needs a part of it")
+)]
 pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
@@ -80,6 +78,6 @@ pub mod sockets;
 mod tenant;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(any(feature = "http", feature = "servers"))]
 pub(crate) mod trust;
 pub mod wasi;
