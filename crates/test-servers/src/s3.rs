@@ -41,6 +41,9 @@ impl S3 {
     /// And the secret to sign with.
     pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
+    /// The name below which, at its port, it takes names for those of buckets.
+    pub const DOMAIN: &str = "s3.test";
+
     /// One that keeps objects as files and checks signatures.
     #[must_use]
     pub fn start() -> Self {
@@ -132,7 +135,7 @@ impl S3 {
             Program::Files => command
                 .args(["--host", "127.0.0.1", "--port", &port])
                 .args(["--access-key", Self::KEY, "--secret-key", Self::SECRET])
-                .args(["--domain", "localhost"])
+                .args(["--domain", &format!("{}:{port}", Self::DOMAIN)])
                 .arg(self.folder.path()),
             Program::Moto => command.args(["-H", "127.0.0.1", "-p", &port]),
         };

@@ -168,8 +168,16 @@ enum BlobError {
     Name(&'static str),
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    #[cfg_attr(
+        not(feature = "blobstore-s3"),
+        allow(dead_code, reason = "only a server says so")
+    )]
     #[error("the store does not let this workload in")]
     Denied,
+    #[cfg_attr(
+        not(any(feature = "blobstore-nats", feature = "blobstore-s3")),
+        allow(dead_code, reason = "only a server is waited for")
+    )]
     #[error("the store does not answer in time")]
     Timeout,
     #[error("{0}")]

@@ -178,4 +178,43 @@ mod tests {
         spec.hostInterfaces.0.config.max-object-size: `max-object-size`: wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`; 
         ");
     }
+
+    #[cfg(feature = "blobstore-s3")]
+    #[test]
+    fn a_bucket_of_s3_needs_little_and_takes_nothing_for_another_thing() {
+        let same = |one, other| {
+            let kept = |config| settings(config).map(|read| read.backend);
+            assert_eq!(kept(one).unwrap(), kept(other).unwrap());
+        };
+        same(
+            "{backend: s3, bucket: photos}",
+            "{backend: s3, bucket: photos, region: us-east-1, endpoint: 'https://s3.us-east-1.amazonaws.com', path-style: 'false'}",
+        );
+        same(
+            "{backend: s3, bucket: photos, endpoint: 'http://h:9000', prefix: a/b}",
+            "{backend: s3, bucket: photos, endpoint: 'http://h:9000', prefix: a/b/, path-style: 'true'}",
+        );
+        let refused = |config| settings(config).unwrap_err();
+        insta::assert_snapshot!(refused("{backend: s3, bukket: photos, path-style: maybe}"), @"
+        spec.hostInterfaces.0.config.bucket: `bucket` is missing: it names the bucket of S3; 
+        spec.hostInterfaces.0.config.path-style: `maybe` is no `path-style` that this host knows; known ones are true, false
+        spec.hostInterfaces.0.config.bukket: `bukket` is not a setting of wasi:blobstore, or has no meaning beside the others; did you mean `bucket`?
+        ");
+        insta::assert_snapshot!(refused("{backend: s3, bucket: photos, secret-access-key: s3cret, endpoint: 's3cret'}"), @"
+        spec.hostInterfaces.0.config.endpoint: `endpoint`: wanted a URL such as `https://s3.example.com` or `http://127.0.0.1:9000`, without a path, a user or a password; 
+        spec.hostInterfaces.0.config.access-key-id: `access-key-id` is missing: without it, the others are of no use; 
+        ");
+        insta::assert_snapshot!(refused("{backend: s4}"), @"spec.hostInterfaces.0.config.backend: `s4` is no `backend` that this host knows; did you mean `s3`?");
+    }
+
+    #[cfg(feature = "blobstore-nats")]
+    #[test]
+    fn an_object_store_of_nats_needs_a_server() {
+        let refused = |config| settings(config).unwrap_err();
+        settings("{backend: nats, url: 'tls://u:p@h', replicas: 3}").unwrap();
+        insta::assert_snapshot!(refused("{backend: nats, url: 'http://s3cret', replicas: 0}"), @"
+        spec.hostInterfaces.0.config.url: `url`: wanted `nats://HOST:PORT` or `tls://HOST:PORT`, or several with commas between them; 
+        spec.hostInterfaces.0.config.replicas: `replicas`: found `0`, wanted a number from 1 to 5; 
+        ");
+    }
 }

@@ -38,10 +38,10 @@ pub(super) struct Options {
 }
 
 impl Meta {
-    /// Notes where the chunks are.
-    pub(super) fn set_runs(&mut self, runs: &Runs) {
+    /// Notes where the chunks are, if that takes at most so many bytes.
+    pub(super) fn set_runs(&mut self, runs: &Runs, room: usize) {
         let text = runs.to_text();
-        if text.len() <= LONGEST_RUNS {
+        if text.len() <= LONGEST_RUNS.min(room) {
             self.metadata.insert(RUNS.to_owned(), text);
         }
     }
@@ -138,7 +138,9 @@ mod tests {
         for place in 1..=3 {
             runs.push(place);
         }
-        meta.set_runs(&runs);
+        meta.set_runs(&runs, 2);
+        assert_eq!(meta.runs(), None);
+        meta.set_runs(&runs, 100);
         assert_eq!(meta.runs(), Some(runs));
         meta.size = 13;
         assert_eq!(meta.runs(), None);

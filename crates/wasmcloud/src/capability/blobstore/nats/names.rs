@@ -71,15 +71,15 @@ mod tests {
 
     #[test]
     fn texts_look_as_other_programs_write_them() {
-        for (text, written) in [
+        for (clear, written) in [
             ("f", "Zg=="),
             ("fo", "Zm8="),
             ("foo", "Zm9v"),
             ("a>?", "YT4_"),
         ] {
-            assert_eq!(base64(text.as_bytes()), written);
+            assert_eq!(base64(clear.as_bytes()), written);
         }
-        assert_eq!(super::text("*"), None);
+        assert_eq!(text("*"), None);
     }
 
     proptest! {

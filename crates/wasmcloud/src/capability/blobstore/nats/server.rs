@@ -97,7 +97,7 @@ impl Server {
         stream.map_err(|_| BlobError::Other("the name makes no stream of NATS".to_owned()))
     }
 
-    /// Makes a stream. One that is there in the same form does as well.
+    /// Makes a stream. One of this name that is there does as well, also with another number of copies.
     pub(super) async fn make(
         &self,
         name: &str,
@@ -115,9 +115,12 @@ impl Server {
             num_replicas: self.replicas,
             ..own
         };
+        use async_nats::jetstream::context::CreateStreamErrorKind::JetStream;
         let made = self.context.create_stream(config).await;
-        made.map(drop)
-            .map_err(|error| fault(&error, BlobError::NoSuchContainer))
+        made.map(drop).or_else(|error| match error.kind() {
+            JetStream(told) if told.error_code() == ErrorCode::STREAM_NAME_EXIST => Ok(()),
+            _ => Err(fault(&error, BlobError::NoSuchContainer)),
+        })
     }
 
     /// The last message under a subject, as whoever decides about the stream knows it.

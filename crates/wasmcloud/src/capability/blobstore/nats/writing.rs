@@ -28,7 +28,6 @@ pub(super) struct NatsWriting {
     object: Name,
     chunk: usize,
     few: BytesMut,
-    sent: VecDeque<PublishAckFuture>,
     runs: Runs,
     chunks: u64,
     size: u64,
@@ -44,6 +43,8 @@ struct Begun {
     nuid: String,
     /// There are any, and they are to go.
     any: bool,
+    /// Those on their way.
+    sent: VecDeque<PublishAckFuture>,
 }
 
 impl Drop for Begun {
@@ -57,7 +58,14 @@ impl Drop for Begun {
                 bucket: std::mem::take(&mut self.bucket),
                 nuid: std::mem::take(&mut self.nuid),
             };
-            runtime.spawn(async move { server.forget(doomed).await });
+            let sent = std::mem::take(&mut self.sent);
+            runtime.spawn(async move {
+                // One that arrived later would stay.
+                for sent in sent {
+                    let _ = sent.await;
+                }
+                server.forget(doomed).await;
+            });
         }
     }
 }
@@ -69,6 +77,7 @@ impl NatsWriting {
             bucket: container.bucket.clone(),
             nuid: format!("{:032x}", fastrand::u128(..)),
             any: false,
+            sent: VecDeque::new(),
         };
         Self {
             chunk: to.server.chunk(),
@@ -76,7 +85,6 @@ impl NatsWriting {
             container,
             object,
             few: BytesMut::new(),
-            sent: VecDeque::new(),
             runs: Runs::default(),
             chunks: 0,
             size: 0,
@@ -88,8 +96,8 @@ impl NatsWriting {
 
     /// Waits until so few chunks are on their way.
     async fn settle(&mut self, few: usize) -> Result<(), BlobError> {
-        while self.sent.len() > few
-            && let Some(sent) = self.sent.pop_front()
+        while self.begun.sent.len() > few
+            && let Some(sent) = self.begun.sent.pop_front()
         {
             let taken = sent.await.map_err(|error| of_publish(&error))?;
             self.runs.push(taken.sequence);
@@ -106,8 +114,8 @@ impl NatsWriting {
         self.begun.any = true;
         let subject = chunks_of(&self.begun.bucket, &self.begun.nuid);
         let sent = self.to.server.context.publish(subject, chunk).await;
-        self.sent
-            .push_back(sent.map_err(|error| of_publish(&error))?);
+        let sent = sent.map_err(|error| of_publish(&error))?;
+        self.begun.sent.push_back(sent);
         Ok(())
     }
 
@@ -145,7 +153,8 @@ impl NatsWriting {
             },
             ..Meta::default()
         };
-        meta.set_runs(&self.runs);
+        // A message has room for it beside a name.
+        meta.set_runs(&self.runs, self.chunk / 2);
         meta
     }
 

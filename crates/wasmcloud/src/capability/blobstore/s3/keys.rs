@@ -56,13 +56,15 @@ fn part(name: &Name, longest: usize) -> Part {
     }
 }
 
-/// Letters, digits, `-`, `_` and dots but the first one stand for themselves.
+/// Letters, digits, `-`, `_` and dots but those that would begin a step stand for themselves.
 fn clear(name: &str) -> String {
     let mut written = String::with_capacity(name.len() + 16);
     let mut step = 0;
-    for (index, byte) in name.bytes().enumerate() {
+    for byte in name.bytes() {
         let plain = byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let digits = match plain || (byte == b'.' && index > 0) {
+        // No step begins with a dot, so none is `.` or `..`.
+        let begins = step == 0 || step == LONGEST_STEP;
+        let digits = match plain || (byte == b'.' && !begins) {
             true => char::from(byte).to_string(),
             false => format!("{ESCAPE}{byte:02x}"),
         };
@@ -116,6 +118,8 @@ mod tests {
         assert_eq!(named("a/b c"), "a!2fb!20c");
         assert_eq!(named(".."), "!2e.");
         assert_eq!(named("!\0"), "!21!00");
+        let step = "x".repeat(LONGEST_STEP);
+        assert_eq!(named(&format!("{step}../x")), format!("{step}!!/!2e.!2fx"));
         assert_eq!(name_of("a!2Fb"), None, "there is one way to write it");
         assert_eq!(name_of("!2"), None);
         assert_eq!(name_of("!ff"), None, "no text");

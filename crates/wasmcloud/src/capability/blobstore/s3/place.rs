@@ -69,7 +69,7 @@ impl FromStr for Endpoint {
             return Err(WANTED);
         }
         let port = authority.port_u16();
-        if port.is_none() && authority.as_str().ends_with(|last: char| last == ':') {
+        if port.is_none() && authority.as_str() != authority.host() {
             return Err(WANTED);
         }
         Ok(Self {

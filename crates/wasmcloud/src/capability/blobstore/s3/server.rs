@@ -1,13 +1,11 @@
 //! A bucket on a server, shared by all workloads that name it in the same way, and what its failures mean.
 
 use std::fmt;
-use std::sync::Arc;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{Error, RetryConfig};
-use rustls::ClientConfig;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -41,22 +39,17 @@ impl fmt::Debug for Bucket {
 
 impl Bucket {
     /// # Errors
-    /// When TLS cannot be set up, or the library does not take the settings.
+    /// When the library does not take the settings.
     pub(in super::super) fn new(place: S3Place, dial: Dial) -> Result<Self, PluginError> {
-        let tls = match place.endpoint.tls {
-            true => Some(secured(&dial)?),
-            false => None,
-        };
-        Self::with(place, dial, tls, Patience::default())
+        Self::with(place, dial, Patience::default())
     }
 
     pub(super) fn with(
         place: S3Place,
         dial: Dial,
-        tls: Option<Arc<ClientConfig>>,
         patience: Patience,
     ) -> Result<Self, PluginError> {
-        let transport = Transport::new(dial.clone(), tls, patience);
+        let transport = Transport::new(dial.clone(), patience);
         let builder = builder(&place, transport);
         let build = |bulk: bool| {
             let built = builder.clone().with_disable_bulk_delete(!bulk).build();
@@ -120,13 +113,6 @@ fn builder(place: &S3Place, transport: Transport) -> AmazonS3Builder {
         Some(session) => builder.with_token(session),
         None => builder,
     }
-}
-
-/// TLS to whom the host trusts.
-fn secured(dial: &Dial) -> Result<Arc<ClientConfig>, PluginError> {
-    let told =
-        |problem| PluginError::new(format!("TLS to servers of S3 cannot be set up: {problem}"));
-    dial.authorities().client().map(Arc::new).map_err(told)
 }
 
 /// A key as the library wants it.

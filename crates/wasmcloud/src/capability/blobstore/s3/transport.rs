@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,23 +22,26 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
 };
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::capability::blobstore::cause;
 use crate::capability::dial::{Dial, DialError, NamedBy};
 
 /// How many connections wait for the next request, and for how long.
 const IDLE: (usize, Duration) = (16, Duration::from_secs(30));
+
+/// How long not to repeat that a server does not answer.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long something may take before it counts as gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Between two signs of life.
     pub(super) usual: Duration,
+    /// After the last of a body was handed to the operating system, which may hold much of it on a slow way.
+    pub(super) sent: Duration,
     /// For an answer to what the server has to work for: putting parts together, and copies.
     pub(super) work: Duration,
 }
@@ -47,6 +50,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             usual: Duration::from_secs(10),
+            sent: Duration::from_secs(30),
             work: Duration::from_secs(300),
         }
     }
@@ -67,6 +71,8 @@ pub(super) struct Denied;
 pub(super) struct Transport {
     client: Client<Way, Watched>,
     patience: Patience,
+    /// When it was said last that a server does not answer.
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -76,10 +82,9 @@ impl std::fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(super) fn new(dial: Dial, tls: Option<Arc<ClientConfig>>, patience: Patience) -> Self {
+    pub(super) fn new(dial: Dial, patience: Patience) -> Self {
         let way = Way {
             dial,
-            tls: tls.map(TlsConnector::from),
             patience: patience.usual,
         };
         let client = Client::builder(TokioExecutor::new())
@@ -87,7 +92,25 @@ impl Transport {
             .pool_idle_timeout(IDLE.1)
             .pool_max_idle_per_host(IDLE.0)
             .build(way);
-        Self { client, patience }
+        Self {
+            client,
+            patience,
+            told: Arc::default(),
+        }
+    }
+
+    /// Says in the log that a server does not answer, but not again and again.
+    fn tell(&self, error: HttpError) -> HttpError {
+        // What the policy denies was told when the workload was started.
+        if cause::<Denied>(&error).is_some() {
+            return error;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|last| last.elapsed() >= SILENCE) {
+            *told = Some(Instant::now());
+            tracing::warn!(kind = ?error.kind(), "a server of S3 does not answer");
+        }
+        error
     }
 }
 
@@ -100,9 +123,10 @@ impl HttpConnector for Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let patience = match is_work(&request) {
-            true => self.patience.work,
-            false => self.patience.usual,
+        let patience = match request.body().content_length() {
+            _ if is_work(&request) => self.patience.work,
+            0 => self.patience.usual,
+            _ => self.patience.sent,
         };
         let life = Arc::new(Life::default());
         let request = request.map(|body| Watched {
@@ -110,7 +134,9 @@ impl HttpService for Transport {
             life: Arc::clone(&life),
         });
         let answer = self.client.request(request);
-        let answer = life.watch(answer, patience).await?.map_err(of_exchange)?;
+        let answer = life.watch(answer, patience).await;
+        let answer = answer.and_then(|answer| answer.map_err(of_exchange));
+        let answer = answer.map_err(|error| self.tell(error))?;
         let status = answer.status();
         // The library tells these from nothing else.
         if [
@@ -269,13 +295,12 @@ impl Body for Patient {
 #[derive(Clone)]
 struct Way {
     dial: Dial,
-    tls: Option<TlsConnector>,
     patience: Duration,
 }
 
 impl Way {
     async fn connect(self, to: Uri) -> io::Result<Stream> {
-        let host = to.host().unwrap_or_default().trim_matches(['[', ']']);
+        let host = to.host().unwrap_or_default();
         let tls = to.scheme_str() == Some("https");
         let port = to.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let connected = self.dial.connect(host, port, NamedBy::Workload);
@@ -284,10 +309,9 @@ impl Way {
         if !tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
-        let tls = self.tls.ok_or(io::ErrorKind::Unsupported)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = timeout(self.patience, tls.connect(name, stream)).await??;
-        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+        let secured = timeout(self.patience, self.dial.secure(host, stream)).await?;
+        let secured = secured.map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(TokioIo::new(secured))))
     }
 }
 

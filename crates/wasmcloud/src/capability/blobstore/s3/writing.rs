@@ -161,13 +161,13 @@ impl S3Writing {
     }
 
     async fn finish(&mut self) -> Result<(), BlobError> {
-        let Some(_) = &self.upload else {
+        if self.upload.is_none() {
             let path = self.to.to_write(&self.container, &self.object).await?;
             let payload = self.take();
             let put = self.to.bucket.store.put(&path, payload).await;
             put.map_err(|error| fault(&error, no_bucket()))?;
             return self.to.settle(&self.container, &path).await;
-        };
+        }
         if self.held > 0 {
             self.send().await?;
         }
