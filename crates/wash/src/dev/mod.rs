@@ -162,6 +162,7 @@ fn host_config(
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
         },
+        component_plugins: project.config.host_plugins.clone(),
         data_dir: Some(project.path(KEPT)),
         postgres: PostgresOptions {
             url: project.config.postgres_url.clone(),

@@ -15,6 +15,7 @@ mod dev;
 mod examples;
 mod inspect;
 mod new;
+mod plugins;
 mod reload;
 mod services;
 mod support;

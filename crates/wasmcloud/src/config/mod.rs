@@ -2,6 +2,7 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod backends;
 mod blobstore;
 mod egress;
 mod engine;
@@ -30,9 +31,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use backends::BackendsSection;
 pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
+pub use host_plugins::HostPlugins;
 pub use http::HttpSection;
 pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;
@@ -82,6 +85,8 @@ pub struct HostFile {
     pub keyvalue: KeyValueSection,
     /// What blobs workloads may keep, and where.
     pub blobstore: BlobstoreSection,
+    /// How servers that manifests name are spoken to.
+    pub backends: BackendsSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
     /// What databases workloads may have.
@@ -117,6 +122,7 @@ struct Document {
     volumes: Option<volumes::Raw>,
     keyvalue: Option<keyvalue::Raw>,
     blobstore: Option<blobstore::Raw>,
+    backends: Option<backends::Raw>,
     services: Option<services::Raw>,
     #[cfg(feature = "postgres")]
     postgres: Option<postgres::Raw>,
@@ -192,6 +198,10 @@ impl HostFile {
                 .blobstore
                 .map(|raw| blobstore::read(&mut reader, raw))
                 .unwrap_or_default(),
+            backends: raw
+                .backends
+                .map(|raw| backends::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
@@ -242,6 +252,8 @@ impl HostFile {
         self.keyvalue.apply(&mut config.keyvalue);
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
+        #[cfg(feature = "servers")]
+        self.backends.apply(config);
         self.services.apply(&mut config.restarts);
         #[cfg(feature = "postgres")]
         self.postgres.apply(&mut config.postgres);

@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod bench_capabilities;
 mod big_body;
 mod blobs;
 mod calc;
@@ -23,10 +24,12 @@ mod egress;
 mod fairness;
 mod files;
 mod fused;
+mod handlers;
 mod http_limits;
 mod http_p2;
 mod http_p3;
 mod isolated;
+mod jetstream;
 mod keyvalue;
 mod leaks;
 mod lifecycle;
@@ -45,13 +48,18 @@ mod services;
 mod sockets;
 mod stories;
 mod support;
+mod tls;
 mod volumes;
 mod warm_leaks;
 
+use bench_capabilities::{
+    bench_blobs, bench_blobs_p3, bench_keyvalue, bench_keyvalue_p3, bench_messages,
+    bench_messages_p3,
+};
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
-use component_plugins::{ledger, teller};
+use component_plugins::{clerk, ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
@@ -66,6 +74,7 @@ use postgres::{sql_p2, sql_p3};
 use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
+use tls::{tls_p2, tls_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {

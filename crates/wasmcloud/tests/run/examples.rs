@@ -60,14 +60,14 @@ fn build(folder: &Path) {
 }
 
 /// A copy of an example, built.
-fn built(sandbox: &Sandbox, name: &str) {
+pub(crate) fn built(sandbox: &Sandbox, name: &str) {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     copy(&examples.join(name), &sandbox.path(name));
     build(&sandbox.path(name));
 }
 
 /// Replaces a text in the manifest of an example.
-fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
+pub(crate) fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
     let manifest = format!("{name}/workload.yaml");
     let text = std::fs::read_to_string(sandbox.path(&manifest)).unwrap();
     assert!(text.contains(from), "{manifest} holds no {from:?}");

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod blobs;
 mod check;
 mod configuration;
 mod control;
