@@ -88,130 +88,104 @@ async fn statements_are_carried_out() {
     }
 }
 
-/// With a single connection, whatever a call leaves would be found by the next one.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_for_the_next_call() {
-    let postgres = Postgres::start();
+/// A database with a single connection: whatever a call leaves would be found by the next one.
+fn single(postgres: &Postgres) -> impl Database + use<> {
     let how = How {
         connections: 1,
         ..How::default()
     };
-    let database = open(&postgres.url("notes"), how);
-    let pid = one(&database, "SELECT pg_backend_pid()", &[])
-        .await
-        .unwrap();
-    batch(&database, "CREATE TABLE t (id int)").await.unwrap();
-    batch(
-        &database,
-        "SET search_path = elsewhere; SET statement_timeout = 0",
-    )
-    .await
-    .unwrap();
-    let path = one(&database, "SHOW search_path", &[]).await;
-    assert_eq!(path, Ok(text("\"$user\", public")));
-    rows(
-        &database,
-        "SELECT set_config('work_mem', '65kB', false)",
-        &[],
-    )
-    .await
-    .unwrap();
-    assert_eq!(one(&database, "SHOW work_mem", &[]).await, Ok(text("4MB")));
-    assert_eq!(
-        one(&database, "SHOW statement_timeout", &[]).await,
-        Ok(text("1min"))
-    );
-    // Transactions that are left open are told, and undone.
-    for begin in ["BEGIN; INSERT INTO t VALUES (1)", "BEGIN"] {
-        let told = batch(&database, begin).await;
-        assert!(
-            matches!(&told, Err(Fault::Query(told)) if told.contains("rolled back")),
-            "{told:?}"
-        );
+    open(&postgres.url("notes"), how)
+}
+
+async fn session_of(database: &impl Database) -> Value {
+    let pid = one(database, "SELECT pg_backend_pid()", &[]).await;
+    pid.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_sets_locks_or_listens_to_is_gone_for_the_next_one() {
+    let postgres = Postgres::start();
+    let database = single(&postgres);
+    let pid = session_of(&database).await;
+    let set = "SET search_path = elsewhere; SET statement_timeout = 0";
+    batch(&database, set).await.unwrap();
+    let set = "SELECT set_config('work_mem', '65kB', false)";
+    rows(&database, set, &[]).await.unwrap();
+    for (show, wanted) in [
+        ("SHOW search_path", "\"$user\", public"),
+        ("SHOW work_mem", "4MB"),
+        ("SHOW statement_timeout", "1min"),
+    ] {
+        assert_eq!(one(&database, show, &[]).await, Ok(text(wanted)));
     }
-    let told = rows(&database, "BEGIN", &[]).await;
-    assert!(matches!(told, Err(Fault::Query(_))), "{told:?}");
-    assert_eq!(
-        one(&database, "SELECT count(*) FROM t", &[]).await,
-        Ok(Value::Int8(0))
-    );
-    assert_eq!(
-        code(
-            batch(
-                &database,
-                "BEGIN; INSERT INTO t VALUES (1); SELECT 1/0; COMMIT"
-            )
-            .await
-        ),
-        "22012"
-    );
-    assert_eq!(
-        one(&database, "SELECT count(*) FROM t", &[]).await,
-        Ok(Value::Int8(0))
-    );
-    batch(&database, "BEGIN; INSERT INTO t VALUES (1); COMMIT")
-        .await
-        .unwrap();
-    assert_eq!(
-        one(&database, "SELECT count(*) FROM t", &[]).await,
-        Ok(Value::Int8(1))
-    );
-    // Tables, locks, listeners.
-    batch(&database, "CREATE TEMP TABLE own (id int)")
-        .await
-        .unwrap();
-    assert_eq!(
-        code(rows(&database, "SELECT * FROM own", &[]).await),
-        "42P01"
-    );
-    rows(&database, "SELECT 1 AS id INTO TEMP own", &[])
-        .await
-        .unwrap();
-    assert_eq!(
-        code(rows(&database, "SELECT * FROM own", &[]).await),
-        "42P01"
-    );
-    rows(&database, "SELECT pg_advisory_lock(7)", &[])
-        .await
-        .unwrap();
+    for made in [
+        "CREATE TEMP TABLE own (id int)",
+        "SELECT 1 AS id INTO TEMP own",
+    ] {
+        rows(&database, made, &[]).await.unwrap();
+        let own = rows(&database, "SELECT * FROM own", &[]).await;
+        assert_eq!(code(own), "42P01", "{made}");
+    }
+    let lock = "SELECT pg_advisory_lock(7)";
+    rows(&database, lock, &[]).await.unwrap();
     batch(&database, "LISTEN news").await.unwrap();
     let held = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
         + (SELECT count(*) FROM pg_listening_channels())";
     assert_eq!(one(&database, held, &[]).await, Ok(Value::Int8(0)));
-    assert_eq!(
-        one(&database, "SELECT pg_backend_pid()", &[]).await,
-        Ok(pid.clone())
-    );
-    // What the client would not know of costs the connection.
-    for sql in ["PREPARE mine AS SELECT 1", "DEALLOCATE ALL"] {
+    assert_eq!(session_of(&database).await, pid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_a_call_leaves_open_is_told_and_undone() {
+    let postgres = Postgres::start();
+    let database = single(&postgres);
+    let pid = session_of(&database).await;
+    batch(&database, "CREATE TABLE t (id int)").await.unwrap();
+    let count = "SELECT count(*) FROM t";
+    let undone = |told: Result<(), Fault>| {
+        assert!(
+            matches!(&told, Err(Fault::Query(told)) if told.contains("rolled back")),
+            "{told:?}"
+        );
+    };
+    undone(batch(&database, "BEGIN; INSERT INTO t VALUES (1)").await);
+    undone(batch(&database, "BEGIN").await);
+    undone(rows(&database, "BEGIN", &[]).await.map(drop));
+    let begin = database.prepare("BEGIN".to_owned()).await.unwrap();
+    undone(database.execute(&begin, vec![]).await.map(drop));
+    assert_eq!(one(&database, count, &[]).await, Ok(Value::Int8(0)));
+    let failed = "BEGIN; INSERT INTO t VALUES (1); SELECT 1/0; COMMIT";
+    assert_eq!(code(batch(&database, failed).await), "22012");
+    assert_eq!(one(&database, count, &[]).await, Ok(Value::Int8(0)));
+    let whole = "BEGIN; INSERT INTO t VALUES (1); COMMIT";
+    batch(&database, whole).await.unwrap();
+    assert_eq!(one(&database, count, &[]).await, Ok(Value::Int8(1)));
+    assert_eq!(session_of(&database).await, pid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_would_not_know_of_costs_the_connection() {
+    let postgres = Postgres::start();
+    let database = single(&postgres);
+    batch(&database, "CREATE TABLE t (id int)").await.unwrap();
+    for sql in ["PREPARE mine AS SELECT 1", "DEALLOCATE ALL", "DISCARD ALL"] {
+        let pid = session_of(&database).await;
         batch(&database, sql).await.unwrap();
-        assert_eq!(
-            one(
-                &database,
-                "SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine'",
-                &[]
-            )
-            .await,
-            Ok(Value::Int8(0))
-        );
+        assert_ne!(session_of(&database).await, pid, "{sql}");
     }
-    for copy in ["COPY t FROM STDIN", "COPY t TO STDOUT"] {
-        let told = rows(&database, copy, &[]).await;
-        assert!(
-            matches!(&told, Err(Fault::Query(told)) if told.contains("COPY")),
-            "{copy}: {told:?}"
-        );
-        let told = batch(&database, copy).await;
-        assert!(
-            matches!(&told, Err(Fault::Query(told)) if told.contains("COPY")),
-            "{copy}: {told:?}"
-        );
+    for sql in ["COPY t FROM STDIN", "COPY t TO STDOUT"] {
+        let both = [
+            rows(&database, sql, &[]).await.map(drop),
+            batch(&database, sql).await,
+        ];
+        for told in both {
+            assert!(
+                matches!(&told, Err(Fault::Query(told)) if told.contains("COPY")),
+                "{sql}: {told:?}"
+            );
+        }
         assert_eq!(one(&database, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
     }
-    assert_ne!(
-        one(&database, "SELECT pg_backend_pid()", &[]).await,
-        Ok(pid)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
