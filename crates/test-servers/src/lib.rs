@@ -8,11 +8,13 @@
 
 mod browser;
 mod nats;
+mod postgres;
 mod proxy;
 mod redis;
 
 pub use browser::Browser;
 pub use nats::Nats;
+pub use postgres::{Postgres, PostgresSession};
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;
 

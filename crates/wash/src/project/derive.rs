@@ -296,6 +296,7 @@ mod tests {
                     id("wasi:http/handler@0.3.0"),
                     id("wasi:http/incoming-handler@0.2.12"),
                 ],
+                every: false,
             }],
             ..Offers::default()
         };
@@ -333,6 +334,7 @@ mod tests {
             calls: vec![Calls {
                 plugin: "http",
                 exports: vec![id("wasi:http/incoming-handler@0.2.12")],
+                every: false,
             }],
             ..Offers::default()
         };

@@ -295,6 +295,7 @@ mod tests {
             calls: vec![Calls {
                 plugin: "http",
                 exports: vec![HANDLER.parse().unwrap()],
+                every: false,
             }],
             ..Offers::default()
         }

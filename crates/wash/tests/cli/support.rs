@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long an event may take: a cold build of a component on a busy machine takes minutes.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A folder to run the program in.
 pub(crate) struct Sandbox {
@@ -61,9 +61,14 @@ impl Sandbox {
     /// A sandbox with a copy of an example in it.
     pub(crate) fn with_example(name: &str) -> Self {
         let sandbox = Self::new();
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-        copy(&examples.join(name), &sandbox.path(name));
+        sandbox.add_example(name);
         sandbox
+    }
+
+    /// Adds a copy of an example.
+    pub(crate) fn add_example(&self, name: &str) {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        copy(&examples.join(name), &self.path(name));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,39 +3,66 @@
 
 use std::sync::Arc;
 
-use super::HostConfig;
+use super::{AssembleError, HostConfig};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::Messaging;
+#[cfg(feature = "postgres")]
+use crate::capability::postgres::Postgres;
 #[cfg(feature = "keyvalue")]
 use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
+#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+use crate::capability::trust::Authorities;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
+pub(super) fn configured(config: &HostConfig) -> Result<Vec<Arc<dyn Plugin>>, AssembleError> {
+    Ok(plugins(
+        config,
+        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        authorities(config)?,
+    ))
+}
+
+/// Those of a host that is not to be. What keeps one from having them is told where the configuration is checked.
+pub(super) fn examined(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
+    plugins(
+        config,
+        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        authorities(config).unwrap_or_default(),
+    )
+}
+
 #[cfg_attr(
     not(any(
         feature = "blobstore",
         feature = "keyvalue",
         feature = "messaging",
+        feature = "postgres",
         feature = "secrets"
     )),
     expect(unused_variables, reason = "no such plugin")
 )]
-pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+fn plugins(
+    config: &HostConfig,
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))] authorities: Authorities,
+) -> Vec<Arc<dyn Plugin>> {
+    #[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
     );
+    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    let dial = dial.trusting(authorities);
     #[cfg(feature = "messaging")]
     let messaging = Messaging::new(config.messaging);
     #[cfg(feature = "messaging-nats")]
@@ -48,6 +75,8 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
         )),
         #[cfg(feature = "messaging")]
         Arc::new(messaging),
+        #[cfg(feature = "postgres")]
+        Arc::new(Postgres::new(config.postgres.clone(), dial.clone())),
         #[cfg(feature = "secrets")]
         Arc::new(Secrets::new(
             config.secrets.clone(),
@@ -62,6 +91,12 @@ pub(super) fn configured(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
     plugins
 }
 
+/// Who may certify the servers that the plugins connect to.
+#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+pub(super) fn authorities(config: &HostConfig) -> Result<Authorities, AssembleError> {
+    Authorities::load(&config.backend_authorities).map_err(AssembleError::Authorities)
+}
+
 /// Those of no host in particular: they say only what is wrong on every host.
 pub(super) fn unconfigured() -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
@@ -69,6 +104,8 @@ pub(super) fn unconfigured() -> Vec<Arc<dyn Plugin>> {
         Arc::new(Blobstore::new(BlobOptions::default(), None)),
         #[cfg(feature = "messaging")]
         Arc::new(Messaging::default()),
+        #[cfg(feature = "postgres")]
+        Arc::new(Postgres::default()),
         #[cfg(feature = "secrets")]
         Arc::new(Secrets::default()),
     ];

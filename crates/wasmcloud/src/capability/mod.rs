@@ -6,9 +6,9 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
 #[cfg_attr(
-    not(feature = "keyvalue-redis"),
+    not(any(feature = "keyvalue-redis", feature = "postgres")),
     allow(dead_code, reason = "others bring their own connections")
 )]
 pub(crate) mod dial;
@@ -26,15 +26,22 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
-#[cfg(feature = "messaging-nats")]
+#[cfg(feature = "nats")]
+#[cfg_attr(
+    not(any(feature = "keyvalue-nats", feature = "messaging-nats")),
+    allow(dead_code, reason = "nobody connects")
+)]
 mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod resolve;
 mod room;
 #[cfg(any(
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging"
+    feature = "messaging",
+    feature = "postgres"
 ))]
 #[cfg_attr(
     not(all(feature = "config", feature = "keyvalue")),
@@ -49,6 +56,7 @@ pub mod secrets;
     feature = "blobstore",
     feature = "keyvalue",
     feature = "messaging",
+    feature = "postgres",
     feature = "secrets"
 ))]
 #[allow(
@@ -64,4 +72,8 @@ pub mod sockets;
     feature = "secrets"
 ))]
 mod tenant;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+pub(crate) mod trust;
 pub mod wasi;

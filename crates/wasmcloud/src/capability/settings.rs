@@ -18,9 +18,14 @@ pub(crate) struct Settings<'a> {
 impl<'a> Settings<'a> {
     /// Those of the entry at this place of the list.
     pub(crate) fn of(entry: &'a HostInterface, index: usize) -> Self {
+        Self::under(entry, format!("spec.hostInterfaces.{index}.config"))
+    }
+
+    /// Those of something in the form of an entry, which the manifest has elsewhere.
+    pub(crate) fn under(entry: &'a HostInterface, path: String) -> Self {
         Self {
             entry,
-            path: format!("spec.hostInterfaces.{index}.config"),
+            path,
             known: Vec::new(),
             errors: Vec::new(),
         }

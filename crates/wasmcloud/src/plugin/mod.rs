@@ -95,6 +95,13 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether it calls every component that exports what it handles. Where it does not, it calls the one in front of the others.
+    /// An entry of `hostInterfaces` whose `config` has a `component` is then for that one, and one without is for all that no other
+    /// entry names.
+    fn handles_every(&self) -> bool {
+        false
+    }
+
     /// Whether it calls what the `schedules` of a workload name. Of several plugins that do, the first one does.
     fn runs_schedules(&self) -> bool {
         false

@@ -8,7 +8,7 @@ use wasmcloud::host::{CallRequest, StartError, WorkloadState};
 use crate::support::{Log, TestHost, component, id, spec, within};
 
 /// The entry that lets a workload send and handle messages.
-fn messaging(version: &str, config: Value) -> Value {
+pub(crate) fn messaging(version: &str, config: Value) -> Value {
     json!({
         "namespace": "wasmcloud",
         "package": "messaging",
@@ -19,21 +19,21 @@ fn messaging(version: &str, config: Value) -> Value {
 }
 
 /// A handler and a sender of 0.2.
-fn p2(config: Value) -> Value {
+pub(crate) fn p2(config: Value) -> Value {
     let tell = component("tell", test_guests::TELL_P2);
     let send = component("send", test_guests::SEND_P2);
     spec([tell, send], [messaging("0.2.0", config)])
 }
 
 /// A handler and a sender of 0.3.
-fn p3(config: Value) -> Value {
+pub(crate) fn p3(config: Value) -> Value {
     let tell = component("tell", test_guests::TELL_P3);
     let send = component("send", test_guests::SEND_P3);
     spec([tell, send], [messaging("0.3.0", config)])
 }
 
 /// Calls the sender of a workload.
-async fn send(host: &TestHost, workload: &str, function: &str, args: &[&str]) -> String {
+pub(crate) async fn send(host: &TestHost, workload: &str, function: &str, args: &[&str]) -> String {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
     let request = CallRequest {
         workload: id(workload),
@@ -45,14 +45,14 @@ async fn send(host: &TestHost, workload: &str, function: &str, args: &[&str]) ->
     answer.expect("the sender returns").wave().to_owned()
 }
 
-async fn publish(host: &TestHost, workload: &str, subject: &str, body: &str) {
+pub(crate) async fn publish(host: &TestHost, workload: &str, subject: &str, body: &str) {
     let args = [format!("{subject:?}"), format!("{body:?}")];
     let args = args.each_ref().map(String::as_str);
     assert_eq!(send(host, workload, "publish", &args).await, "ok");
 }
 
 /// What the handlers wrote, when there are so many lines; what they say while they fall over does not count.
-async fn told(host: &TestHost, wanted: usize) -> Vec<String> {
+pub(crate) async fn told(host: &TestHost, wanted: usize) -> Vec<String> {
     let mut lines = wanted;
     loop {
         let all = host.lines(lines).await;
@@ -406,13 +406,13 @@ async fn messages_have_to_be_granted() {
 }
 
 /// A host whose workloads may reach servers on this machine.
-async fn host_with_loopback() -> TestHost {
+pub(crate) async fn host_with_loopback() -> TestHost {
     let loopback = "127.0.0.0/8".parse().unwrap();
     TestHost::with(|config| config.egress.allow.push(loopback)).await
 }
 
 /// Waits until a message goes through.
-async fn goes_through(host: &TestHost, workload: &str, subject: &str) {
+pub(crate) async fn goes_through(host: &TestHost, workload: &str, subject: &str) {
     let subject = format!("{subject:?}");
     while send(host, workload, "publish", &[&subject, "\"x\""]).await != "ok" {
         tokio::task::yield_now().await;

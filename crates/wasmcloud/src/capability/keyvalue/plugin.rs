@@ -120,6 +120,8 @@ enum Backend {
     Redb,
     #[cfg(feature = "keyvalue-redis")]
     Redis,
+    #[cfg(feature = "keyvalue-nats")]
+    Nats,
 }
 
 /// Where an entry wants to keep things.
@@ -141,6 +143,8 @@ fn place(settings: &mut Settings<'_>) -> Place {
             ("redb", Backend::Redb),
             #[cfg(feature = "keyvalue-redis")]
             ("redis", Backend::Redis),
+            #[cfg(feature = "keyvalue-nats")]
+            ("nats", Backend::Nats),
         ],
     );
     match backend {
@@ -150,6 +154,8 @@ fn place(settings: &mut Settings<'_>) -> Place {
         Some(Backend::Redb) => Place::Disk,
         #[cfg(feature = "keyvalue-redis")]
         Some(Backend::Redis) => redis(settings),
+        #[cfg(feature = "keyvalue-nats")]
+        Some(Backend::Nats) => nats(settings),
     }
 }
 
@@ -157,9 +163,51 @@ fn place(settings: &mut Settings<'_>) -> Place {
 fn redis(settings: &mut Settings<'_>) -> Place {
     settings.required("url", "it says where the server is");
     let url = settings.parse("url", str::parse::<super::redis::ServerUrl>);
-    let prefix = settings.text("prefix").unwrap_or_default().to_owned();
+    let prefix = settings.parse("prefix", |text| match is_redis_prefix(text) {
+        true => Ok(text.to_owned()),
+        false => Err("wanted a text that ends in `:` and has no `/`, such as `app:`"),
+    });
     match url {
-        Some(url) => Place::Redis { url, prefix },
+        Some(url) => Place::Redis {
+            url,
+            prefix: prefix.unwrap_or_default(),
+        },
+        None => Place::Usual,
+    }
+}
+
+/// The tenant follows it, and is parted by `/`; so none can be written into the prefix, nor a part of one.
+#[cfg(feature = "keyvalue-redis")]
+fn is_redis_prefix(text: &str) -> bool {
+    text.is_empty() || (text.ends_with(':') && !text.contains('/'))
+}
+
+#[cfg(feature = "keyvalue-nats")]
+fn nats(settings: &mut Settings<'_>) -> Place {
+    /// What the bucket on the server is called first, without a `prefix`.
+    const USUAL: &str = "wasmcloud";
+    /// How long a prefix may be.
+    const LONGEST: usize = 32;
+    settings.required("url", "it says where the server is");
+    let url = settings.parse("url", str::parse);
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let prefix = settings.parse("prefix", |text| {
+        match (1..=LONGEST).contains(&text.len()) && text.bytes().all(letters) {
+            true => Ok(text.to_owned()),
+            false => Err(format!("wanted 1 to {LONGEST} letters, digits and `-`")),
+        }
+    });
+    let replicas = settings.number("replicas", 1..=5);
+    let wish = super::nats::Wish {
+        replicas: replicas.and_then(|replicas| usize::try_from(replicas).ok()),
+        size: settings.size("size"),
+    };
+    match url {
+        Some(url) => Place::Nats {
+            url,
+            prefix: prefix.unwrap_or_else(|| USUAL.to_owned()),
+            wish,
+        },
         None => Place::Usual,
     }
 }

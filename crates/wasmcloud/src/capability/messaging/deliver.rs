@@ -1,9 +1,10 @@
-//! Brings messages to whoever handles them, as many at once as may be. Each subscription has a task of its own, so that none waits for
-//! another's broker; the handlers of a workload share its places.
+//! Brings messages to whoever handles them, as many at once as may be. The subscriptions of an entry share its places: whichever has a
+//! message takes the next one.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::select_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,9 +17,9 @@ pub(super) trait Handle: Send + Sync + 'static {
     async fn handle(&self, message: Message) -> Verdict;
 }
 
-/// Serves a subscription until it is closed, and what it has taken by then. Returns when all of that is handled.
+/// Serves subscriptions until they are closed, and what they have taken by then. Returns when all of that is handled.
 pub(super) async fn serve(
-    mut subscription: Box<dyn Subscription>,
+    mut subscriptions: Vec<Box<dyn Subscription>>,
     handler: Arc<dyn Handle>,
     places: Arc<Semaphore>,
     closed: CancellationToken,
@@ -32,7 +33,7 @@ pub(super) async fn serve(
         });
     };
     let open = async {
-        while let Some((place, delivery)) = next(subscription.as_mut(), &places).await {
+        while let Some((place, delivery)) = next(&mut subscriptions, &places).await {
             begin(place, delivery);
         }
     };
@@ -41,22 +42,39 @@ pub(super) async fn serve(
         () = closed.cancelled() => {}
         () = open => {}
     }
-    subscription.close();
-    while let Some((place, delivery)) = next(subscription.as_mut(), &places).await {
+    for subscription in &mut subscriptions {
+        subscription.close();
+    }
+    while let Some((place, delivery)) = next(&mut subscriptions, &places).await {
         begin(place, delivery);
     }
-    drop(subscription);
+    drop(subscriptions);
     at_work.close();
     at_work.wait().await;
 }
 
-/// The next message, with a place for it. The place comes first: what nobody can handle yet is left for others of the group.
+/// The next message of any of them, with a place for it. The place comes first: what nobody can handle yet is left for others of the
+/// group. Those that have ended are dropped.
 async fn next(
-    subscription: &mut dyn Subscription,
+    subscriptions: &mut Vec<Box<dyn Subscription>>,
     places: &Arc<Semaphore>,
 ) -> Option<(OwnedSemaphorePermit, Delivery)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    Some((place, subscription.next().await?))
+    while !subscriptions.is_empty() {
+        let free = places.available_permits() + 1;
+        let waiting = subscriptions.iter_mut().map(|subscription| {
+            subscription.expect(free);
+            subscription.next()
+        });
+        let (next, at, _) = select_all(waiting).await;
+        if let Some(delivery) = next {
+            // The others come first now.
+            subscriptions.rotate_left(at + 1);
+            return Some((place, delivery));
+        }
+        subscriptions.swap_remove(at);
+    }
+    None
 }
 
 async fn handle(handler: &dyn Handle, delivery: Delivery) {
@@ -141,7 +159,7 @@ mod tests {
         let (bus, (hand, mut heard)) = (bus(), hand());
         let places = Arc::new(Semaphore::new(2));
         let closed = CancellationToken::new();
-        let slow = subscribed(&bus, "slow").await;
+        let slow = vec![subscribed(&bus, "slow").await];
         tokio::spawn(serve(slow, Arc::clone(&hand) as _, places, closed.clone()));
         for _ in 0..10 {
             publish(&bus, "slow").await;
@@ -159,10 +177,10 @@ mod tests {
         let (bus, (hand, mut heard)) = (bus(), hand());
         let closed = CancellationToken::new();
         for pattern in ["slow", "fast"] {
-            let subscription = subscribed(&bus, pattern).await;
+            let subscriptions = vec![subscribed(&bus, pattern).await];
             let places = Arc::new(Semaphore::new(1));
             let hand = Arc::clone(&hand);
-            tokio::spawn(serve(subscription, hand, places, closed.clone()));
+            tokio::spawn(serve(subscriptions, hand, places, closed.clone()));
         }
         for _ in 0..5 {
             publish(&bus, "slow").await;
@@ -175,6 +193,34 @@ mod tests {
         closed.cancel();
     }
 
+    /// A place that waits for one of them would be missing to the others.
+    #[tokio::test]
+    async fn one_place_serves_several_subscriptions() {
+        let (bus, (hand, mut heard)) = (bus(), hand());
+        let closed = CancellationToken::new();
+        let mut subscriptions = Vec::new();
+        for pattern in ["a", "b", "c"] {
+            subscriptions.push(subscribed(&bus, pattern).await);
+        }
+        let places = Arc::new(Semaphore::new(1));
+        let serving = serve(
+            subscriptions,
+            Arc::clone(&hand) as _,
+            places,
+            closed.clone(),
+        );
+        let serving = tokio::spawn(serving);
+        for _ in 0..3 {
+            for subject in ["c", "a", "b"] {
+                publish(&bus, subject).await;
+                assert_eq!(heard.recv().await.unwrap(), subject);
+            }
+        }
+        closed.cancel();
+        serving.await.unwrap();
+        assert_eq!(hand.most.load(Ordering::SeqCst), 1);
+    }
+
     #[tokio::test]
     async fn closing_leaves_the_rest_to_others_and_lets_the_begun_finish() {
         let (bus, (hand, mut heard)) = (bus(), hand());
@@ -184,7 +230,7 @@ mod tests {
             subscribed(&bus, "slow").await,
         );
         let places = Arc::new(Semaphore::new(1));
-        let serving = serve(old, Arc::clone(&hand) as _, places, closed.clone());
+        let serving = serve(vec![old], Arc::clone(&hand) as _, places, closed.clone());
         let serving = tokio::spawn(serving);
         publish(&bus, "slow").await;
         assert_eq!(heard.recv().await.unwrap(), "slow");

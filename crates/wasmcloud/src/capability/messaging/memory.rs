@@ -39,7 +39,7 @@ pub(super) struct Bus {
 #[derive(Default)]
 struct Inner {
     groups: Vec<Group>,
-    inboxes: HashMap<Subject, oneshot::Sender<Answer>>,
+    inboxes: HashMap<Subject, Inbox>,
     bytes: usize,
     next: u64,
     /// When somebody was last told of messages that were given up, or found no room.
@@ -48,6 +48,13 @@ struct Inner {
 }
 
 type Answer = Result<Message, MessagingError>;
+
+/// Where somebody waits for an answer.
+struct Inbox {
+    sender: oneshot::Sender<Answer>,
+    /// How many may still give one.
+    hopes: usize,
+}
 
 /// Subscriptions that share what they get.
 struct Group {
@@ -136,9 +143,21 @@ impl Inner {
     }
 
     /// Answers whoever waits for the answer to a message, if somebody does.
-    fn answer(&mut self, inbox: Option<&Subject>, answer: Answer) {
-        if let Some(waiting) = inbox.and_then(|inbox| self.inboxes.remove(inbox)) {
-            let _ = waiting.send(answer);
+    fn answer(&mut self, inbox: &Subject, answer: Answer) {
+        if let Some(waiting) = self.inboxes.remove(inbox) {
+            let _ = waiting.sender.send(answer);
+        }
+    }
+
+    /// One of those who could have answered will not. Whoever waits is told when it was the last.
+    fn no_answer(&mut self, inbox: Option<&Subject>, why: MessagingError) {
+        let Some(inbox) = inbox else { return };
+        let Some(waiting) = self.inboxes.get_mut(inbox) else {
+            return;
+        };
+        waiting.hopes = waiting.hopes.saturating_sub(1);
+        if waiting.hopes == 0 {
+            self.answer(inbox, Err(why));
         }
     }
 
@@ -154,7 +173,7 @@ impl Inner {
     fn give_up(&mut self, id: u64, queued: &Queued, why: &str, room: Room) {
         self.let_go(id, queued);
         let failed = MessagingError::Other(why.to_owned());
-        self.answer(queued.message.reply_to.as_ref(), Err(failed));
+        self.no_answer(queued.message.reply_to.as_ref(), failed);
         let group = self.group(id).map(|group| group.wanted.redelivery.clone());
         let to = group.and_then(|redelivery| redelivery.dead_letter);
         let passed = to.filter(|_| !queued.dead).map(|to| {
@@ -197,7 +216,7 @@ impl Broker for Bus {
         let mut inner = self.inner();
         if message.subject.is_inbox() {
             let inbox = message.subject.clone();
-            inner.answer(Some(&inbox), Ok(message));
+            inner.answer(&inbox, Ok(message));
             return Ok(());
         }
         inner.pass(&message, false, self.room).map(drop)
@@ -220,14 +239,19 @@ impl Broker for Bus {
             if inner.inboxes.len() >= REQUESTS {
                 return Err(MessagingError::Full);
             }
-            inner.inboxes.insert(inbox.clone(), sender);
+            let hopes = 0;
+            inner.inboxes.insert(inbox.clone(), Inbox { sender, hopes });
             let message = Message {
                 subject,
                 body,
                 reply_to: Some(inbox.clone()),
             };
-            if inner.pass(&message, false, self.room)? == 0 {
+            let hopes = inner.pass(&message, false, self.room)?;
+            if hopes == 0 {
                 return Err(MessagingError::NobodyThere);
+            }
+            if let Some(waiting) = inner.inboxes.get_mut(&inbox) {
+                waiting.hopes = hopes;
             }
         }
         match timeout(time, answer).await {
@@ -396,7 +420,7 @@ impl Drop for Member {
         for queued in lost {
             inner.bytes = inner.bytes.saturating_sub(queued.size());
             let reply_to = queued.message.reply_to.as_ref();
-            inner.answer(reply_to, Err(MessagingError::NobodyThere));
+            inner.no_answer(reply_to, MessagingError::NobodyThere);
         }
     }
 }
@@ -416,7 +440,7 @@ impl InHand {
             inner.let_go(self.id, &queued);
             tracing::warn!(subject = %queued.message.subject, "a message was not handled before its subscription ended, and is gone");
             let inbox = queued.message.reply_to.clone();
-            inner.answer(inbox.as_ref(), Err(MessagingError::NobodyThere));
+            inner.no_answer(inbox.as_ref(), MessagingError::NobodyThere);
             return;
         };
         let now = Instant::now();
@@ -577,6 +601,38 @@ mod tests {
         let told = asked.unwrap_err().to_string();
         assert_eq!(told, "nobody was free to handle it in time");
         assert_eq!(dead.next().await.unwrap().message.body, "x");
+    }
+
+    /// Of several who hear a request, the first that fails does not speak for the others.
+    #[tokio::test]
+    async fn a_request_fails_when_all_who_heard_it_have_failed() {
+        let bus = bus(10, 1 << 20);
+        let mut one = bus.subscribe(wanted("a")).await.unwrap();
+        let mut other = bus.subscribe(wanted("*")).await.unwrap();
+        let time = Duration::from_secs(3600);
+        let served = async {
+            let delivery = one.next().await.unwrap();
+            delivery.settle.settle(Verdict::Rejected).await;
+            let delivery = other.next().await.unwrap();
+            let answer = Message {
+                subject: delivery.message.reply_to.clone().unwrap(),
+                ..message("a", 3)
+            };
+            bus.publish(answer).await.unwrap();
+            delivery.settle.settle(Verdict::Handled).await;
+        };
+        let asked = bus.request("a".parse().unwrap(), "x".into(), time);
+        let (asked, ()) = tokio::join!(asked, served);
+        assert_eq!(asked.unwrap().body, "xxx");
+        let failed = async {
+            for subscription in [&mut one, &mut other] {
+                let delivery = subscription.next().await.unwrap();
+                delivery.settle.settle(Verdict::Rejected).await;
+            }
+        };
+        let asked = bus.request("a".parse().unwrap(), "x".into(), time);
+        let (asked, ()) = tokio::join!(asked, failed);
+        assert!(matches!(asked, Err(MessagingError::Other(_))));
     }
 
     #[tokio::test]

@@ -2,7 +2,11 @@
 //!
 //! This is the port: what a broker is, whatever it is made of. Backends know neither WIT nor Wasmtime; the dialects know no backend.
 
+mod brokers;
 mod deliver;
+mod handling;
+#[cfg(feature = "messaging-nats")]
+mod jetstream;
 mod memory;
 #[cfg(feature = "messaging-nats")]
 mod nats;
@@ -161,6 +165,11 @@ pub(crate) trait Settle: Send + Sync {
 pub(crate) trait Subscription: Send + Sync {
     /// The next message; `None` when there will be no more. A message that it has given is not lost when the future is dropped.
     async fn next(&mut self) -> Option<Delivery>;
+
+    /// Says how many messages could be handled now, so that a broker that is asked for them is asked for no more.
+    fn expect(&mut self, free: usize) {
+        let _ = free;
+    }
 
     /// Takes nothing more from the broker. What it has taken already is still given, where nobody else would get it.
     fn close(&mut self);

@@ -11,23 +11,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
 
+use super::brokers::Brokers;
 use super::deliver::{Handle, serve};
+use super::handling::{Handling, Own};
 use super::memory::{Bus, Room};
-#[cfg(feature = "messaging-nats")]
-use super::nats::Nats;
 use super::outlet::Outlet;
-use super::settings::{self, Backend, Handling};
+use super::settings;
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
 #[cfg(feature = "messaging-nats")]
-use crate::capability::dial::{Dial, NamedBy};
-#[cfg(feature = "messaging-nats")]
-use crate::capability::nats;
+use crate::capability::dial::Dial;
 use crate::capability::tenant::Tenant;
 use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
     PluginError, Presence, State, StoreData,
 };
-use crate::workload::{Interface, Workload};
+use crate::workload::{ComponentName, Interface, Workload};
 
 const ID: &str = "wasmcloud-messaging";
 
@@ -88,6 +86,12 @@ impl Messaging {
         }
     }
 
+    /// The way to servers, if this host has one.
+    #[cfg(feature = "messaging-nats")]
+    pub(super) fn dial(&self) -> Option<&Dial> {
+        self.dial.as_ref()
+    }
+
     /// Reaches the servers that manifests name; without a way out, they cannot be had.
     #[cfg(feature = "messaging-nats")]
     #[must_use]
@@ -96,39 +100,18 @@ impl Messaging {
         self
     }
 
-    fn room(&self) -> Room {
+    pub(super) fn room(&self) -> Room {
         Room {
             messages: self.options.max_waiting,
             bytes: self.options.max_waiting_bytes,
         }
     }
 
-    fn bus(&self, tenant: &Tenant) -> Bus {
+    pub(super) fn bus(&self, tenant: &Tenant) -> Bus {
         let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
         buses.retain(|known, bus| known == tenant || !bus.is_idle());
         let bus = buses.entry(tenant.clone());
         bus.or_insert_with(|| Bus::new(self.room())).clone()
-    }
-
-    #[cfg_attr(
-        not(feature = "messaging-nats"),
-        expect(unused_variables, reason = "only servers are connected to")
-    )]
-    async fn broker(&self, backend: &Backend, about: &str) -> Result<Arc<dyn Broker>, PluginError> {
-        match backend {
-            Backend::Memory(tenant) => Ok(Arc::new(self.bus(tenant))),
-            #[cfg(feature = "messaging-nats")]
-            Backend::Nats(url) => {
-                let dial = self.dial.as_ref();
-                let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
-                let client = nats::connect(dial, url, NamedBy::Workload, about).await;
-                let client = client.map_err(|error| {
-                    PluginError::new(format!("there are no messages over NATS: {error}"))
-                        .at("spec.hostInterfaces")
-                })?;
-                Ok(Arc::new(Nats::new(client, self.room())))
-            }
-        }
     }
 }
 
@@ -163,6 +146,10 @@ impl Plugin for Messaging {
         vec![interface("handler", 3), interface("handler", 2)]
     }
 
+    fn handles_every(&self) -> bool {
+        true
+    }
+
     fn check(&self, workload: &Workload) -> Vec<PluginError> {
         settings::read(workload, ID).1
     }
@@ -179,8 +166,9 @@ impl Plugin for Messaging {
         let workload = request.workload;
         let about = format!("{}/{}", workload.namespace, workload.name);
         let (mut outlets, mut handlings) = (HashMap::new(), Vec::new());
+        let mut brokers = Brokers::of(self, &about);
         for entry in entries {
-            let broker = self.broker(&entry.backend, &about).await?;
+            let broker = brokers.get(&entry.backend).await?;
             if entry.sends {
                 let outlet = Outlet::new(Arc::clone(&broker), self.options.max_message);
                 outlets.insert(entry.label.clone(), outlet);
@@ -196,6 +184,7 @@ impl Plugin for Messaging {
                 unread: Arc::new(Semaphore::new(UNREAD)),
             }),
             handlings,
+            own: Own::of(workload),
             opened: Vec::new(),
             presence: None,
             serving: Vec::new(),
@@ -262,6 +251,7 @@ impl Outlets {
 struct Bound {
     outlets: Arc<Outlets>,
     handlings: Vec<(Arc<dyn Broker>, Handling)>,
+    own: Own,
     opened: Vec<Opened>,
     presence: Option<Presence>,
     serving: Vec<JoinHandle<()>>,
@@ -282,33 +272,56 @@ impl Binding for Bound {
     }
 
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {
-        let Some(entry) = opening.entries.into_iter().next() else {
+        if opening.entries.is_empty() {
             return Ok(());
-        };
+        }
         self.presence = Some(opening.presence);
-        let handler = Arc::new(Handler::of(entry)?);
-        for (broker, handling) in &self.handlings {
-            let subscriptions = subscribe(broker.as_ref(), handling, &handler.entry).await;
-            self.opened.push(Opened {
-                subscriptions: subscriptions.map_err(|error| {
-                    PluginError::new(format!("cannot subscribe: {error}")).at("spec.hostInterfaces")
-                })?,
-                handler: Arc::clone(&handler),
-                places: Arc::new(Semaphore::new(handling.in_flight)),
-            });
+        for entry in opening.entries {
+            let handler = Arc::new(Handler::of(entry)?);
+            for (broker, handling) in self.handlings_of(&handler.entry.component)? {
+                let subscriptions = subscribe(broker.as_ref(), &handling, &handler.entry).await;
+                self.opened.push(Opened {
+                    subscriptions: subscriptions.map_err(|error| {
+                        PluginError::new(format!("cannot subscribe: {error}"))
+                            .at("spec.hostInterfaces")
+                    })?,
+                    handler: Arc::clone(&handler),
+                    places: Arc::new(Semaphore::new(handling.in_flight)),
+                });
+            }
         }
         Ok(())
     }
 
     fn go_live(&mut self) {
         for opened in self.opened.drain(..) {
-            for subscription in opened.subscriptions {
-                let handler = Arc::clone(&opened.handler) as _;
-                let places = Arc::clone(&opened.places);
-                let serving = serve(subscription, handler, places, self.closed.clone());
-                self.serving.push(tokio::spawn(serving));
-            }
+            let (handler, places) = (opened.handler as _, opened.places);
+            let serving = serve(opened.subscriptions, handler, places, self.closed.clone());
+            self.serving.push(tokio::spawn(serving));
         }
+    }
+}
+
+impl Bound {
+    /// What a component handles: what the entries say that name it, else those that name none, with what it says itself.
+    fn handlings_of(
+        &self,
+        component: &ComponentName,
+    ) -> Result<Vec<(Arc<dyn Broker>, Handling)>, PluginError> {
+        let named = self.handlings_for(Some(component.as_str()));
+        if !named.is_empty() {
+            return Ok(named);
+        }
+        let open = self.handlings_for(None).into_iter();
+        open.map(|(broker, handling)| Ok((broker, self.own.applied(component, handling)?)))
+            .collect()
+    }
+
+    /// What the entries say that name a component, or none.
+    fn handlings_for(&self, component: Option<&str>) -> Vec<(Arc<dyn Broker>, Handling)> {
+        let all = self.handlings.iter();
+        let those = all.filter(|(_, handling)| handling.component.as_deref() == component);
+        those.cloned().collect()
     }
 }
 

@@ -52,6 +52,18 @@ impl Subject {
         Self(text.into())
     }
 
+    /// The same among others of its kind: with something in front of it, which has to end in a dot.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn behind(&self, prefix: &str) -> Self {
+        Self(format!("{prefix}{}", self.0).into())
+    }
+
+    /// The same without what was in front of it, if it was.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn after(&self, prefix: &str) -> Self {
+        Self(self.0.strip_prefix(prefix).unwrap_or(&self.0).into())
+    }
+
     /// Whether somebody waits there for an answer.
     pub(crate) fn is_inbox(&self) -> bool {
         self.0.split('.').next() == Some(INBOX)
@@ -59,6 +71,12 @@ impl Subject {
 }
 
 impl Pattern {
+    /// The same among others of its kind: with something in front of it, which has to end in a dot.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn behind(&self, prefix: &str) -> Self {
+        Self(format!("{prefix}{}", self.0).into())
+    }
+
     /// Whether it wants messages about the subject.
     pub(crate) fn matches(&self, subject: &Subject) -> bool {
         let mut words = subject.0.split('.');

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::resolve::{Resolution, Resolved};
-use super::{Calls, Offers, Problem, Worlds, schedules, service};
+use super::{Calls, Offers, Problem, Worlds, handlers, schedules, service};
 use crate::workload::{ComponentName, Export, Interface, LinkTarget, ScheduleName, Workload};
 
 /// The component that a plugin calls, and through which export.
@@ -30,7 +30,10 @@ pub(super) fn roots(
     let mut ungranted = Vec::new();
     for calls in &offers.calls {
         let candidates = Candidates::of(calls, workload, worlds, &called);
-        if is_granted(calls, workload) {
+        if is_granted(calls, workload) && calls.every {
+            let chosen = handlers::chosen(calls, workload, worlds, candidates, problems);
+            roots.extend(chosen);
+        } else if is_granted(calls, workload) {
             roots.extend(chosen(calls, workload, candidates, problems));
         } else {
             let fronts = candidates.fronts().into_iter();
@@ -71,7 +74,7 @@ fn called(resolved: &Resolved) -> Called<'_> {
 
 /// Components that export what a plugin calls, in the order of their names.
 #[derive(Default)]
-struct Candidates {
+pub(super) struct Candidates {
     /// Those that no sibling calls so: the fronts of chains of middleware.
     uncalled: Vec<Root>,
     /// The others.
@@ -115,9 +118,27 @@ impl Candidates {
         }
     }
 
+    /// The names of the fronts.
+    pub(super) fn front_names(&self) -> Vec<ComponentName> {
+        let fronts = match self.uncalled.is_empty() {
+            true => &self.called,
+            false => &self.uncalled,
+        };
+        fronts.iter().map(|root| root.component.clone()).collect()
+    }
+
+    /// Whether there is none that no sibling calls.
+    pub(super) fn all_are_called(&self) -> bool {
+        self.uncalled.is_empty() && !self.called.is_empty()
+    }
+
+    /// All of them.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Root> {
+        self.uncalled.into_iter().chain(self.called)
+    }
+
     fn take(self, component: &ComponentName) -> Option<Root> {
-        let mut all = self.uncalled.into_iter().chain(self.called);
-        all.find(|root| root.component == *component)
+        self.into_all().find(|root| root.component == *component)
     }
 }
 
@@ -155,8 +176,7 @@ fn chosen(
         }
         return root;
     }
-    let in_circle = candidates.uncalled.is_empty()
-        && !candidates.called.is_empty()
+    let in_circle = candidates.all_are_called()
         && problems
             .iter()
             .any(|problem| matches!(problem, Problem::Cycle { .. }));
@@ -180,7 +200,7 @@ fn chosen(
 }
 
 /// The links without `from` that choose whom a plugin calls, with their indices.
-fn links<'a>(
+pub(super) fn links<'a>(
     calls: &Calls,
     workload: &'a Workload,
 ) -> impl Iterator<Item = (usize, &'a ComponentName)> {

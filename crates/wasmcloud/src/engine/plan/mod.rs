@@ -3,6 +3,7 @@
 
 mod entries;
 mod graph;
+mod handlers;
 mod layout;
 mod problem;
 mod resolve;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use problem::{PlanErrors, Problem};
+pub use service::runs;
 
 use super::config::Flavour;
 use super::inspect::World;
@@ -53,6 +55,8 @@ pub struct Calls {
     pub plugin: &'static str,
     /// The exports.
     pub exports: Vec<Interface>,
+    /// Whether every component that has one is called, and not the one in front of the others.
+    pub every: bool,
 }
 
 impl Offers {
@@ -73,6 +77,7 @@ impl Offers {
             .map(|plugin| Calls {
                 plugin: plugin.id(),
                 exports: plugin.handles(),
+                every: plugin.handles_every(),
             })
             .filter(|calls| !calls.exports.is_empty())
             .collect();

@@ -131,6 +131,28 @@ pub enum Problem {
         /// The exports that would do.
         exports: Vec<Interface>,
     },
+    /// An entry names a component that cannot be called.
+    HandlerMissing {
+        /// Which entry of `hostInterfaces`.
+        index: usize,
+        /// The component, as the entry names it.
+        component: String,
+        /// Whether there is such a component.
+        exists: bool,
+        /// The exports that would do.
+        exports: Vec<Interface>,
+        /// The closest name that there is.
+        nearest: Option<String>,
+        /// The components that have one of the exports.
+        handlers: Vec<ComponentName>,
+    },
+    /// An entry names no component, and all that could be called have entries of their own.
+    HandlersTaken {
+        /// Which entry of `hostInterfaces`.
+        index: usize,
+        /// The exports that would do.
+        exports: Vec<Interface>,
+    },
     /// A schedule cannot call what it names.
     Schedule {
         /// Where in the manifest.
@@ -178,6 +200,10 @@ impl Problem {
             Self::UnknownInterface { index, .. } | Self::NotConfigurable { index, .. } => {
                 format!("spec.hostInterfaces.{index}")
             }
+            Self::HandlerMissing { index, .. } => {
+                format!("spec.hostInterfaces.{index}.config.component")
+            }
+            Self::HandlersTaken { index, .. } => format!("spec.hostInterfaces.{index}.interfaces"),
             Self::UnusedLabel { index, .. } => format!("spec.hostInterfaces.{index}.name"),
             Self::IdleService { .. } => "spec.service".to_owned(),
             Self::AmbiguousEntry { .. } | Self::EntryMissing { .. } | Self::NothingToRun { .. } => {
@@ -250,6 +276,7 @@ impl Problem {
             Self::EntryMissing { .. } => {
                 Some("export it from a component, or leave it out of `hostInterfaces`".to_owned())
             }
+            Self::HandlerMissing { .. } | Self::HandlersTaken { .. } => self.handler_hint(),
             Self::Schedule { hint, .. } => hint.clone(),
             Self::IdleService { handler, .. } => Some(idle_hint(handler.as_ref())),
             Self::NothingToRun { ungranted, .. } => {
@@ -259,6 +286,29 @@ impl Problem {
                     interface_entry(export, None)
                 ))
             }
+        }
+    }
+}
+
+impl Problem {
+    fn handler_hint(&self) -> Option<String> {
+        match self {
+            Self::HandlerMissing {
+                exists: false,
+                nearest: Some(near),
+                ..
+            } => Some(format!("did you mean `{near}`?")),
+            Self::HandlerMissing { handlers, .. } if handlers.is_empty() => {
+                Some("export it from the component, or leave the entry out".to_owned())
+            }
+            Self::HandlerMissing { handlers, .. } => {
+                Some(format!("those that do are {}", list(handlers)))
+            }
+            Self::HandlersTaken { exports, .. } => {
+                let name = &exports.first()?.name;
+                Some(format!("leave `{name}` out of its `interfaces`"))
+            }
+            _ => None,
         }
     }
 }
@@ -336,6 +386,17 @@ impl fmt::Display for Problem {
                 list(candidates.iter().map(|(name, _)| name))
             ),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
+            Self::HandlerMissing {
+                component,
+                exists,
+                exports,
+                ..
+            } => f.write_str(&no_handler(component, *exists, exports)),
+            Self::HandlersTaken { exports, .. } => write!(
+                f,
+                "the entry names no component, and all that export {} have entries of their own",
+                either(exports)
+            ),
             Self::Schedule { message, .. } => f.write_str(message),
             Self::IdleService { exports, .. } => f.write_str(&idle(exports)),
             Self::NothingToRun {
@@ -490,6 +551,19 @@ fn link_entry(from: Option<&ComponentName>, import: &Interface, to: &ComponentNa
 fn list<'a>(names: impl IntoIterator<Item = &'a ComponentName>) -> String {
     let quoted = names.into_iter().map(|name| format!("`{name}`"));
     quoted.collect::<Vec<_>>().join(", ")
+}
+
+fn no_handler(component: &str, exists: bool, exports: &[Interface]) -> String {
+    match exists {
+        true => format!(
+            "the entry is for component `{component}`, which does not export {}",
+            either(exports)
+        ),
+        false => format!(
+            "the entry is for component `{component}`, which the workload does not have; wanted one that exports {}",
+            either(exports)
+        ),
+    }
 }
 
 fn either(interfaces: &[Interface]) -> String {

@@ -8,6 +8,7 @@
 
 mod answers;
 mod entries;
+mod handlers;
 mod isolated;
 mod labels;
 mod links;
@@ -29,6 +30,8 @@ const STDOUT: &str = "wasi:cli/stdout@0.2.12";
 const CLOCK: &str = "wasi:clocks/monotonic-clock@0.2.12";
 const SETTINGS: &str = "wasi:config/store@0.2.0-rc.1";
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
+const EVENTS_0_2: &str = "demo:events/handler@0.2.0";
+const EVENTS_0_3: &str = "demo:events/handler@0.3.0";
 const TIMER: &str = "demo:timer/tick@1.0.0";
 const GREETER: &str = "demo:greet/greeter@1.0.0";
 
@@ -165,10 +168,17 @@ fn offers() -> Offers {
             Calls {
                 plugin: "http",
                 exports: vec![HANDLER_0_3.parse().unwrap(), HANDLER_0_2.parse().unwrap()],
+                every: false,
             },
             Calls {
                 plugin: "timer",
                 exports: vec![TIMER.parse().unwrap()],
+                every: false,
+            },
+            Calls {
+                plugin: "events",
+                exports: vec![EVENTS_0_3.parse().unwrap(), EVENTS_0_2.parse().unwrap()],
+                every: true,
             },
         ],
     }
@@ -186,6 +196,16 @@ impl Scene {
     fn configured(mut self, interface: &str) -> Self {
         let mut entry: HostInterface = interface.parse().unwrap();
         entry.config.insert("key".to_owned(), "value".to_owned());
+        self.workload.host_interfaces.push(entry);
+        self
+    }
+
+    /// Lists an interface in `hostInterfaces`, for one component.
+    fn grant_to(mut self, component: &str, interface: &str) -> Self {
+        let mut entry: HostInterface = interface.parse().unwrap();
+        entry
+            .config
+            .insert("component".to_owned(), component.to_owned());
         self.workload.host_interfaces.push(entry);
         self
     }

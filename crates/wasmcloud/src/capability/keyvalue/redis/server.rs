@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::url::ServerUrl;
@@ -181,10 +182,14 @@ impl Server {
     async fn connect(&self) -> Result<(u64, MultiplexedConnection), Fault> {
         let (host, port) = (self.url.host(), self.url.port());
         let stream = self.dial.connect(host, port, NamedBy::Workload).await;
-        let stream = stream.map_err(|error| match error {
-            DialError::Denied { .. } => Fault::Denied,
-            error => Fault::Unavailable(error.to_string()),
-        })?;
+        let stream = stream.map_err(|error| unreached(&error))?;
+        let stream: Box<dyn Duplex> = match self.url.is_tls() {
+            true => {
+                let secured = self.dial.secure(host, stream).await;
+                Box::new(secured.map_err(|error| unreached(&error))?)
+            }
+            false => Box::new(stream),
+        };
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.patient));
         let login = self.url.login();
         let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
@@ -207,6 +212,18 @@ impl Server {
             }
         });
         Ok((generation, connection))
+    }
+}
+
+/// A connection, with TLS or without.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+fn unreached(error: &DialError) -> Fault {
+    match error {
+        DialError::Denied { .. } => Fault::Denied,
+        error => Fault::Unavailable(error.to_string()),
     }
 }
 

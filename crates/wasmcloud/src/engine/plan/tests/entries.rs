@@ -152,7 +152,8 @@ fn an_export_that_is_listed_must_be_there() {
 
 #[test]
 fn nothing_to_run_names_the_export_that_could_be_listed() {
-    let callable = vec![id(HANDLER_0_3), id(HANDLER_0_2), id(TIMER)];
+    let callable = [HANDLER_0_3, HANDLER_0_2, TIMER, EVENTS_0_3, EVENTS_0_2];
+    let callable = callable.map(id).to_vec();
     let unlisted = scene([handler("front")]);
     assert_eq!(
         unlisted.problem(),

@@ -240,6 +240,40 @@ fn a_missing_entry() {
 }
 
 #[test]
+fn a_handler_that_is_not_there() {
+    let missing = |component: &str, exists, nearest: Option<&str>, handlers| {
+        said(Problem::HandlerMissing {
+            index: 1,
+            component: component.to_owned(),
+            exists,
+            exports: vec![id(EVENTS_0_3), id(EVENTS_0_2)],
+            nearest: nearest.map(str::to_owned),
+            handlers,
+        })
+    };
+    assert_snapshot!(missing("wroker", false, Some("worker"), names(["worker"])), @r#"
+    spec.hostInterfaces.1.config.component
+    the entry is for component `wroker`, which the workload does not have; wanted one that exports `demo:events/handler@0.3.0` or `demo:events/handler@0.2.0`
+    hint: did you mean `worker`?
+    "#);
+    assert_snapshot!(missing("front", true, None, names(["audit", "worker"])), @r#"
+    spec.hostInterfaces.1.config.component
+    the entry is for component `front`, which does not export `demo:events/handler@0.3.0` or `demo:events/handler@0.2.0`
+    hint: those that do are `audit`, `worker`
+    "#);
+    assert_snapshot!(missing("front", true, None, Vec::new()), @r#"
+    spec.hostInterfaces.1.config.component
+    the entry is for component `front`, which does not export `demo:events/handler@0.3.0` or `demo:events/handler@0.2.0`
+    hint: export it from the component, or leave the entry out
+    "#);
+    assert_snapshot!(said(Problem::HandlersTaken { index: 2, exports: vec![id(EVENTS_0_3), id(EVENTS_0_2)] }), @r#"
+    spec.hostInterfaces.2.interfaces
+    the entry names no component, and all that export `demo:events/handler@0.3.0` or `demo:events/handler@0.2.0` have entries of their own
+    hint: leave `handler` out of its `interfaces`
+    "#);
+}
+
+#[test]
 fn nothing_to_run() {
     let callable = vec![id(HANDLER_0_3), id(HANDLER_0_2)];
     let nothing = |ungranted| {

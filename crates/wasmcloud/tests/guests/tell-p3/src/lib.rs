@@ -2,9 +2,8 @@
 
 use std::cell::Cell;
 
-use exports::wasmcloud::messaging0_3_0::handler::Error;
 use wasmcloud::messaging0_3_0::consumer;
-use wasmcloud::messaging0_3_0::types::BrokerMessage;
+use wasmcloud::messaging0_3_0::types::{BrokerMessage, HandleMessageError as Error};
 use wit_bindgen::{spawn_local, yield_async};
 
 wit_bindgen::generate!({ path: "../wit", world: "tell-p3", generate_all });
