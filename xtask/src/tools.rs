@@ -1,6 +1,5 @@
 //! What the tests and the bench need beside Rust: how to see that it is there, and how to get it.
 
-use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,20 +22,30 @@ struct Tool {
 /// Where a tool comes from.
 #[derive(Clone, Copy)]
 enum Source {
-    /// A Debian package.
+    /// A package of Debian.
     Debian(&'static str),
-    /// A program on crates.io, by the arguments of `cargo install`.
-    Cargo(&'static [&'static str]),
+    /// A command of the shell that puts it into the folder `$TOOLS`. What it needs of Debian comes before.
+    Shell {
+        packages: &'static [&'static str],
+        command: &'static str,
+    },
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Debian(package) => write!(f, "the Debian package `{package}`"),
-            Self::Cargo(args) => write!(f, "`cargo install {}`", args.join(" ")),
-        }
-    }
-}
+/// Where tools are put that are none of the machine's. The tests look there.
+const FOLDER: &str = ".cache/wasmcloud-ci/tools";
+
+/// Checks signatures and keeps objects as files. It is built apart from the workspace, and not for speed.
+const S3S_FS: Source = Source::Shell {
+    packages: &[],
+    command: "CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 cargo install s3s-fs --version 0.14.1 --locked \
+              --features binary --debug --root \"$TOOLS\" --target-dir \"$TOOLS/build\" && rm -rf \"$TOOLS/build\"",
+};
+
+/// Takes keys as long as AWS does.
+const MOTO: Source = Source::Shell {
+    packages: &["python3-venv"],
+    command: "python3 -m venv \"$TOOLS/moto\" && \"$TOOLS/moto/bin/pip\" install --quiet 'moto[server]==5.2.1'",
+};
 
 /// The task that needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +90,18 @@ const TOOLS: &[Tool] = &[
         wanted_by: &[For::Test],
     },
     Tool {
+        name: "s3s-fs",
+        probe: &["sh", "-c", "test -x ~/.cache/wasmcloud-ci/tools/bin/s3s-fs || command -v s3s-fs"],
+        source: S3S_FS,
+        wanted_by: &[For::Test, For::BenchCapabilities],
+    },
+    Tool {
+        name: "Moto",
+        probe: &["sh", "-c", "test -x ~/.cache/wasmcloud-ci/tools/moto/bin/moto_server || command -v moto_server"],
+        source: MOTO,
+        wanted_by: &[For::Test],
+    },
+    Tool {
         name: "wrk",
         probe: &["sh", "-c", "command -v wrk"],
         source: Source::Debian("wrk"),
@@ -94,25 +115,36 @@ pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
         .iter()
         .filter(|tool| tool.wanted_by.contains(&task) && !is_there(tool))
     {
-        say(&format!(
-            "{} is missing: installing it by {}",
-            tool.name, tool.source
-        ));
-        let installed = match tool.source {
-            Source::Debian(package) => install(package),
-            Source::Cargo(args) => run(Command::new("cargo").arg("install").args(args)),
-        };
-        installed.with_context(|| {
+        say(&format!("{} is missing: installing it", tool.name));
+        tool.source.install().with_context(|| {
             format!(
                 "could not install {}\nhint: install it by hand and run the command again",
                 tool.name
             )
         })?;
         if !is_there(tool) {
-            bail!("{} is still missing after {}", tool.name, tool.source);
+            bail!("{} is still missing after installing it", tool.name);
         }
     }
     Ok(())
+}
+
+impl Source {
+    fn install(self) -> anyhow::Result<()> {
+        match self {
+            Self::Debian(package) => install(package),
+            Self::Shell { packages, command } => {
+                for package in packages {
+                    install(package)?;
+                }
+                let home = std::env::var_os("HOME").context("`HOME` is not set")?;
+                let tools = Path::new(&home).join(FOLDER);
+                std::fs::create_dir_all(&tools)
+                    .with_context(|| format!("{} cannot be made", tools.display()))?;
+                run(Command::new("sh").args(["-c", command]).env("TOOLS", tools))
+            }
+        }
+    }
 }
 
 fn is_there(tool: &Tool) -> bool {

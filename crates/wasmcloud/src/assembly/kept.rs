@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{AssembleError, HostConfig};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
@@ -21,7 +21,7 @@ use crate::capability::secrets::Secrets;
 #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
 use crate::capability::trust::Authorities;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
@@ -56,7 +56,7 @@ fn plugins(
     config: &HostConfig,
     #[cfg(any(feature = "keyvalue-redis", feature = "nats"))] authorities: Authorities,
 ) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
+    #[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
@@ -67,12 +67,13 @@ fn plugins(
     let messaging = Messaging::new(config.messaging);
     #[cfg(feature = "messaging-nats")]
     let messaging = messaging.with_dial(dial.clone());
+    #[cfg(feature = "blobstore")]
+    let blobstore = Blobstore::new(config.blobstore.clone(), config.data_dir.as_deref());
+    #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+    let blobstore = blobstore.with_dial(dial.clone());
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "blobstore")]
-        Arc::new(Blobstore::new(
-            config.blobstore.clone(),
-            config.data_dir.as_deref(),
-        )),
+        Arc::new(blobstore),
         #[cfg(feature = "messaging")]
         Arc::new(messaging),
         #[cfg(feature = "postgres")]

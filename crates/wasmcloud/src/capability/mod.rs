@@ -6,9 +6,9 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
 #[cfg_attr(
-    not(any(feature = "keyvalue-redis", feature = "postgres")),
+    not(any(feature = "blobstore-s3", feature = "keyvalue-redis", feature = "postgres")),
     allow(dead_code, reason = "others bring their own connections")
 )]
 pub(crate) mod dial;
@@ -28,8 +28,8 @@ pub mod logging;
 pub mod messaging;
 #[cfg(feature = "nats")]
 #[cfg_attr(
-    not(any(feature = "keyvalue-nats", feature = "messaging-nats")),
-    allow(dead_code, reason = "nobody connects")
+    not(any(feature = "blobstore-nats", feature = "keyvalue-nats", feature = "messaging-nats")),
+    allow(dead_code, reason = "the capabilities over it bring it to life")
 )]
 mod nats;
 #[cfg(feature = "postgres")]

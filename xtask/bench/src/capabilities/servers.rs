@@ -76,7 +76,11 @@ impl S3 {
 pub(super) async fn s3() -> anyhow::Result<S3> {
     let (address, folder) = (free_address()?, folder()?);
     std::fs::create_dir(folder.path().join(S3::BUCKET))?;
-    let mut command = Command::new("s3s-fs");
+    // Where `cargo xtask` puts tools that are none of the machine's.
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let installed = home.map(|home| home.join(".cache/wasmcloud-ci/tools/bin/s3s-fs"));
+    let installed = installed.filter(|program| program.is_file());
+    let mut command = Command::new(installed.unwrap_or_else(|| "s3s-fs".into()));
     command
         .args(["--host", "127.0.0.1"])
         .args(["--port", &address.port().to_string()])

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "blobstore-nats")]
+use super::nats::NatsPlace;
+#[cfg(feature = "blobstore-s3")]
+use super::s3::S3Place;
 use crate::capability::settings::Settings;
 use crate::capability::tenant::Tenant;
 use crate::plugin::PluginError;
@@ -24,12 +28,22 @@ pub(super) enum Backend {
     Memory,
     /// The host's data folder, or one that the manifest names.
     Filesystem(Option<PathBuf>),
+    /// A bucket on a server that speaks S3.
+    #[cfg(feature = "blobstore-s3")]
+    S3(S3Place),
+    /// Object stores of a NATS server.
+    #[cfg(feature = "blobstore-nats")]
+    Nats(NatsPlace),
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Memory,
     Filesystem,
+    #[cfg(feature = "blobstore-s3")]
+    S3,
+    #[cfg(feature = "blobstore-nats")]
+    Nats,
 }
 
 /// The entries that lead somewhere, with their places in the manifest. The other interfaces are about what those gave.
@@ -52,6 +66,10 @@ pub(super) fn read(
     let kinds = [
         ("in-memory", Kind::Memory),
         ("filesystem", Kind::Filesystem),
+        #[cfg(feature = "blobstore-s3")]
+        ("s3", Kind::S3),
+        #[cfg(feature = "blobstore-nats")]
+        ("nats", Kind::Nats),
     ];
     let backend = match settings.word("backend", &kinds) {
         None => Backend::Default,
@@ -63,6 +81,11 @@ pub(super) fn read(
             });
             Backend::Filesystem(root)
         }
+        // Where something is missing, there are errors, and nobody opens it.
+        #[cfg(feature = "blobstore-s3")]
+        Some(Kind::S3) => S3Place::read(&mut settings).map_or(Backend::Default, Backend::S3),
+        #[cfg(feature = "blobstore-nats")]
+        Some(Kind::Nats) => NatsPlace::read(&mut settings).map_or(Backend::Default, Backend::Nats),
     };
     let read = EntrySettings {
         backend,
