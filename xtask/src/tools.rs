@@ -91,13 +91,21 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "s3s-fs",
-        probe: &["sh", "-c", "test -x ~/.cache/wasmcloud-ci/tools/bin/s3s-fs || command -v s3s-fs"],
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/bin/s3s-fs || command -v s3s-fs",
+        ],
         source: S3S_FS,
         wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Moto",
-        probe: &["sh", "-c", "test -x ~/.cache/wasmcloud-ci/tools/moto/bin/moto_server || command -v moto_server"],
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/moto/bin/moto_server || command -v moto_server",
+        ],
         source: MOTO,
         wanted_by: &[For::Test],
     },

@@ -24,7 +24,7 @@ use crate::capability::logging::Logging;
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::MessagingOptions;
 #[cfg(feature = "postgres")]
-use crate::capability::postgres::{PostgresOptions, TlsError};
+use crate::capability::postgres::PostgresOptions;
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
@@ -33,7 +33,7 @@ use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
 #[cfg(feature = "tls")]
 use crate::capability::tls::Tls;
-#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(any(feature = "http", feature = "servers"))]
 use crate::capability::trust::TrustError;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
@@ -92,7 +92,7 @@ pub struct HostConfig {
     pub fetch: Arc<dyn Fetch>,
     /// PEM files with certificates of authorities that may certify the servers of backends, besides those that the operating system
     /// trusts. They are read once, at the start.
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[cfg(feature = "servers")]
     pub backend_authorities: Vec<PathBuf>,
     /// Where guests' lines go.
     pub output: Arc<dyn GuestOutput>,
@@ -138,7 +138,7 @@ impl Default for HostConfig {
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
-            #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+            #[cfg(feature = "servers")]
             backend_authorities: Vec::new(),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
@@ -179,12 +179,8 @@ pub enum AssembleError {
     #[cfg(feature = "http")]
     #[error("the HTTP client cannot be set up: {0}")]
     Trust(#[from] TrustError),
-    /// The certificates that databases are trusted by cannot be read.
-    #[cfg(feature = "postgres")]
-    #[error("servers of PostgreSQL cannot be trusted as configured: {0}")]
-    Database(#[from] TlsError),
     /// The certificates that servers of backends are checked by cannot be read.
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[cfg(feature = "servers")]
     #[error("the servers of backends cannot be checked: {0}")]
     Authorities(TrustError),
     /// A component cannot be a plugin.
@@ -203,8 +199,6 @@ pub enum AssembleError {
 /// # Errors
 /// When the HTTP server cannot listen where it should, or certificates that should be trusted cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
-    #[cfg(feature = "postgres")]
-    config.postgres.check()?;
     let configured = configured(&config)?;
     let mut plugins = config.plugins;
     plugins.extend(configured);
@@ -323,9 +317,7 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 /// # Errors
 /// When certificates that should be trusted cannot be read, or a component cannot be a plugin.
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
-    #[cfg(feature = "postgres")]
-    config.postgres.check()?;
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[cfg(feature = "servers")]
     kept::authorities(config)?;
     let fetch = config.fetch.as_ref();
     component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
@@ -350,7 +342,7 @@ pub fn offers() -> Offers {
 pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
     let mut plugins = [
         config.plugins.clone(),
-        configured(config),
+        examined(config),
         unopened(Wasi::default()),
     ]
     .concat();

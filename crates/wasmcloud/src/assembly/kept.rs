@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{AssembleError, HostConfig};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(feature = "servers")]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
@@ -14,21 +14,21 @@ use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 use crate::capability::messaging::Messaging;
 #[cfg(feature = "postgres")]
 use crate::capability::postgres::Postgres;
-#[cfg(feature = "keyvalue")]
+#[cfg(all(feature = "keyvalue", feature = "servers"))]
 use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 use crate::capability::trust::Authorities;
 use crate::plugin::Plugin;
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(feature = "servers")]
 use crate::policy::EgressPolicy;
 
 /// Those of a host. They do nothing yet.
 pub(super) fn configured(config: &HostConfig) -> Result<Vec<Arc<dyn Plugin>>, AssembleError> {
     Ok(plugins(
         config,
-        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        #[cfg(feature = "servers")]
         authorities(config)?,
     ))
 }
@@ -37,7 +37,7 @@ pub(super) fn configured(config: &HostConfig) -> Result<Vec<Arc<dyn Plugin>>, As
 pub(super) fn examined(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
     plugins(
         config,
-        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        #[cfg(feature = "servers")]
         authorities(config).unwrap_or_default(),
     )
 }
@@ -54,14 +54,14 @@ pub(super) fn examined(config: &HostConfig) -> Vec<Arc<dyn Plugin>> {
 )]
 fn plugins(
     config: &HostConfig,
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))] authorities: Authorities,
+    #[cfg(feature = "servers")] authorities: Authorities,
 ) -> Vec<Arc<dyn Plugin>> {
-    #[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
+    #[cfg(feature = "servers")]
     let dial = Dial::new(
         EgressPolicy::new(config.egress.clone()),
         Arc::clone(&config.resolver),
     );
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[cfg(feature = "servers")]
     let dial = dial.trusting(authorities);
     #[cfg(feature = "messaging")]
     let messaging = Messaging::new(config.messaging);
@@ -86,14 +86,19 @@ fn plugins(
     ];
     #[cfg(feature = "keyvalue")]
     let plugins = {
-        let both = KeyValue::both(config.keyvalue.clone(), config.data_dir.clone(), dial);
+        let both = KeyValue::both(
+            config.keyvalue.clone(),
+            config.data_dir.clone(),
+            #[cfg(feature = "servers")]
+            dial,
+        );
         with(plugins, both)
     };
     plugins
 }
 
 /// Who may certify the servers that the plugins connect to.
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 pub(super) fn authorities(config: &HostConfig) -> Result<Authorities, AssembleError> {
     Authorities::load(&config.backend_authorities).map_err(AssembleError::Authorities)
 }
@@ -112,11 +117,13 @@ pub(super) fn unconfigured() -> Vec<Arc<dyn Plugin>> {
     ];
     #[cfg(feature = "keyvalue")]
     let plugins = {
-        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
-        with(
-            plugins,
-            KeyValue::both(KeyValueOptions::default(), None, dial),
-        )
+        let both = KeyValue::both(
+            KeyValueOptions::default(),
+            None,
+            #[cfg(feature = "servers")]
+            Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default())),
+        );
+        with(plugins, both)
     };
     plugins
 }

@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::resolve::{Resolve, ResolveError};
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
 use super::trust::Authorities;
 use crate::policy::{Denial, EgressPolicy, Verdict};
 
@@ -22,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Dial {
     policy: EgressPolicy,
     resolver: Arc<dyn Resolve>,
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
     authorities: Arc<Authorities>,
 }
 
@@ -59,7 +57,6 @@ pub(crate) enum DialError {
         source: std::io::Error,
     },
     /// Nobody that is trusted says that it is who it should be.
-    #[cfg(feature = "keyvalue-redis")]
     #[error("TLS with `{name}`: {problem}")]
     Tls { name: String, problem: String },
 }
@@ -69,21 +66,18 @@ impl Dial {
         Self {
             policy,
             resolver,
-            #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
             authorities: Arc::default(),
         }
     }
 
     /// Trusts more than the operating system does.
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
     pub(crate) fn trusting(mut self, authorities: Authorities) -> Self {
         self.authorities = Arc::new(authorities);
         self
     }
 
     /// Who may certify servers.
-    #[cfg(feature = "nats")]
-    pub(crate) fn authorities(&self) -> &Authorities {
+    pub(crate) fn authorities(&self) -> &Arc<Authorities> {
         &self.authorities
     }
 
@@ -163,7 +157,6 @@ impl Dial {
     }
 
     /// Speaks TLS on a connection to a host, and makes sure that it is this one.
-    #[cfg(feature = "keyvalue-redis")]
     pub(crate) async fn secure(
         &self,
         host: &str,

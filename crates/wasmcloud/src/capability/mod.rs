@@ -6,10 +6,10 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "blobstore-s3", feature = "keyvalue", feature = "nats", feature = "postgres"))]
+#[cfg(feature = "servers")]
 #[cfg_attr(
-    not(any(feature = "blobstore-s3", feature = "keyvalue-redis", feature = "postgres")),
-    allow(dead_code, reason = "others bring their own connections")
+    not(all(feature = "keyvalue-redis", feature = "nats", feature = "postgres")),
+    allow(dead_code, reason = "each client needs a part of it")
 )]
 pub(crate) mod dial;
 pub mod direct;
@@ -28,7 +28,11 @@ pub mod logging;
 pub mod messaging;
 #[cfg(feature = "nats")]
 #[cfg_attr(
-    not(any(feature = "blobstore-nats", feature = "keyvalue-nats", feature = "messaging-nats")),
+    not(any(
+        feature = "blobstore-nats",
+        feature = "keyvalue-nats",
+        feature = "messaging-nats"
+    )),
     allow(dead_code, reason = "the capabilities over it bring it to life")
 )]
 mod nats;
@@ -74,6 +78,6 @@ pub mod sockets;
 mod tenant;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(any(feature = "http", feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(any(feature = "http", feature = "servers"))]
 pub(crate) mod trust;
 pub mod wasi;

@@ -62,10 +62,10 @@ pub(crate) fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Tru
     Ok(())
 }
 
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 pub(crate) use authorities::Authorities;
 
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 mod authorities {
     use std::path::PathBuf;
     use std::sync::{Arc, OnceLock};
@@ -108,6 +108,12 @@ mod authorities {
             })
         }
 
+        /// Those that the configuration names.
+        #[cfg(feature = "postgres")]
+        pub(crate) fn extra(&self) -> &RootCertStore {
+            &self.extra
+        }
+
         /// Checks certificates.
         pub(crate) fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
             let made = self.verifier.get_or_init(|| {
@@ -125,7 +131,10 @@ mod authorities {
         }
 
         /// TLS with servers that are checked by their names.
-        #[cfg(feature = "keyvalue-redis")]
+        #[cfg_attr(
+            not(any(feature = "blobstore-s3", feature = "keyvalue-redis")),
+            allow(dead_code, reason = "others check names by themselves")
+        )]
         pub(crate) fn client(&self) -> Result<ClientConfig, String> {
             let verifier = self.verifier()?;
             let config = ClientConfig::builder_with_provider(provider())

@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> BackendsSection {
     }
 }
 
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 impl BackendsSection {
     pub(super) fn apply(&self, config: &mut crate::assembly::HostConfig) {
         if let Some(files) = &self.extra_ca_files {

@@ -252,7 +252,7 @@ impl HostFile {
         self.keyvalue.apply(&mut config.keyvalue);
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
-        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        #[cfg(feature = "servers")]
         self.backends.apply(config);
         self.services.apply(&mut config.restarts);
         #[cfg(feature = "postgres")]

@@ -1,10 +1,8 @@
 //! The section `postgres`: what databases workloads may have, and where that of the host is.
 
-use std::path::PathBuf;
-
 use serde::Deserialize;
 
-use super::reader::{List, Number, Reader, Text};
+use super::reader::{Number, Reader, Text};
 use crate::capability::postgres::{PostgresOptions, ServerUrl};
 
 /// What databases workloads may have. What is left out stays at its default.
@@ -12,8 +10,6 @@ use crate::capability::postgres::{PostgresOptions, ServerUrl};
 pub struct PostgresSection {
     /// The server for workloads that name none. It is in no log.
     pub url: Option<ServerUrl>,
-    /// PEM files with certificates of authorities that servers are trusted by, besides those of the machine.
-    pub ca_files: Option<Vec<PathBuf>>,
     /// How many connections all workloads together have open.
     pub connections: Option<u32>,
     /// How many connections an entry of a manifest may ask for.
@@ -31,7 +27,6 @@ pub struct PostgresSection {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Raw {
     url: Text,
-    ca_files: List,
     connections: Number,
     connections_per_entry: Number,
     row: Text,
@@ -45,7 +40,6 @@ const MOST: u32 = 100_000;
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> PostgresSection {
     PostgresSection {
         url: reader.secret(raw.url),
-        ca_files: reader.list(raw.ca_files, |reader, path| reader.path(Some(path))),
         connections: reader.number(raw.connections, 1..=MOST),
         connections_per_entry: reader.number(raw.connections_per_entry, 1..=MOST),
         row: reader.size(raw.row),
@@ -58,9 +52,6 @@ impl PostgresSection {
     pub(super) fn apply(&self, options: &mut PostgresOptions) {
         if self.url.is_some() {
             options.url.clone_from(&self.url);
-        }
-        if let Some(files) = &self.ca_files {
-            options.ca_files.clone_from(files);
         }
         let count = |count: Option<u32>, before: &mut usize| {
             *before = count.map_or(*before, |count| {

@@ -70,7 +70,7 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.postgres));
     #[cfg(feature = "blobstore")]
     text.push_str(&format!(" {:?}", config.blobstore));
-    #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+    #[cfg(feature = "servers")]
     text.push_str(&format!(" {:?}", config.backend_authorities));
     text
 }
@@ -416,7 +416,7 @@ fn how_much_may_be_kept_is_set() {
     );
 }
 
-#[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+#[cfg(feature = "servers")]
 #[test]
 fn who_certifies_servers_is_read() {
     let mut config = HostConfig::default();
@@ -471,7 +471,7 @@ fn who_may_read_which_secrets_is_read() {
 #[test]
 fn the_url_of_a_database_is_read_and_never_told() {
     let file = parse(
-        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', caFiles: [ca.pem], connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB }\n",
+        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB }\n",
     )
     .unwrap();
     assert!(!format!("{file:?}").contains("s3cret"));
@@ -479,7 +479,6 @@ fn the_url_of_a_database_is_read_and_never_told() {
     file.apply(&mut config);
     let options = config.postgres;
     assert!(options.url.is_some());
-    assert_eq!(options.ca_files, [Path::new("/etc/wasmcloud/ca.pem")]);
     assert_eq!((options.max_connections, options.max_pool), (7, 3));
     assert_eq!(options.max_row, 1 << 20);
     assert_eq!((options.max_answer, options.max_sql), (2 << 20, 3 << 10));

@@ -193,7 +193,7 @@ fn cannot_assemble(error: AssembleError) -> Diagnostics {
         AssembleError::Trust(_) => {
             "see `trust` and `extraCaFiles` under `http.client` in the configuration of the host"
         }
-        #[cfg(any(feature = "keyvalue-redis", feature = "nats"))]
+        #[cfg(feature = "servers")]
         AssembleError::Authorities(_) => {
             "see `extraCaFiles` under `backends` in the configuration of the host"
         }

@@ -101,7 +101,8 @@ async fn does_what_it_is_told(guest: Guest) {
 }
 
 async fn does(host: &TestHost, guest: Guest, kept: Value) {
-    host.run("blobs", &guest.spec("localhost", kept.clone(), kept)).await;
+    host.run("blobs", &guest.spec("localhost", kept.clone(), kept))
+        .await;
     let told = script(
         host,
         "exists,c;create,c;exists,c;open,c;list,c;put,c,o,hello;late,c,../p,world;list,c;\
@@ -110,8 +111,8 @@ async fn does(host: &TestHost, guest: Guest, kept: Value) {
     assert_eq!(
         told.await,
         [
-            "false", "c", "true", "c true", "", "ok", "ok", "../p o", "hello", "ell", "lo", "", "5",
-            "true", "false"
+            "false", "c", "true", "c true", "", "ok", "ok", "../p o", "hello", "ell", "lo", "",
+            "5", "true", "false"
         ]
     );
     let told = script(
@@ -180,7 +181,10 @@ async fn guests_keep_blobs_in_object_stores_of_nats() {
 async fn a_server_that_goes_is_told_in_words_and_nobody_traps() {
     let mut server = S3::start();
     let host = reaching().await;
-    for (guest, told) in [(P2, "error: the store cannot be used: "), (P3, "error: StoreUnavailable")] {
+    for (guest, told) in [
+        (P2, "error: the store cannot be used: "),
+        (P3, "error: StoreUnavailable"),
+    ] {
         let spec = guest.spec("localhost", on_s3(&server), on_s3(&server));
         host.run("blobs", &spec).await;
         assert_eq!(script(&host, "create,c;put,c,o,kept").await, ["c", "ok"]);
@@ -287,7 +291,10 @@ async fn a_client_that_goes_leaves_nothing_half_written() {
         })
         .await;
         assert_eq!(server.keys(), before);
-        assert_eq!(script_at(&host, "blobs", "list,c;delete,c").await, ["", "ok"]);
+        assert_eq!(
+            script_at(&host, "blobs", "list,c;delete,c").await,
+            ["", "ok"]
+        );
         host.stop("blobs").await;
     }
 }
@@ -409,12 +416,7 @@ async fn tenants(host: &TestHost, kept: Value) {
             host.run(name, &guest.spec(name, kept.clone(), shared.clone()))
                 .await;
         }
-        let told = script_at(
-            host,
-            "one",
-            "create,c;put,c,o,mine;@create,s;@put,s,o,ours",
-        )
-        .await;
+        let told = script_at(host, "one", "create,c;put,c,o,mine;@create,s;@put,s,o,ours").await;
         assert_eq!(told, ["c", "ok", "s", "ok"]);
         let told = script_at(
             host,

@@ -420,7 +420,7 @@ async fn wrong_settings_are_refused_before_anything_runs() {
         ),
         (
             url("postgres://ann:s3cret@192.0.2.1/shop?sslmode=verify-ca"),
-            "`postgres.caFiles`",
+            "`backends.extraCaFiles`",
         ),
         (
             json!({ "url": good["url"], "pool_size": "101" }),

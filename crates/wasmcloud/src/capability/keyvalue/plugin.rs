@@ -11,6 +11,7 @@ use wasmtime::component::LinkerInstance;
 use super::opened::{Opened, Ways};
 use super::stores::{Place, Stores};
 use super::{KeyValueOptions, p2, p3};
+#[cfg(feature = "servers")]
 use crate::capability::dial::Dial;
 use crate::capability::routes::Routes;
 use crate::capability::settings::Settings;
@@ -57,9 +58,14 @@ impl KeyValue {
     pub(crate) fn both(
         options: KeyValueOptions,
         data_dir: Option<PathBuf>,
-        dial: Dial,
+        #[cfg(feature = "servers")] dial: Dial,
     ) -> [Self; 2] {
-        let stores = Arc::new(Stores::new(options, data_dir, dial));
+        let stores = Arc::new(Stores::new(
+            options,
+            data_dir,
+            #[cfg(feature = "servers")]
+            dial,
+        ));
         [Dialect::Wasi, Dialect::Wasmcloud].map(|dialect| Self {
             dialect,
             stores: Arc::clone(&stores),

@@ -12,6 +12,7 @@ use super::redb::Disk;
 #[cfg(feature = "keyvalue-redis")]
 use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
+#[cfg(feature = "servers")]
 use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue-nats")]
 use crate::capability::nats::NatsUrl;
@@ -47,9 +48,10 @@ pub(super) struct Stores {
         expect(dead_code, reason = "for the disk only")
     )]
     data_dir: Option<PathBuf>,
+    #[cfg(feature = "servers")]
     #[cfg_attr(
         not(any(feature = "keyvalue-nats", feature = "keyvalue-redis")),
-        expect(dead_code, reason = "for servers only")
+        expect(dead_code, reason = "nobody connects")
     )]
     dial: Dial,
     rooms: Mutex<HashMap<Tenant, Weak<Memory>>>,
@@ -62,10 +64,15 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) fn new(options: KeyValueOptions, data_dir: Option<PathBuf>, dial: Dial) -> Self {
+    pub(super) fn new(
+        options: KeyValueOptions,
+        data_dir: Option<PathBuf>,
+        #[cfg(feature = "servers")] dial: Dial,
+    ) -> Self {
         Self {
             options,
             data_dir,
+            #[cfg(feature = "servers")]
             dial,
             rooms: Mutex::default(),
             #[cfg(feature = "keyvalue-redb")]

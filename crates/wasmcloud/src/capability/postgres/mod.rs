@@ -26,7 +26,6 @@ use futures::Stream;
 
 pub use options::PostgresOptions;
 pub use plugin::Postgres;
-pub use tls::TlsError;
 pub use url::{ServerUrl, UrlError};
 
 use value::Value;

@@ -1,8 +1,6 @@
 //! What the host allows of databases.
 
-use std::path::PathBuf;
-
-use super::{ServerUrl, TlsError, tls};
+use super::ServerUrl;
 use crate::capability::room::part_of_open_files;
 
 /// What the host allows of databases, and where its own is.
@@ -10,8 +8,6 @@ use crate::capability::room::part_of_open_files;
 pub struct PostgresOptions {
     /// The server for workloads that name none. They choose the database.
     pub url: Option<ServerUrl>,
-    /// PEM files with certificates of authorities that servers are trusted by, besides those of the machine.
-    pub ca_files: Vec<PathBuf>,
     /// How many connections all workloads together have open.
     pub max_connections: usize,
     /// How many connections an entry of a workload may ask for.
@@ -30,22 +26,11 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             url: None,
-            ca_files: Vec::new(),
             max_connections: part_of_open_files(4, 64..=1024),
             max_pool: 100,
             max_row: 16 << 20,
             max_answer: 64 << 20,
             max_sql: 1 << 20,
         }
-    }
-}
-
-impl PostgresOptions {
-    /// Whether the files can be read.
-    ///
-    /// # Errors
-    /// With the one that cannot.
-    pub(crate) fn check(&self) -> Result<(), TlsError> {
-        tls::own_roots(self).map(drop)
     }
 }

@@ -78,8 +78,8 @@ impl Side {
         if let Some(tls) = self.tls.get() {
             return Arc::clone(tls);
         }
-        let options = self.options.clone();
-        let loaded = tokio::task::spawn_blocking(move || Tls::load(&options)).await;
+        let authorities = Arc::clone(self.dial.authorities());
+        let loaded = tokio::task::spawn_blocking(move || Tls::load(&authorities)).await;
         let loaded = loaded.unwrap_or_else(|_| Tls::none());
         Arc::clone(self.tls.get_or_init(|| Arc::new(loaded)))
     }

@@ -1,30 +1,18 @@
 //! TLS to servers: who is trusted, and how far.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::PostgresOptions;
 use super::url::Mode;
-
-/// Why a file of certificates is of no use.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("cannot read the certificates in `{}`: {problem}", path.display())]
-pub struct TlsError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub problem: String,
-}
+use crate::capability::trust::Authorities;
 
 /// TLS as the modes have it. What is missing, is so for a reason.
 pub(super) struct Tls {
@@ -35,27 +23,18 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads the files. It takes its time.
-    pub(super) fn load(options: &PostgresOptions) -> Self {
+    /// Reads the certificates of the machine, which takes its time.
+    pub(super) fn load(authorities: &Authorities) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let own = own_roots(options).map_err(|error| error.to_string());
-        Self {
-            full: own.clone().and_then(|own| {
-                let mut roots = own;
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                let verifier = verifier(roots, &provider)?;
-                config(verifier, &provider)
-            }),
-            authority: own.and_then(|own| {
-                if own.is_empty() {
-                    let told = "`sslmode=verify-ca` needs the certificate of an authority in the host's configuration (`postgres.caFiles`); `verify-full` does not";
-                    return Err(told.to_owned());
-                }
-                let verifier = verifier(own, &provider)?;
-                config(Arc::new(AnyName(verifier)), &provider)
-            }),
-        }
+        let full = authorities.verifier();
+        let full = full.and_then(|verifier| config(verifier, &provider));
+        let own = authorities.extra();
+        let authority = match own.is_empty() {
+            true => Err("`sslmode=verify-ca` needs the certificate of an authority in the host's configuration (`backends.extraCaFiles`); `verify-full` does not".to_owned()),
+            false => verifier(own.clone(), &provider)
+                .and_then(|verifier| config(Arc::new(AnyName(verifier)), &provider)),
+        };
+        Self { full, authority }
     }
 
     /// None of it.
@@ -80,31 +59,6 @@ impl Tls {
             Mode::Authority => &self.authority,
         };
         wanted.as_ref().map(Some).map_err(Clone::clone)
-    }
-}
-
-/// The authorities of the configuration.
-pub(super) fn own_roots(options: &PostgresOptions) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for path in &options.ca_files {
-        add_file(&mut roots, path).map_err(|problem| TlsError {
-            path: path.clone(),
-            problem,
-        })?;
-    }
-    Ok(roots)
-}
-
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    let before = roots.len();
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    for certificate in found {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    match roots.len() == before {
-        true => Err("there is no `BEGIN CERTIFICATE` in it".to_owned()),
-        false => Ok(()),
     }
 }
 

@@ -161,7 +161,10 @@ async fn on_a_small_disk() {
     copied.unwrap();
     let told = blobs.copy(&id("c", "large"), &id("c", "copy")).await;
     assert_eq!(told, Err(full.clone()));
-    assert_eq!(write_all(&blobs, "c", "kept", &[4; 2 << 20]).await, Err(full));
+    assert_eq!(
+        write_all(&blobs, "c", "kept", &[4; 2 << 20]).await,
+        Err(full)
+    );
     assert_eq!(under_way(&disk), 0);
     assert!(read_all(&blobs, "c", "kept").await.unwrap() == [1; 1 << 20]);
     blobs.delete(&id("c", "large")).await.unwrap();
@@ -172,7 +175,8 @@ async fn on_a_small_disk() {
 #[test]
 fn a_full_disk_is_told_and_what_was_kept_stays() {
     let disk = tempfile::tempdir().unwrap();
-    let mount = "mount -t tmpfs -o size=4m,nr_inodes=100 small \"$SMALL_DISK\" && exec \"$0\" \"$@\"";
+    let mount =
+        "mount -t tmpfs -o size=4m,nr_inodes=100 small \"$SMALL_DISK\" && exec \"$0\" \"$@\"";
     let test = "capability::blobstore::filesystem::tests::on_a_small_disk";
     // A disk that only this process sees, so nobody has to be an administrator.
     let output = std::process::Command::new("unshare")

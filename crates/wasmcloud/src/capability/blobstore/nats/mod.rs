@@ -254,7 +254,11 @@ impl Nats {
     }
 
     /// The names of objects after one, and where to go on.
-    async fn page(&self, found: &Found, walk: Walk) -> Result<Option<(Vec<String>, Walk)>, BlobError> {
+    async fn page(
+        &self,
+        found: &Found,
+        walk: Walk,
+    ) -> Result<Option<(Vec<String>, Walk)>, BlobError> {
         let Walk {
             mut offset, last, ..
         } = walk;

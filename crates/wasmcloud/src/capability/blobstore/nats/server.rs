@@ -75,7 +75,11 @@ impl Server {
         let most = self.client.server_info().max_payload;
         // Nothing is known of a server that has not answered yet.
         let room = most.saturating_sub(HEAD).max(1 << 10);
-        if most == 0 { PIECE / 2 } else { room.min(PIECE) }
+        if most == 0 {
+            PIECE / 2
+        } else {
+            room.min(PIECE)
+        }
     }
 
     /// Nothing is sent to a server that is away: it would only be late.
@@ -234,7 +238,12 @@ impl Server {
             answer.map_err(|error| fault(&error, BlobError::NoSuchContainer))?;
         let mut subjects: Vec<String> = match answer {
             Response::Err { error } => return Err(of_api(&error, BlobError::NoSuchContainer)),
-            Response::Ok(info) => info.state.subjects.unwrap_or_default().into_keys().collect(),
+            Response::Ok(info) => info
+                .state
+                .subjects
+                .unwrap_or_default()
+                .into_keys()
+                .collect(),
         };
         subjects.sort_unstable();
         Ok(subjects)
@@ -323,10 +332,7 @@ pub(super) fn of_publish(error: &PublishError) -> BlobError {
 }
 
 /// What a failure means. `absent` is for a stream that is not there. Of what the server says nothing is repeated.
-pub(super) fn fault(
-    error: &(dyn std::error::Error + 'static),
-    absent: BlobError,
-) -> BlobError {
+pub(super) fn fault(error: &(dyn std::error::Error + 'static), absent: BlobError) -> BlobError {
     use async_nats::jetstream::context::{
         CreateStreamError, CreateStreamErrorKind, DeleteStreamError, GetStreamErrorKind,
         RequestError, RequestErrorKind,
@@ -376,7 +382,9 @@ fn of_api(error: &jetstream::Error, absent: BlobError) -> BlobError {
         }
         ErrorCode::CLUSTER_NOT_AVAILABLE
         | ErrorCode::CLUSTER_NOT_ACTIVE
-        | ErrorCode::CLUSTER_NO_PEERS => BlobError::Unavailable("its cluster is not ready".to_owned()),
+        | ErrorCode::CLUSTER_NO_PEERS => {
+            BlobError::Unavailable("its cluster is not ready".to_owned())
+        }
         code if FULL.contains(&code) => BlobError::Quota("the store is full".to_owned()),
         code => BlobError::Other(format!("the server answers with {}", code.0)),
     }

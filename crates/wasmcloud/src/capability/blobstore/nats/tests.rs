@@ -206,12 +206,18 @@ async fn a_range_costs_nothing_of_what_is_before_it() {
     let counted = client(&service.url()).await;
     let counting = Arc::new(Server::over(counted.clone(), 1, PATIENCE));
     let blobs = opened(&counting, "shop");
-    let before = counted.statistics().in_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let before = counted
+        .statistics()
+        .in_bytes
+        .load(std::sync::atomic::Ordering::Relaxed);
     let range = Range::inclusive(7_000_000, 7_000_099).unwrap();
     let read = blobs.read(&id("c", "o"), range).await.unwrap();
     let read: Vec<Bytes> = read.contents.try_collect().await.unwrap();
     assert!(read.concat() == bytes[7_000_000..7_000_100]);
-    let after = counted.statistics().in_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let after = counted
+        .statistics()
+        .in_bytes
+        .load(std::sync::atomic::Ordering::Relaxed);
     assert!(after - before < 1 << 20, "{} bytes came", after - before);
 }
 

@@ -136,7 +136,10 @@ impl NatsWriting {
             nuid: self.begun.nuid.clone(),
             size: self.size,
             chunks: self.chunks,
-            digest: Some(format!("SHA-256={}", base64(&self.digest.clone().finalize()))),
+            digest: Some(format!(
+                "SHA-256={}",
+                base64(&self.digest.clone().finalize())
+            )),
             options: Options {
                 max_chunk_size: self.chunk as u64,
             },

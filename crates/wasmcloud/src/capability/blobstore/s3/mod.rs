@@ -258,7 +258,10 @@ impl S3 {
         }
         let got = self.bucket.store.get(&beside(found, part)?).await;
         let got = got.map_err(|error| fault(&error, damaged()))?;
-        let name = got.bytes().await.map_err(|error| fault(&error, damaged()))?;
+        let name = got
+            .bytes()
+            .await
+            .map_err(|error| fault(&error, damaged()))?;
         String::from_utf8(name.into()).map_err(|_| damaged())
     }
 }

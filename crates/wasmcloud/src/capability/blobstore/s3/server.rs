@@ -7,7 +7,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{Error, RetryConfig};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -44,7 +44,7 @@ impl Bucket {
     /// When TLS cannot be set up, or the library does not take the settings.
     pub(in super::super) fn new(place: S3Place, dial: Dial) -> Result<Self, PluginError> {
         let tls = match place.endpoint.tls {
-            true => Some(trusting_the_machine()?),
+            true => Some(secured(&dial)?),
             false => None,
         };
         Self::with(place, dial, tls, Patience::default())
@@ -122,26 +122,11 @@ fn builder(place: &S3Place, transport: Transport) -> AmazonS3Builder {
     }
 }
 
-/// TLS to whom the operating system trusts.
-fn trusting_the_machine() -> Result<Arc<ClientConfig>, PluginError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        let told = "the operating system trusts no certificates, so there is no TLS to servers of S3";
-        let hint = "install its certificates (`ca-certificates`)";
-        return Err(PluginError::new(told).hint(hint));
-    }
-    trusting(roots)
-        .map_err(|error| PluginError::new(format!("TLS to servers of S3 cannot be set up: {error}")))
-}
-
-pub(super) fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+/// TLS to whom the host trusts.
+fn secured(dial: &Dial) -> Result<Arc<ClientConfig>, PluginError> {
+    let told =
+        |problem| PluginError::new(format!("TLS to servers of S3 cannot be set up: {problem}"));
+    dial.authorities().client().map(Arc::new).map_err(told)
 }
 
 /// A key as the library wants it.

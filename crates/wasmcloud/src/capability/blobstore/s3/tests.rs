@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 use test_servers::{Proxy, S3 as Service, Way};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,12 +15,12 @@ use super::super::conformance::{self, faults, id, name, read_all, write_all};
 use super::super::room::Budget;
 use super::super::settings::testing::tenant;
 use super::place::AccessKeys;
-use super::server::trusting;
 use super::transport::Patience;
 use super::writing::PART;
 use super::*;
 use crate::capability::dial::Dial;
 use crate::capability::resolve::SystemResolver;
+use crate::capability::trust::Authorities;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Short, for tests that wait for its end.
@@ -178,7 +177,10 @@ async fn what_one_request_cannot_copy_flows_through_the_host() {
     let bytes: Vec<u8> = (0..PART + 100).map(|n| (n % 251) as u8).collect();
     write_all(&blobs, "c", "o", &bytes).await.unwrap();
     blobs.copy(&id("c", "o"), &id("c", "copy")).await.unwrap();
-    blobs.rename(&id("c", "o"), &id("c", "moved")).await.unwrap();
+    blobs
+        .rename(&id("c", "o"), &id("c", "moved"))
+        .await
+        .unwrap();
     assert!(read_all(&blobs, "c", "copy").await.unwrap() == bytes);
     assert!(read_all(&blobs, "c", "moved").await.unwrap() == bytes);
     let gone = blobs.info(&id("c", "o")).await.map(drop);
@@ -270,7 +272,9 @@ async fn a_bucket_can_be_part_of_the_name_of_its_host() {
     let bucket = with(place, Patience::default());
     // Not every resolver knows names below `localhost`, so the request is what is looked at.
     let host = format!("{}.localhost", Service::BUCKET);
-    let known = tokio::net::lookup_host((host, service.port())).await.is_ok();
+    let known = tokio::net::lookup_host((host, service.port()))
+        .await
+        .is_ok();
     let created = opened(&bucket, "shop").create_container(&name("c")).await;
     assert_eq!(created.is_ok(), known, "{created:?}");
 }
@@ -317,20 +321,17 @@ async fn only_a_server_with_a_trusted_certificate_is_spoken_to() {
             });
         }
     });
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let with = |roots| {
-        let tls = Some(trusting(roots).unwrap());
-        let bucket = Bucket::with(place(&endpoint), dial(), tls, Patience::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let with = |authority: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, authority.cert.pem()).unwrap();
+        let dial = dial().trusting(Authorities::load(&[path]).unwrap());
+        let bucket = Bucket::new(place(&endpoint), dial).unwrap();
         opened(&Arc::new(bucket), "shop")
     };
-    with(roots)
-        .create_container(&name("c"))
-        .await
-        .unwrap();
+    with(&made).create_container(&name("c")).await.unwrap();
     let stranger = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(stranger.cert.der().clone()).unwrap();
-    let refused = with(roots).create_container(&name("d")).await.unwrap_err();
+    let refused = with(&stranger).create_container(&name("d")).await;
+    let refused = refused.unwrap_err();
     assert!(matches!(refused, BlobError::Unavailable(_)), "{refused}");
 }

@@ -30,6 +30,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 pub use crate::capability::trust::TrustError;
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
+pub(crate) use tls::Trust;
 
 pub(super) use self::caller::Caller;
 use self::exchange::{Download, InUse, Sent, Upload};

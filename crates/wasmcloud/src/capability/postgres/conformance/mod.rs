@@ -24,6 +24,7 @@ use super::value::Value;
 use super::{Database, Fault, PostgresOptions, ServerUrl};
 use crate::capability::dial::{Dial, NamedBy};
 use crate::capability::resolve::SystemResolver;
+use crate::capability::trust::Authorities;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Longer than anything here takes on a busy machine.
@@ -36,6 +37,8 @@ struct How {
     idle: Duration,
     statement: Duration,
     options: PostgresOptions,
+    /// Files with authorities that the host trusts.
+    authorities: Vec<std::path::PathBuf>,
     room: Arc<Room>,
     dial: Dial,
 }
@@ -50,6 +53,7 @@ impl Default for How {
             statement: PATIENCE,
             room: Arc::new(Room::new(100)),
             options,
+            authorities: Vec::new(),
             dial: dial(&["127.0.0.0/8"]),
         }
     }
@@ -72,7 +76,7 @@ fn open(url: &str, how: How) -> Limited<OnServer> {
         url: url.parse::<ServerUrl>().unwrap(),
         by: NamedBy::Workload,
         dial: how.dial,
-        tls: Arc::new(Tls::load(&how.options)),
+        tls: Arc::new(Tls::load(&Authorities::load(&how.authorities).unwrap())),
         statement: how.statement,
         longest: how.options.max_row,
     };

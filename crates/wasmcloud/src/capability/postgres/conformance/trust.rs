@@ -28,10 +28,7 @@ async fn protected(
     ca: Option<&std::path::Path>,
 ) -> Result<Value, Fault> {
     let how = How {
-        options: PostgresOptions {
-            ca_files: ca.into_iter().map(std::path::Path::to_path_buf).collect(),
-            ..PostgresOptions::default()
-        },
+        authorities: ca.into_iter().map(std::path::Path::to_path_buf).collect(),
         ..How::default()
     };
     let database = open(&format!("{}{mode}", postgres.url("notes")), how);
@@ -68,10 +65,7 @@ async fn servers_are_trusted_as_their_mode_says() {
     // Everything works inside TLS, cancelling too.
     let how = How {
         connections: 1,
-        options: PostgresOptions {
-            ca_files: vec![ca],
-            ..PostgresOptions::default()
-        },
+        authorities: vec![ca],
         ..How::default()
     };
     let database = open(
@@ -110,20 +104,4 @@ async fn a_server_without_tls_is_not_spoken_to_where_it_is_wanted() {
     let postgres = Postgres::start();
     let plain = protected(&postgres, "?sslmode=require", None).await;
     assert!(matches!(plain, Err(Fault::Unavailable(_))), "{plain:?}");
-}
-
-#[test]
-fn a_file_without_certificates_is_an_error_that_names_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.pem");
-    std::fs::write(&path, "none").unwrap();
-    let options = PostgresOptions {
-        ca_files: vec![path],
-        ..PostgresOptions::default()
-    };
-    let told = options.check().unwrap_err().to_string();
-    assert!(
-        told.contains("ca.pem") && told.contains("BEGIN CERTIFICATE"),
-        "{told}"
-    );
 }

@@ -112,6 +112,7 @@ impl Target {
             DialError::Denied { .. } => Fault::Denied,
             DialError::Name { source, .. } => Fault::Unavailable(source.to_string()),
             DialError::Connect { source, .. } => Fault::Unavailable(source.to_string()),
+            DialError::Tls { problem, .. } => Fault::Unavailable(problem),
         })?;
         let keepalive = TcpKeepalive::new()
             .with_time(KEEPALIVE.0)
