@@ -108,6 +108,15 @@ pub(crate) fn messages(dialect: Dialect) -> PathBuf {
     .into()
 }
 
+/// Asks a database in a loop.
+pub(crate) fn postgres(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::P2 => test_guests::BENCH_POSTGRES,
+        Dialect::P3 => test_guests::BENCH_POSTGRES_P3,
+    }
+    .into()
+}
+
 /// A service that waits until it is asked to end.
 pub(crate) fn waiting() -> PathBuf {
     test_guests::NET_ECHO.into()

@@ -82,7 +82,7 @@ enum Bench {
     Services,
     /// What a service costs that waits beside many others.
     ManyServices,
-    /// Calls of capabilities: keys and values, blobs, messages.
+    /// Calls of capabilities: keys and values, blobs, messages, databases.
     Capabilities,
 }
 

@@ -23,8 +23,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is told that a server is away.
 const TELL: Duration = Duration::from_secs(60);
-/// How many messages of one subscription may be on their way through the client.
-const CAPACITY: usize = 256;
+/// How many messages of one subscription may be on their way through the client, which drops the others: more than one read from the
+/// connection holds by far, and than a burst brings until whoever takes them has a turn. How much may wait then is counted elsewhere.
+const CAPACITY: usize = 16 << 10;
 
 /// Where servers are, and as whom to speak to them. The text may be secret.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use test_servers::Postgres;
 use tokio::sync::watch;
 use wasmcloud::host::CallRequest;
 use wasmcloud::plugin::{Import, Offer, Plugin, StoreData};
@@ -155,4 +156,31 @@ pub(crate) async fn bench_messages() {
 #[tokio::test]
 pub(crate) async fn bench_messages_p3() {
     arrive(test_guests::BENCH_MESSAGES_P3).await;
+}
+
+/// A database is a server, which has to be reached.
+async fn asks(guest: &str) {
+    let server = Postgres::start();
+    let loopback = "127.0.0.0/8".parse().unwrap();
+    let host = TestHost::with(|config| {
+        config.calls_only = true;
+        config.egress.allow.push(loopback);
+    })
+    .await;
+    let mut query = grant("wasmcloud", "postgres", &["query"]);
+    query["config"] = json!({ "url": server.url("notes") });
+    host.run("bench", &spec([component("guest", guest)], [query]))
+        .await;
+    assert_eq!(times(&call(&host, "run", &["3", "true"]).await), 3);
+    assert_eq!(times(&call(&host, "run", &["3", "false"]).await), 1);
+}
+
+#[tokio::test]
+pub(crate) async fn bench_postgres() {
+    asks(test_guests::BENCH_POSTGRES).await;
+}
+
+#[tokio::test]
+pub(crate) async fn bench_postgres_p3() {
+    asks(test_guests::BENCH_POSTGRES_P3).await;
 }

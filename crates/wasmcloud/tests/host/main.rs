@@ -54,7 +54,7 @@ mod warm_leaks;
 
 use bench_capabilities::{
     bench_blobs, bench_blobs_p3, bench_keyvalue, bench_keyvalue_p3, bench_messages,
-    bench_messages_p3,
+    bench_messages_p3, bench_postgres, bench_postgres_p3,
 };
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};

@@ -63,6 +63,9 @@ where
 /// What is aimed at for one caller and for many.
 pub(super) type Aims = [Option<&'static str>; 2];
 
+/// What the host may add to a client of a network: a fifth.
+pub(super) const OVER_NETWORK: Aims = [Some("≤ 1.2 ×"), Some("≥ 0.83 ×")];
+
 /// A case: its name, and what the other side is called.
 pub(super) struct Case {
     pub(super) name: String,

@@ -1,9 +1,10 @@
-//! Capabilities: keys and values, blobs and messages, called by a guest through the host, beside the same clients called natively.
+//! Capabilities: keys and values, blobs, messages and databases, called by a guest through the host, beside the same clients called natively.
 
 mod blobs;
 mod keyvalue;
 mod loops;
 mod messages;
+mod postgres;
 mod servers;
 
 use crate::call::all_went_well;
@@ -34,6 +35,7 @@ pub(crate) async fn run(records: &mut Vec<Record>, only: &str) -> anyhow::Result
         ("keyvalue", keyvalue::run(records, only).await),
         ("blobs", blobs::run(records, only).await),
         ("messages", messages::run(records, only).await),
+        ("postgres", postgres::run(records, only).await),
     ];
     all_went_well(parts)
 }

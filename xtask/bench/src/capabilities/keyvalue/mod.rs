@@ -13,7 +13,7 @@ use self::empty::Empty;
 use self::nats::Nats;
 use self::redb::Redb;
 use self::redis::Redis;
-use super::loops::{Aims, Case, Side, Told, at_once};
+use super::loops::{Aims, Case, OVER_NETWORK, Side, Told, at_once};
 use super::{Only, servers};
 use crate::call::all_went_well;
 use crate::guests::{self, Dialect};
@@ -25,8 +25,6 @@ use crate::workers::Workers;
 /// What is kept, as in the guests.
 const VALUE: [u8; 100] = [b'v'; 100];
 
-/// What the host may add to a client of a network: a fifth.
-const OVER_NETWORK: Aims = [Some("≤ 1.2 ×"), Some("≥ 0.83 ×")];
 /// What it may add to a call that finds everything in memory.
 const IN_MEMORY: Aims = [Some("≤ 1 µs more"), None];
 

@@ -106,26 +106,46 @@ impl Server {
         again: Again,
         command: &Cmd,
     ) -> Result<T, Fault> {
-        let (generation, mut connection) = self.connection().await?;
-        let error = match command.query_async(&mut connection).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        if !error.is_io_error() {
-            return Err(fault(&error));
+        let answer = self.answer(again, command).await?;
+        answer.map_err(|error| fault(&error))
+    }
+
+    /// Asks for a script by its digest. `None`: the server does not know it.
+    pub(super) async fn ask_known<T: FromRedisValue>(
+        &self,
+        again: Again,
+        command: &Cmd,
+    ) -> Result<Option<T>, Fault> {
+        match self.answer(again, command).await? {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => Ok(None),
+            Err(error) => Err(fault(&error)),
         }
-        self.lost(generation);
-        if again == Again::Never || error.is_timeout() {
-            return Err(fault(&error));
+    }
+
+    /// What the server answers, errors among it.
+    async fn answer<T: FromRedisValue>(
+        &self,
+        again: Again,
+        command: &Cmd,
+    ) -> Result<Result<T, RedisError>, Fault> {
+        let (generation, mut connection) = self.connection().await?;
+        let answer = command.query_async(&mut connection).await;
+        match &answer {
+            Err(error) if error.is_io_error() => {
+                self.lost(generation);
+                if again == Again::Never || error.is_timeout() {
+                    return Ok(answer);
+                }
+            }
+            _ => return Ok(answer),
         }
         let (generation, mut connection) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
-        answer.map_err(|error| {
-            if error.is_io_error() {
-                self.lost(generation);
-            }
-            fault(&error)
-        })
+        if answer.as_ref().is_err_and(RedisError::is_io_error) {
+            self.lost(generation);
+        }
+        Ok(answer)
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Live> {

@@ -2,7 +2,7 @@
 
 use bench::capabilities::tally;
 use wasmcloud::messaging0_3_0::consumer;
-use wasmcloud::messaging0_3_0::types::{BrokerMessage, HandleMessageError as Error};
+use wasmcloud::messaging0_3_0::types::{BrokerMessage, HandleMessageError};
 use wit_bindgen::spawn_local;
 
 wit_bindgen::generate!({ path: "../wit", world: "bench-messages-p3", generate_all });
@@ -29,10 +29,13 @@ impl exports::bench::capabilities::messages_async::Guest for Both {
 }
 
 impl exports::wasmcloud::messaging0_3_0::handler::Guest for Both {
-    async fn handle_message(message: BrokerMessage) -> Result<(), Error> {
+    async fn handle_message(message: BrokerMessage) -> Result<(), HandleMessageError> {
         match message.body.collect().await.len() {
             100 => tally::handled(),
-            length => return Err(Error::Other(format!("a message of {length} bytes came"))),
+            length => {
+                let told = format!("a message of {length} bytes came");
+                return Err(HandleMessageError::Other(told));
+            }
         }
         Ok(())
     }
