@@ -169,10 +169,7 @@ fn place(settings: &mut Settings<'_>) -> Place {
 fn redis(settings: &mut Settings<'_>) -> Place {
     settings.required("url", "it says where the server is");
     let url = settings.parse("url", str::parse::<super::redis::ServerUrl>);
-    let prefix = settings.parse("prefix", |text| match is_redis_prefix(text) {
-        true => Ok(text.to_owned()),
-        false => Err("wanted a text that ends in `:` and has no `/`, such as `app:`"),
-    });
+    let prefix = settings.parse("prefix", redis_prefix);
     match url {
         Some(url) => Place::Redis {
             url,
@@ -184,8 +181,12 @@ fn redis(settings: &mut Settings<'_>) -> Place {
 
 /// The tenant follows it, and is parted by `/`; so none can be written into the prefix, nor a part of one.
 #[cfg(feature = "keyvalue-redis")]
-fn is_redis_prefix(text: &str) -> bool {
-    text.is_empty() || (text.ends_with(':') && !text.contains('/'))
+fn redis_prefix(text: &str) -> Result<String, &'static str> {
+    match text {
+        _ if text.contains('/') => Err("wanted a text that has no `/`, such as `app`"),
+        _ if text.is_empty() || text.ends_with(':') => Ok(text.to_owned()),
+        _ => Ok(format!("{text}:")),
+    }
 }
 
 #[cfg(feature = "keyvalue-nats")]
@@ -305,4 +306,18 @@ impl Plugin for KeyValue {
 fn first(errors: Vec<PluginError>) -> PluginError {
     let first = errors.into_iter().next();
     first.unwrap_or_else(|| PluginError::new("the settings are wrong"))
+}
+
+#[cfg(all(test, feature = "keyvalue-redis"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_leads_into_no_other_namespace() {
+        // `a` before the namespace `b` would have been the namespace `ab`.
+        assert_eq!(redis_prefix("a").as_deref(), Ok("a:"));
+        assert_eq!(redis_prefix("a:").as_deref(), Ok("a:"));
+        assert_eq!(redis_prefix("").as_deref(), Ok(""));
+        assert!(redis_prefix("default/workload/other/:").is_err());
+    }
 }
