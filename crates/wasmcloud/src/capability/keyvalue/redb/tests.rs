@@ -182,7 +182,7 @@ mod roles {
             }
             let mut other = File::create(self.other()).unwrap();
             let full = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
-            let full = full.into_iter().find_map(Result::err).unwrap();
+            let full = full.map(Result::err).find_map(|error| error).unwrap();
             assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         }
 

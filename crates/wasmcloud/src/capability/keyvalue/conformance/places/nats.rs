@@ -2,7 +2,7 @@
 
 use test_servers::Nats;
 
-use super::super::faults::survives;
+use super::super::faults::{survives, until_back};
 use super::*;
 use crate::capability::keyvalue::nats::{Server, Times, Wish};
 
@@ -259,4 +259,48 @@ async fn a_manifest_leads_nowhere_that_the_policy_denies() {
     let server = Server::new(nats.url().parse().unwrap(), dial);
     let told = server.begin().await.unwrap_err().to_string();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+}
+
+/// Three servers that know each other.
+fn cluster() -> Vec<Nats> {
+    let ports = [(); 3].map(|()| test_servers::free_port());
+    let route = |port: &u16| format!("nats://127.0.0.1:{port}");
+    let routes = ports.each_ref().map(route).join(",");
+    let launch = |port: &u16| {
+        let name = format!("at-{port}");
+        let place = ["--name", &name, "--cluster_name", "tests"];
+        let others = ["--cluster", &route(port), "--routes", &routes];
+        Nats::launch_with(&[place, others].concat()).expect(MISSING)
+    };
+    ports.iter().map(launch).collect()
+}
+
+/// With `replicas`, what was acknowledged is there although a machine is gone, whichever it is that knows most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_goes_on_without_one_of_its_servers() {
+    let mut cluster = cluster();
+    let urls: Vec<_> = cluster.iter().map(Nats::url).collect();
+    let server = server(&urls.join(","));
+    let wish = Wish {
+        replicas: Some(3),
+        size: None,
+    };
+    let bucket = server.tenant(&tenant("one"), "app", wish).bucket("b");
+    // It takes a while until they have agreed on who leads.
+    until_back(&*bucket).await;
+    let mut counted = 0;
+    for gone in 0..2 {
+        for _ in 0..10 {
+            counted = bucket.increment("n", 1, Sign::Any).await.unwrap();
+        }
+        set(&*bucket, "k", &gone.to_string()).await;
+        let current = bucket.current("k").await.unwrap().unwrap();
+        cluster[gone].stop();
+        until_back(&*bucket).await;
+        assert_eq!(bucket.increment("n", 0, Sign::Any).await, Ok(counted));
+        assert_eq!(bucket.current("k").await.unwrap(), Some(current));
+        assert_eq!(names(&*bucket, "").await, ["back", "k", "n"]);
+        cluster[gone].start();
+        until_back(&*bucket).await;
+    }
 }
