@@ -181,8 +181,8 @@ mod roles {
                 return limit(&file.unwrap().len().to_string());
             }
             let mut other = File::create(self.other()).unwrap();
-            let full = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
-            let full = full.map(Result::err).find_map(|error| error).unwrap();
+            let mut pieces = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
+            let full = pieces.find_map(Result::err).unwrap();
             assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         }
 
