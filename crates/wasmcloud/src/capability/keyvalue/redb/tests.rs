@@ -160,7 +160,7 @@ mod roles {
         let bucket = bucket(folder.as_ref()).await;
         loop {
             let count = bucket.increment("n", 1, Sign::Any).await.unwrap();
-            writeln!(std::io::stdout(), "\ncounted {count}").unwrap();
+            writeln!(io::stdout(), "\ncounted {count}").unwrap();
         }
     }
 
@@ -241,7 +241,7 @@ mod roles {
                 assert_eq!(found, Some(value(n)), "{n} of {kept}");
             }
         }
-        writeln!(std::io::stdout(), "\nkept {kept}").unwrap();
+        writeln!(io::stdout(), "\nkept {kept}").unwrap();
     }
 }
 
