@@ -9,10 +9,13 @@ use anyhow::Context as _;
 use crate::shell::{self, cargo};
 use crate::tools::{For, ensure};
 
-/// Installs the load generator if it will be needed, then measures in a release build.
+/// Installs the load generator and the servers that will be needed, then measures in a release build.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
-    if wants_load(args) {
+    if wants(&LOADING, args) {
         ensure(For::BenchLoad)?;
+    }
+    if wants(&CAPABILITIES, args) {
+        ensure(For::BenchCapabilities)?;
     }
     let mut command = cargo()?;
     // A path after `--wasmtime` is relative to where it was typed.
@@ -25,6 +28,8 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
 
 /// The benches that put a server under load.
 const LOADING: [&str; 3] = ["http", "density", "neighbour"];
+/// The one whose guests speak to servers.
+const CAPABILITIES: [&str; 1] = ["capabilities"];
 /// The others.
 const QUIET: [&str; 6] = [
     "call",
@@ -35,20 +40,24 @@ const QUIET: [&str; 6] = [
     "many-services",
 ];
 
-/// Whether a bench that needs the load generator is among what was asked for: by name, or because nothing was named.
-fn wants_load(args: &[OsString]) -> bool {
+/// Whether one of some benches is among what was asked for: by name, or because nothing was named.
+fn wants(some: &[&str], args: &[OsString]) -> bool {
     let names = |known: &[&str]| args.iter().any(|arg| known.iter().any(|name| arg == name));
-    !names(&["--help", "-h"]) && (names(&LOADING) || !names(&QUIET))
+    let any = [&LOADING[..], &CAPABILITIES, &QUIET].into_iter().any(names);
+    !names(&["--help", "-h"]) && (names(some) || !any)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked(some: &[&str], args: &[&str]) -> bool {
+        wants(some, &args.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
     #[test]
     fn load_is_wanted_for_servers_and_for_everything() {
-        let wants =
-            |args: &[&str]| wants_load(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        let wants = |args| asked(&LOADING, args);
         assert!(wants(&[]));
         assert!(wants(&["call", "http"]));
         assert!(wants(&["density"]));
@@ -56,6 +65,17 @@ mod tests {
         assert!(wants(&["--wasmtime", "/bin/wasmtime"]));
         assert!(!wants(&["call"]));
         assert!(!wants(&["network", "many-services"]));
+        assert!(!wants(&["capabilities"]));
         assert!(!wants(&["--help"]));
+    }
+
+    #[test]
+    fn servers_are_wanted_for_capabilities_and_for_everything() {
+        let wants = |args| asked(&CAPABILITIES, args);
+        assert!(wants(&[]));
+        assert!(wants(&["capabilities", "--only", "redis"]));
+        assert!(!wants(&["http"]));
+        assert!(!wants(&["call", "start"]));
+        assert!(!wants(&["-h"]));
     }
 }

@@ -38,7 +38,7 @@ enum Task {
     Features,
     /// Measure, side by side with the baselines; writes `bench/results.json` in the target folder.
     Bench {
-        /// What to measure: `call`, `http`, `start`, `density`, `neighbour`; all when none is named.
+        /// What to measure, such as `call`, `http` or `capabilities`; all when none is named. `--help` tells the rest.
         #[arg(allow_hyphen_values = true)]
         args: Vec<OsString>,
     },

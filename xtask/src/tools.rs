@@ -13,11 +13,39 @@ struct Tool {
     name: &'static str,
     /// A command that succeeds when the tool is there.
     probe: &'static [&'static str],
-    /// The Debian package it comes in.
-    package: &'static str,
-    /// Who asks for it.
-    wanted_by: For,
+    /// Where it comes from.
+    source: Source,
+    /// Which tasks need it.
+    wanted_by: &'static [For],
 }
+
+/// Where a tool comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// A package of Debian.
+    Debian(&'static str),
+    /// A command of the shell that puts it into the folder `$TOOLS`. What it needs of Debian comes before.
+    Shell {
+        packages: &'static [&'static str],
+        command: &'static str,
+    },
+}
+
+/// Where tools are put that are none of the machine's. The tests look there.
+const FOLDER: &str = ".cache/wasmcloud-ci/tools";
+
+/// Checks signatures and keeps objects as files. It is built apart from the workspace, and not for speed.
+const S3S_FS: Source = Source::Shell {
+    packages: &[],
+    command: "CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 cargo install s3s-fs --version 0.14.1 --locked \
+              --features binary --debug --root \"$TOOLS\" --target-dir \"$TOOLS/build\" && rm -rf \"$TOOLS/build\"",
+};
+
+/// Takes keys as long as AWS does.
+const MOTO: Source = Source::Shell {
+    packages: &["python3-venv"],
+    command: "python3 -m venv \"$TOOLS/moto\" && \"$TOOLS/moto/bin/pip\" install --quiet 'moto[server]==5.2.1'",
+};
 
 /// The task that needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,44 +54,66 @@ pub(crate) enum For {
     Test,
     /// The parts of `cargo xtask bench` that put a server under load.
     BenchLoad,
+    /// `cargo xtask bench capabilities`: the servers that capabilities speak to.
+    BenchCapabilities,
 }
 
 const TOOLS: &[Tool] = &[
     Tool {
         name: "NATS",
         probe: &["sh", "-c", "command -v nats-server"],
-        package: "nats-server",
-        wanted_by: For::Test,
+        source: Source::Debian("nats-server"),
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Redis",
         probe: &["sh", "-c", "command -v redis-server"],
-        package: "redis-server",
-        wanted_by: For::Test,
+        source: Source::Debian("redis-server"),
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "PostgreSQL",
         probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
-        package: "postgresql",
-        wanted_by: For::Test,
+        source: Source::Debian("postgresql"),
+        wanted_by: &[For::Test, For::BenchCapabilities],
     },
     Tool {
         name: "Chromium",
         probe: &["sh", "-c", "command -v chromium"],
-        package: "chromium",
-        wanted_by: For::Test,
+        source: Source::Debian("chromium"),
+        wanted_by: &[For::Test],
     },
     Tool {
         name: "the driver of Chromium",
         probe: &["sh", "-c", "command -v chromedriver"],
-        package: "chromium-driver",
-        wanted_by: For::Test,
+        source: Source::Debian("chromium-driver"),
+        wanted_by: &[For::Test],
+    },
+    Tool {
+        name: "s3s-fs",
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/bin/s3s-fs || command -v s3s-fs",
+        ],
+        source: S3S_FS,
+        wanted_by: &[For::Test, For::BenchCapabilities],
+    },
+    Tool {
+        name: "Moto",
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/moto/bin/moto_server || command -v moto_server",
+        ],
+        source: MOTO,
+        wanted_by: &[For::Test],
     },
     Tool {
         name: "wrk",
         probe: &["sh", "-c", "command -v wrk"],
-        package: "wrk",
-        wanted_by: For::BenchLoad,
+        source: Source::Debian("wrk"),
+        wanted_by: &[For::BenchLoad],
     },
 ];
 
@@ -71,27 +121,38 @@ const TOOLS: &[Tool] = &[
 pub(crate) fn ensure(task: For) -> anyhow::Result<()> {
     for tool in TOOLS
         .iter()
-        .filter(|tool| tool.wanted_by == task && !is_there(tool))
+        .filter(|tool| tool.wanted_by.contains(&task) && !is_there(tool))
     {
-        say(&format!(
-            "{} is missing: installing the Debian package `{}`",
-            tool.name, tool.package
-        ));
-        install(tool.package).with_context(|| {
+        say(&format!("{} is missing: installing it", tool.name));
+        tool.source.install().with_context(|| {
             format!(
                 "could not install {}\nhint: install it by hand and run the command again",
                 tool.name
             )
         })?;
         if !is_there(tool) {
-            bail!(
-                "{} is still missing after installing `{}`",
-                tool.name,
-                tool.package
-            );
+            bail!("{} is still missing after installing it", tool.name);
         }
     }
     Ok(())
+}
+
+impl Source {
+    fn install(self) -> anyhow::Result<()> {
+        match self {
+            Self::Debian(package) => install(package),
+            Self::Shell { packages, command } => {
+                for package in packages {
+                    install(package)?;
+                }
+                let home = std::env::var_os("HOME").context("`HOME` is not set")?;
+                let tools = Path::new(&home).join(FOLDER);
+                std::fs::create_dir_all(&tools)
+                    .with_context(|| format!("{} cannot be made", tools.display()))?;
+                run(Command::new("sh").args(["-c", command]).env("TOOLS", tools))
+            }
+        }
+    }
 }
 
 fn is_there(tool: &Tool) -> bool {
@@ -193,8 +254,8 @@ mod tests {
         let tool = |probe| Tool {
             name: "t",
             probe,
-            package: "t",
-            wanted_by: For::Test,
+            source: Source::Debian("t"),
+            wanted_by: &[For::Test],
         };
         assert!(is_there(&tool(&["true"])));
         assert!(!is_there(&tool(&["false"])));

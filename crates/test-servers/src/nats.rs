@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Nats {
     folder: TempDir,
     port: u16,
+    /// What it is told besides.
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
@@ -23,10 +25,17 @@ impl Nats {
     /// Starts a server, and returns when it takes connections. `None`: there is none on this machine.
     #[must_use]
     pub fn launch() -> Option<Self> {
+        Self::launch_with(&[])
+    }
+
+    /// Starts one with more on its command line.
+    #[must_use]
+    pub fn launch_with(settings: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let mut server = Self {
             folder,
             port: 0,
+            settings: settings.iter().map(|&it| it.to_owned()).collect(),
             child: None,
         };
         match server.spawn("-1") {
@@ -73,6 +82,7 @@ impl Nats {
             .arg(folder.join("data"))
             .arg("--ports_file_dir")
             .arg(folder)
+            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -14,7 +14,8 @@ const MISSING: &str = "this test needs Redis: `apt-get install redis-server` (De
 pub struct Redis {
     folder: TempDir,
     port: u16,
-    password: Option<String>,
+    /// What it is told besides.
+    settings: Vec<String>,
     server: Option<Child>,
 }
 
@@ -22,7 +23,7 @@ impl Redis {
     /// Starts one for anybody.
     #[must_use]
     pub fn start() -> Self {
-        let mut redis = Self::of(None);
+        let mut redis = Self::absent();
         redis.resume();
         redis
     }
@@ -30,7 +31,31 @@ impl Redis {
     /// Starts one that wants a password.
     #[must_use]
     pub fn with_password(password: &str) -> Self {
-        let mut redis = Self::of(Some(password.to_owned()));
+        let mut redis = Self::of(&["--requirepass", password]);
+        redis.resume();
+        redis
+    }
+
+    /// Starts one that speaks TLS only, with a certificate and its key, both in PEM.
+    #[must_use]
+    pub fn with_tls(certificate: &str, key: &str) -> Self {
+        let mut redis = Self::absent();
+        let file = |name: &str, text: &str| {
+            let path = redis.folder.path().join(name);
+            std::fs::write(&path, text).expect("there is room for a file");
+            path.to_str().expect("a path of text").to_owned()
+        };
+        let (certificate, key) = (file("tls.pem", certificate), file("tls.key", key));
+        let port = redis.port.to_string();
+        let settings = [
+            ["--port", "0"],
+            ["--tls-port", &port],
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &certificate],
+            ["--tls-auth-clients", "no"],
+        ];
+        redis.settings = settings.concat().into_iter().map(str::to_owned).collect();
         redis.resume();
         redis
     }
@@ -38,14 +63,14 @@ impl Redis {
     /// One that does not run yet.
     #[must_use]
     pub fn absent() -> Self {
-        Self::of(None)
+        Self::of(&[])
     }
 
-    fn of(password: Option<String>) -> Self {
+    fn of(settings: &[&str]) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             port: free_port(),
-            password,
+            settings: settings.iter().map(|&it| it.to_owned()).collect(),
             server: None,
         }
     }
@@ -75,9 +100,8 @@ impl Redis {
             "always",
         ]);
         command.arg("--dir").arg(self.folder.path());
-        if let Some(password) = &self.password {
-            command.args(["--requirepass", password]);
-        }
+        // The last of several counts.
+        command.args(&self.settings);
         let started = command.stdout(Stdio::piped()).spawn();
         let mut server = started.unwrap_or_else(|error| panic!("{MISSING}: {error}"));
         let mut log = BufReader::new(server.stdout.take().expect("its log")).lines();

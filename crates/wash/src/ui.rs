@@ -35,6 +35,10 @@ impl Ui {
             "warn"
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+        let filter = wasmcloud::capability::postgres::UNLOGGED
+            .iter()
+            .filter_map(|directive| directive.parse().ok())
+            .fold(filter, EnvFilter::add_directive);
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr)

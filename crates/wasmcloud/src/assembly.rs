@@ -16,19 +16,25 @@ use crate::capability::caller::Caller;
 #[cfg(feature = "config")]
 use crate::capability::config::Config;
 #[cfg(feature = "http")]
-use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing, TrustError};
+use crate::capability::http::{ClientOptions, Http, HttpOptions, Outgoing};
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::KeyValueOptions;
 #[cfg(feature = "logging")]
 use crate::capability::logging::Logging;
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::MessagingOptions;
+#[cfg(feature = "postgres")]
+use crate::capability::postgres::PostgresOptions;
 use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
+#[cfg(feature = "tls")]
+use crate::capability::tls::Tls;
+#[cfg(any(feature = "http", feature = "servers"))]
+use crate::capability::trust::TrustError;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
@@ -40,7 +46,7 @@ use crate::instance::HostRoom;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 use crate::workload::{ComponentName, Workload, unsupported};
-use kept::{configured, unconfigured};
+use kept::{configured, examined, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
 pub struct HostConfig {
@@ -76,11 +82,18 @@ pub struct HostConfig {
     /// What messages may be, and how many may wait.
     #[cfg(feature = "messaging")]
     pub messaging: MessagingOptions,
+    /// What databases workloads may have; by default those that they name.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresOptions,
     /// What secrets workloads may read of the machine; by default none.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsOptions,
     /// Where components are fetched from.
     pub fetch: Arc<dyn Fetch>,
+    /// PEM files with certificates of authorities that may certify the servers of backends, besides those that the operating system
+    /// trusts. They are read once, at the start.
+    #[cfg(feature = "servers")]
+    pub backend_authorities: Vec<PathBuf>,
     /// Where guests' lines go.
     pub output: Arc<dyn GuestOutput>,
     /// Plugins besides the ones that this crate brings; they come first.
@@ -120,9 +133,13 @@ impl Default for HostConfig {
             keyvalue: KeyValueOptions::default(),
             #[cfg(feature = "messaging")]
             messaging: MessagingOptions::default(),
+            #[cfg(feature = "postgres")]
+            postgres: PostgresOptions::default(),
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
+            #[cfg(feature = "servers")]
+            backend_authorities: Vec::new(),
             output: Arc::new(TracingOutput),
             plugins: Vec::new(),
             component_plugins: Vec::new(),
@@ -162,6 +179,10 @@ pub enum AssembleError {
     #[cfg(feature = "http")]
     #[error("the HTTP client cannot be set up: {0}")]
     Trust(#[from] TrustError),
+    /// The certificates that servers of backends are checked by cannot be read.
+    #[cfg(feature = "servers")]
+    #[error("the servers of backends cannot be checked: {0}")]
+    Authorities(TrustError),
     /// A component cannot be a plugin.
     #[error("the plugin `{id}` cannot be used: {source}")]
     Plugin {
@@ -176,9 +197,9 @@ pub enum AssembleError {
 /// dropped.
 ///
 /// # Errors
-/// When the HTTP server cannot listen where it should, or the certificates that the client should trust cannot be read.
+/// When the HTTP server cannot listen where it should, or certificates that should be trusted cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
-    let configured = configured(&config);
+    let configured = configured(&config)?;
     let mut plugins = config.plugins;
     plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
@@ -192,6 +213,8 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
             None => Http::without_server(),
         };
         let address = http.local_addr();
+        #[cfg(feature = "tls")]
+        plugins.push(Arc::new(Tls::new(outgoing.trust())));
         plugins.push(Arc::new(http.with_client(outgoing.clone())));
         (address, outgoing)
     };
@@ -292,8 +315,10 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 /// a Tokio runtime.
 ///
 /// # Errors
-/// When the certificates that the HTTP client should trust cannot be read, or a component cannot be a plugin.
+/// When certificates that should be trusted cannot be read, or a component cannot be a plugin.
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
+    #[cfg(feature = "servers")]
+    kept::authorities(config)?;
     let fetch = config.fetch.as_ref();
     component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
     #[cfg(feature = "http")]
@@ -308,6 +333,23 @@ pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
 #[must_use]
 pub fn offers() -> Offers {
     Offers::of(&[unopened(Wasi::default()), unconfigured()].concat())
+}
+
+/// What a host of this configuration, and with an HTTP server, offers, without starting one.
+///
+/// # Errors
+/// When a component cannot be a plugin.
+pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
+    let mut plugins = [
+        config.plugins.clone(),
+        examined(config),
+        unopened(Wasi::default()),
+    ]
+    .concat();
+    let fetch = config.fetch.as_ref();
+    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await?;
+    plugins.splice(0..0, of_components.into_iter().map(|it| it as _));
+    Ok(Offers::of(&plugins))
 }
 
 /// Everything that such a host would find wrong with the settings of a workload's capabilities, before it fetches anything.
@@ -333,7 +375,7 @@ pub async fn validate(
     let wasi = Wasi::new(config.volumes.clone());
     let mut plugins = [
         config.plugins.clone(),
-        configured(config),
+        examined(config),
         unopened(wasi.clone()),
     ]
     .concat();
@@ -403,6 +445,8 @@ fn unopened(wasi: Wasi) -> Vec<Arc<dyn Plugin>> {
     let plugins: Vec<Arc<dyn Plugin>> = vec![
         #[cfg(feature = "http")]
         Arc::new(Http::unopened()),
+        #[cfg(feature = "tls")]
+        Arc::new(Tls::default()),
     ];
     [plugins, free_plugins(wasi, Sockets::default())].concat()
 }

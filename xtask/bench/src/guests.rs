@@ -30,12 +30,33 @@ pub(crate) fn calc_service() -> Guests {
 }
 
 /// Which WASI a guest speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Dialect {
     /// 0.2, through the standard library.
     P2,
     /// 0.3.
     P3,
+}
+
+impl Dialect {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::P2, Self::P3];
+
+    /// What it is called on a command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::P2 => "p2",
+            Self::P3 => "p3",
+        }
+    }
+
+    /// What the names of its cases end in.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::P2 => "",
+            Self::P3 => "-p3",
+        }
+    }
 }
 
 /// The pair of the `network` bench.
@@ -58,6 +79,42 @@ pub(crate) fn network(dialect: Dialect) -> Network {
         server: server.into(),
         client: client.into(),
     }
+}
+
+/// Keeps keys and values in a loop.
+pub(crate) fn keyvalue(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::P2 => test_guests::BENCH_KEYVALUE,
+        Dialect::P3 => test_guests::BENCH_KEYVALUE_P3,
+    }
+    .into()
+}
+
+/// Has blobs flow through streams.
+pub(crate) fn blobs(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::P2 => test_guests::BENCH_BLOBS,
+        Dialect::P3 => test_guests::BENCH_BLOBS_P3,
+    }
+    .into()
+}
+
+/// Sends messages in a loop, and handles them.
+pub(crate) fn messages(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::P2 => test_guests::BENCH_MESSAGES,
+        Dialect::P3 => test_guests::BENCH_MESSAGES_P3,
+    }
+    .into()
+}
+
+/// Asks a database in a loop.
+pub(crate) fn postgres(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::P2 => test_guests::BENCH_POSTGRES,
+        Dialect::P3 => test_guests::BENCH_POSTGRES_P3,
+    }
+    .into()
 }
 
 /// A service that waits until it is asked to end.

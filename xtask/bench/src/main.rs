@@ -3,6 +3,7 @@
 
 mod bare_hyper;
 mod call;
+mod capabilities;
 mod connections;
 mod density;
 mod guests;
@@ -18,6 +19,7 @@ mod record;
 mod services;
 mod start;
 mod stats;
+mod stopwatch;
 mod system;
 mod talk;
 mod workers;
@@ -29,7 +31,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
+use guests::Dialect;
 use record::Record;
+use serde::Serialize;
 use workers::WORKERS;
 
 /// What the library's host uses too, so that no side wins by its allocator.
@@ -50,6 +54,9 @@ struct Cli {
     /// A `wasmtime` program, to compare with `wasmtime serve`.
     #[arg(long, value_name = "PATH")]
     wasmtime: Option<PathBuf>,
+    /// Of the bench `capabilities`, only the cases whose names begin so, such as `redis`.
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    only: String,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -75,6 +82,8 @@ enum Bench {
     Services,
     /// What a service costs that waits beside many others.
     ManyServices,
+    /// Calls of capabilities: keys and values, blobs, messages, databases.
+    Capabilities,
 }
 
 /// What this program plays when it starts itself as another process.
@@ -99,6 +108,16 @@ enum Role {
         /// How many.
         count: u16,
     },
+    /// The library with a workload through which a blob flows, which says how much memory that takes.
+    #[command(hide = true)]
+    Flowing {
+        /// Which WASI its guest speaks.
+        dialect: Dialect,
+        /// The `config` of its entry for blobs, as JSON.
+        config: String,
+        /// The size of the blob, in bytes.
+        bytes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -109,7 +128,15 @@ fn main() -> ExitCode {
             manifests,
             instances,
         }) => library::serve(manifests, *instances),
-        Some(Role::Holding { count }) => holding(*count),
+        Some(Role::Holding { count }) => told(library::network::hold(*count)),
+        Some(Role::Flowing {
+            dialect,
+            config,
+            bytes,
+        }) => match serde_json::from_str(config) {
+            Ok(config) => told(capabilities::peak(*dialect, config, *bytes)),
+            Err(error) => Err(error.into()),
+        },
         None => measure(&cli),
     };
     match outcome {
@@ -127,12 +154,14 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Says on stdout what connections cost.
-fn holding(count: u16) -> anyhow::Result<()> {
+/// Says on stdout what something has cost, as JSON.
+fn told<T: Serialize + Send + 'static>(
+    cost: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(WORKERS).enable_all().build()?;
-    let held = runtime.block_on(async { tokio::spawn(library::network::hold(count)).await? })?;
-    serde_json::to_writer(std::io::stdout().lock(), &held)?;
+    let cost = runtime.block_on(async { tokio::spawn(cost).await? })?;
+    serde_json::to_writer(std::io::stdout().lock(), &cost)?;
     // The guests would hold on to what they have.
     runtime.shutdown_background();
     Ok(())
@@ -178,5 +207,6 @@ async fn run(bench: Bench, cli: &Cli, records: &mut Vec<Record>) -> anyhow::Resu
         Bench::Connections => connections::run(records).await,
         Bench::Services => services::run(records).await,
         Bench::ManyServices => many_services::run(records).await,
+        Bench::Capabilities => capabilities::run(records, &cli.only).await,
     }
 }

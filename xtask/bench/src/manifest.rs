@@ -28,7 +28,7 @@ impl Http<'_> {
         let grant = json!({
             "namespace": "wasi", "package": "http", "interfaces": ["incoming-handler"], "config": config
         });
-        workload(self.name, &[component], &grant, &json!([]))
+        workload(self.name, &[component], &[grant], &json!([]))
     }
 }
 
@@ -50,14 +50,14 @@ pub(crate) fn calc(guests: &Guests, link: Link) -> Value {
         callee(guests, link),
     ];
     let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["drive"] });
-    workload("calc", &components, &grant, &json!([link.from("caller")]))
+    workload("calc", &components, &[grant], &json!([link.from("caller")]))
 }
 
 /// A service and the component that it calls.
 pub(crate) fn calling(guests: &Guests, link: Link) -> Value {
     let grant = json!({ "namespace": "bench", "package": "calc", "interfaces": ["gate"] });
     let links = json!([link.from("service")]);
-    let workload = workload("calling", &[callee(guests, link)], &grant, &links);
+    let workload = workload("calling", &[callee(guests, link)], &[grant], &links);
     with_service(workload, &guests.caller, &json!({}))
 }
 
@@ -81,15 +81,27 @@ impl Link {
 
 /// A service that listens, and a component without limits of time that talks to it.
 pub(crate) fn network(name: &str, guests: &Network, environment: &Value) -> Value {
-    let fields = json!({ "localResources": { "cpuLimit": "none", "timeoutMs": "none" } });
-    let client = component("client", &guests.client, &fields);
+    let client = component("client", &guests.client, &no_limits());
     let drive = match guests.dialect {
         Dialect::P2 => "drive",
         Dialect::P3 => "drive-async",
     };
     let grant = json!({ "namespace": "bench", "package": "network", "interfaces": [drive] });
-    let workload = workload(name, &[client], &grant, &json!([]));
+    let workload = workload(name, &[client], &[grant], &json!([]));
     with_service(workload, &guests.server, environment)
+}
+
+/// A workload of one component without limits of time, with fields beyond its name and image, and what it is granted.
+pub(crate) fn capable(name: &str, image: &Path, fields: &Value, grants: &[Value]) -> Value {
+    let mut guest = component("guest", image, &no_limits());
+    if let (Some(guest), Some(fields)) = (guest.as_object_mut(), fields.as_object()) {
+        guest.extend(fields.clone());
+    }
+    workload(name, &[guest], grants, &json!([]))
+}
+
+fn no_limits() -> Value {
+    json!({ "localResources": { "cpuLimit": "none", "timeoutMs": "none" } })
 }
 
 /// A workload of nothing but a service.
@@ -120,11 +132,11 @@ fn component(name: &str, image: &Path, fields: &Value) -> Value {
     component
 }
 
-fn workload(name: &str, components: &[Value], grant: &Value, links: &Value) -> Value {
+fn workload(name: &str, components: &[Value], grants: &[Value], links: &Value) -> Value {
     json!({
         "apiVersion": "runtime.wasmcloud.dev/v1alpha1",
         "kind": "Workload",
         "metadata": { "name": name },
-        "spec": { "components": components, "hostInterfaces": [grant], "links": links },
+        "spec": { "components": components, "hostInterfaces": grants, "links": links },
     })
 }

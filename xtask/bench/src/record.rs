@@ -17,7 +17,7 @@ pub(crate) struct Record {
     pub(crate) case: String,
     /// The median of all rounds, in `unit`.
     pub(crate) value: f64,
-    /// `ns`, `µs`, `ms`, `requests/s`, `MiB/s`, `bytes`, `KiB`, `% of a core`.
+    /// `ns`, `µs`, `ms`, `requests/s`, `calls/s`, `messages/s`, `MiB/s`, `MiB`, `bytes`, `KiB`, `% of a core`.
     pub(crate) unit: &'static str,
     /// What it is compared with, measured in alternation.
     pub(crate) baseline: Option<&'static str>,
@@ -29,6 +29,9 @@ pub(crate) struct Record {
     /// 99 of 100 requests took at most this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p99_ms: Option<f64>,
+    /// What `ratio` or `value` should be, in words, where the aim is part of the case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aim: Option<&'static str>,
     /// The part of the invocations that found a warm instance, where instances are pooled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pool_hits: Option<f64>,
@@ -51,6 +54,7 @@ impl Record {
             ratio: None,
             p50_ms: None,
             p99_ms: None,
+            aim: None,
             pool_hits: None,
         }
     }
@@ -62,6 +66,12 @@ impl Record {
         self
     }
 
+    /// The same figure with what it should be, if anything.
+    pub(crate) fn aiming_at(mut self, aim: Option<&'static str>) -> Self {
+        self.aim = aim;
+        self
+    }
+
     /// The same figure beside a baseline's, which has the same unit.
     pub(crate) fn against(mut self, baseline: &'static str, value: f64) -> Self {
         self.baseline = Some(baseline);
@@ -70,8 +80,8 @@ impl Record {
     }
 }
 
-const HEADINGS: [&str; 8] = [
-    "bench", "case", "value", "unit", "p50 ms", "p99 ms", "baseline", "ratio",
+const HEADINGS: [&str; 9] = [
+    "bench", "case", "value", "unit", "p50 ms", "p99 ms", "baseline", "ratio", "aim",
 ];
 
 /// The records as columns.
@@ -99,24 +109,28 @@ pub(crate) fn table(records: &[Record]) -> String {
     text
 }
 
-fn row(record: &Record) -> [String; 8] {
-    let optional =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-    let value = if record.value >= 1000.0 {
-        format!("{:.0}", record.value)
-    } else {
-        format!("{:.2}", record.value)
-    };
+fn row(record: &Record) -> [String; 9] {
+    let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), digits);
     [
         record.bench.to_owned(),
         record.case.clone(),
-        value,
+        digits(record.value),
         record.unit.to_owned(),
         optional(record.p50_ms),
         optional(record.p99_ms),
         record.baseline.unwrap_or("-").to_owned(),
         optional(record.ratio),
+        record.aim.unwrap_or("-").to_owned(),
     ]
+}
+
+/// As many digits as say something.
+fn digits(value: f64) -> String {
+    match value {
+        1000.0.. => format!("{value:.0}"),
+        0.0001..0.1 => format!("{value:.4}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 /// Writes `bench/results.json` into Cargo's target folder and says where that is.
@@ -185,12 +199,12 @@ mod tests {
     #[test]
     fn the_table_lines_up() {
         let mut http = Record::new("http", "p2-fresh", 30_123.4, "requests/s");
-        http.p99_ms = Some(2.5);
+        (http.p50_ms, http.p99_ms) = (Some(0.0312), Some(2.5));
         assert_eq!(
-            table(&[fused(), http]),
-            "bench  case       value  unit        p50 ms  p99 ms  baseline       ratio\n\
-             call   fused-u32  4.40   ns          -       -       bare-wasmtime  1.10\n\
-             http   p2-fresh   30123  requests/s  -       2.50    -              -\n"
+            table(&[fused().aiming_at(Some("≤ 1.1 ×")), http]),
+            "bench  case       value  unit        p50 ms  p99 ms  baseline       ratio  aim\n\
+             call   fused-u32  4.40   ns          -       -       bare-wasmtime  1.10   ≤ 1.1 ×\n\
+             http   p2-fresh   30123  requests/s  0.0312  2.50    -              -      -\n"
         );
     }
 }

@@ -28,6 +28,19 @@ fn memory_in(smaps: &str, kind: &str) -> Option<f64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+/// The most resident memory in KiB that a process ever had, or since [`forget_peak`].
+pub(crate) fn peak(pid: u32) -> anyhow::Result<f64> {
+    let file = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{file} cannot be read"))?;
+    memory_in(&text, "VmHWM:").with_context(|| format!("{file} tells no `VmHWM`"))
+}
+
+/// Has the system forget how much memory this process ever had.
+pub(crate) fn forget_peak() -> anyhow::Result<()> {
+    let file = "/proc/self/clear_refs";
+    std::fs::write(file, "5").with_context(|| format!("{file} cannot be written to"))
+}
+
 /// Processor time since the process began, of all its threads.
 pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     let file = format!("/proc/{pid}/stat");
@@ -69,5 +82,8 @@ mod tests {
         let (resident, dirty) = (resident(me).unwrap(), private_dirty(me).unwrap());
         assert!(dirty > 0.0 && dirty <= resident);
         assert!(processor_time(me).is_ok());
+        assert!(peak(me).unwrap() >= resident);
+        forget_peak().unwrap();
+        assert!(peak(me).unwrap() > 0.0);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wasmcloud::artifact::{Fetch as _, Files};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
+use wasmcloud::capability::postgres::PostgresOptions;
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
@@ -45,7 +46,7 @@ pub(super) async fn call(
     let component = component
         .transpose()
         .map_err(|error| Failure::usage(format!("{error}")))?;
-    let scene = scene(args, Path::new("."))?;
+    let scene = scene(args, Path::new(".")).await?;
     let Assembled { host, .. } = assemble(config(args, scene.project.as_ref(), ui))
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
@@ -89,7 +90,7 @@ pub(super) async fn call(
 
 /// The names of the functions that may be called here; none where there is nothing to be called.
 pub(super) async fn exports(args: &CallArgs, folder: &Path) -> BTreeSet<String> {
-    let Ok(scene) = scene(args, folder) else {
+    let Ok(scene) = scene(args, folder).await else {
         return BTreeSet::new();
     };
     let mut names = BTreeSet::new();
@@ -107,7 +108,7 @@ pub(super) async fn exports(args: &CallArgs, folder: &Path) -> BTreeSet<String> 
 }
 
 /// What the files say that were named, or else the folder.
-fn scene(args: &CallArgs, folder: &Path) -> Result<Scene, Failure> {
+async fn scene(args: &CallArgs, folder: &Path) -> Result<Scene, Failure> {
     if let Some(file) = &args.file {
         let built = crate::inspect::built_file(file)?;
         let project = Project::of_a_file();
@@ -118,7 +119,7 @@ fn scene(args: &CallArgs, folder: &Path) -> Result<Scene, Failure> {
     }
     let (all, project) = match &args.manifest {
         Some(manifest) => (project::of_manifest(manifest)?, None),
-        None => (of_folder(folder)?, Project::open(folder).ok()),
+        None => (of_folder(folder).await?, Project::open(folder).ok()),
     };
     let to_run = one_of(all, args.workload.as_deref())?;
     Ok(Scene { to_run, project })
@@ -149,6 +150,7 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
     let config = project.map(|project| &project.config);
     let folders = config.into_iter().flat_map(|config| &config.volumes);
     let networks = config.into_iter().flat_map(|config| &config.allow_egress);
+    let plugins = config.into_iter().flat_map(|config| &config.host_plugins);
     HostConfig {
         calls_only: true,
         engine: EngineOptions {
@@ -171,6 +173,11 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
                 .cloned()
                 .collect(),
             ..VolumeOptions::default()
+        },
+        component_plugins: plugins.cloned().collect(),
+        postgres: PostgresOptions {
+            url: config.and_then(|config| config.postgres_url.clone()),
+            ..PostgresOptions::default()
         },
         output: Arc::new(Lines(*ui)),
         ..HostConfig::default()

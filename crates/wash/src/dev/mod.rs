@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
+use wasmcloud::capability::postgres::PostgresOptions;
 use wasmcloud::capability::secrets::{SecretsOptions, Variables, Workloads};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
@@ -161,7 +162,12 @@ fn host_config(
             roots: folders.chain(&args.allow_folder).cloned().collect(),
             ..VolumeOptions::default()
         },
+        component_plugins: project.config.host_plugins.clone(),
         data_dir: Some(project.path(KEPT)),
+        postgres: PostgresOptions {
+            url: project.config.postgres_url.clone(),
+            ..PostgresOptions::default()
+        },
         secrets: secrets(project, &args.allow_env),
         output: Arc::new(guests.clone()),
         grace: GRACE,
@@ -211,7 +217,7 @@ fn cannot_start(error: &AssembleError) -> Failure {
             failure.hint("another program listens there; choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port")
         }
         AssembleError::Listen { .. } => failure.hint("choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port"),
-        AssembleError::Trust(_) | AssembleError::Plugin { .. } => failure,
+        AssembleError::Trust(_) | AssembleError::Authorities(_) | AssembleError::Plugin { .. } => failure,
     }
 }
 

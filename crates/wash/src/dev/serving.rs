@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use wasmcloud::artifact::{Digest, Fetch as _, Files};
-use wasmcloud::assembly::offers;
 use wasmcloud::engine::LinkPlan;
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::host::{Host, LocalHost, StartRequest, Watched, WorkloadState};
@@ -60,11 +59,11 @@ impl Serving {
         http: SocketAddr,
     ) -> Self {
         Self {
+            offers: host.offers().clone(),
             host,
             guests,
             reporter,
             http,
-            offers: offers(),
             running: BTreeMap::new(),
             several: false,
             starts: 0,

@@ -174,6 +174,8 @@ impl Session {
             ("dev.address", before.address != now.address),
             ("dev.volumes", before.volumes != now.volumes),
             ("dev.allow_egress", before.allow_egress != now.allow_egress),
+            ("dev.host_plugins", before.host_plugins != now.host_plugins),
+            ("dev.postgres_url", before.postgres_url != now.postgres_url),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
             self.reporter.talk(format!(

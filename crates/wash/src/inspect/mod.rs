@@ -6,6 +6,9 @@ mod plan;
 use std::io;
 use std::path::Path;
 
+use wasmcloud::assembly::HostConfig;
+use wasmcloud::engine::plan::Offers;
+
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
 use crate::project::{self, Project, ToRun};
@@ -28,12 +31,24 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
             Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file")
         );
     }
-    let workloads = if metadata.is_dir() {
-        of_folder(path)?
+    let (workloads, offers) = if metadata.is_dir() {
+        let project = Project::open(path)?;
+        let offers = offers_of(&project).await?;
+        (of_project(&project, &offers)?, offers)
     } else {
-        project::of_manifest(path)?
+        (project::of_manifest(path)?, wasmcloud::assembly::offers())
     };
-    plan::run(&workloads, ui).await
+    plan::run(&workloads, &offers, ui).await
+}
+
+/// What the host of a project offers, with the plugins of its configuration.
+async fn offers_of(project: &Project) -> Result<Offers, Failure> {
+    let config = HostConfig {
+        component_plugins: project.config.host_plugins.clone(),
+        ..HostConfig::default()
+    };
+    let offers = wasmcloud::assembly::offers_of(&config).await;
+    offers.map_err(|error| Failure::new(error.to_string()))
 }
 
 fn is_manifest(path: &Path) -> bool {
@@ -46,12 +61,17 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 /// The workloads of a project: those of its manifest, or what was built last.
-pub(crate) fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
+pub(crate) async fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
     let project = Project::open(dir)?;
+    of_project(&project, &offers_of(&project).await?)
+}
+
+fn of_project(project: &Project, offers: &Offers) -> Result<Vec<ToRun>, Failure> {
+    let dir = &project.dir;
     if let Some(manifest) = &project.manifest {
         return project::of_manifest(manifest);
     }
-    let built = component::built(&project)?;
+    let built = component::built(project)?;
     if built.is_empty() && project.config.components.is_empty() {
         let message = format!(
             "{} has no manifest and no components that were built",
@@ -60,9 +80,5 @@ pub(crate) fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
         return Err(Failure::new(message)
             .hint("run `wash build` first, or give the path of a manifest or a component"));
     }
-    Ok(vec![project::derive(
-        &project,
-        &built,
-        &wasmcloud::assembly::offers(),
-    )?])
+    Ok(vec![project::derive(project, &built, offers)?])
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
-use wasmcloud::assembly::{check, offers};
+use wasmcloud::assembly::check;
 use wasmcloud::engine::inspect::{World, inspect};
 use wasmcloud::engine::plan::{
     LinkPlan, Member, Offers, PlannedCallee, PlannedEntry, PlannedKind, PlannedService, Worlds,
@@ -16,12 +16,11 @@ use crate::failure::Failure;
 use crate::project::{MISSING, ToRun};
 use crate::ui::{Ui, table};
 
-pub(super) async fn run(workloads: &[ToRun], ui: &Ui) -> Result<(), Failure> {
-    let offers = offers();
+pub(super) async fn run(workloads: &[ToRun], offers: &Offers, ui: &Ui) -> Result<(), Failure> {
     let mut plans = Vec::new();
     let mut problems = Vec::new();
     for to_run in workloads {
-        match plan_one(to_run, &offers).await {
+        match plan_one(to_run, offers).await {
             Ok(plan) => plans.push((&to_run.workload, plan)),
             Err(found) => problems.extend(found),
         }

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
+use wasmcloud::capability::postgres::ServerUrl;
+use wasmcloud::config::HostPlugins;
+use wasmcloud::host::PluginComponent;
 use wasmcloud::workload::{
     ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
 };
@@ -50,6 +53,10 @@ pub(crate) struct Config {
     pub(crate) volumes: Vec<Folder>,
     /// Networks that components may reach besides public ones.
     pub(crate) allow_egress: Vec<IpNet>,
+    /// Components that are plugins of the host.
+    pub(crate) host_plugins: Vec<PluginComponent>,
+    /// The server of PostgreSQL for components that name none.
+    pub(crate) postgres_url: Option<ServerUrl>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -149,35 +156,20 @@ impl Checker {
         let raw::Root {
             build,
             dev,
+            host,
             workload,
             ..
         } = root;
-        let (build, dev) = (build.unwrap_or_default(), dev.unwrap_or_default());
+        let (build, mut dev) = (build.unwrap_or_default(), dev.unwrap_or_default());
         self.refuse("build.", &build.refused());
         self.refuse("dev.", &dev.refused());
+        let host = host.unwrap_or_default();
+        self.refuse("host.", &host.refused());
+        let plugins = [dev.host_plugins.take(), host.host_plugins];
         if let Some(manifest) = manifest {
             self.beside_manifest(&dev, workload.as_ref(), manifest);
         }
-        if let (Some(path), None) = (
-            &dev.component_path,
-            dev.command.as_ref().or(build.command.as_ref()),
-        ) {
-            self.error(
-                path,
-                "`dev.component_path` has no effect without a command",
-                "set `dev.command` or `build.command`, or remove it",
-            );
-        }
-        if let (Some(path), None) = (
-            &build.component_path,
-            build.command.as_ref().or(dev.command.as_ref()),
-        ) {
-            self.error(
-                path,
-                "`build.component_path` has no effect without a command",
-                "set `build.command`, or remove it",
-            );
-        }
+        self.component_paths(&build, &dev);
         let service = service::settings(self, &dev);
         let workload = workload
             .map(|workload| self.workload(workload.value))
@@ -221,7 +213,51 @@ impl Checker {
             ),
             volumes: resources::folders(self, dir, &volumes),
             allow_egress: resources::networks(self, &dev.allow_egress),
+            host_plugins: self.host_plugins(plugins, dir),
+            postgres_url: dev.postgres_url.and_then(|url| self.postgres(&url)),
         }
+    }
+
+    /// A component is named where a command makes it.
+    fn component_paths(&mut self, build: &raw::Build, dev: &raw::Dev) {
+        if let (Some(path), None) = (
+            &dev.component_path,
+            dev.command.as_ref().or(build.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`dev.component_path` has no effect without a command",
+                "set `dev.command` or `build.command`, or remove it",
+            );
+        }
+        if let (Some(path), None) = (
+            &build.component_path,
+            build.command.as_ref().or(dev.command.as_ref()),
+        ) {
+            self.error(
+                path,
+                "`build.component_path` has no effect without a command",
+                "set `build.command`, or remove it",
+            );
+        }
+    }
+
+    /// The plugins of both lists; one that is in both is an error.
+    fn host_plugins(
+        &mut self,
+        lists: [Option<HostPlugins>; 2],
+        dir: &Path,
+    ) -> Vec<PluginComponent> {
+        let all = lists.into_iter().flatten().reduce(|mut all, more| {
+            all.extend(more);
+            all
+        });
+        let read = all.map(|all| all.read(&self.source, &self.file, dir));
+        read.unwrap_or_else(|| Ok(Vec::new()))
+            .unwrap_or_else(|wrong| {
+                self.problems.extend(wrong.0);
+                Vec::new()
+            })
     }
 
     /// Settings that describe a workload have no effect where a manifest describes it.
@@ -279,6 +315,19 @@ impl Checker {
         parsed.ok()
     }
 
+    /// A URL is secret: what is wrong with it is told without it, and without its line.
+    fn postgres(&mut self, url: &Spanned<String>) -> Option<ServerUrl> {
+        let parsed: Result<ServerUrl, _> = url.value.parse();
+        if let Err(error) = &parsed {
+            let (line, column) = place(url);
+            let number = |number| u32::try_from(number).unwrap_or(1);
+            let problem = Diagnostic::new(format!("`dev.postgres_url`: {error}"));
+            let problem = problem.in_file(Arc::clone(&self.file));
+            self.problems.push(problem.at(number(line), number(column)));
+        }
+        parsed.ok()
+    }
+
     fn sidecar(&mut self, component: Spanned<raw::Component>) -> Option<Sidecar> {
         self.refuse("dev.components[].", &component.value.refused());
         let reach = resources::reach(
@@ -329,6 +378,7 @@ fn served_only(mut problems: Diagnostics) -> Diagnostics {
         raw::Root::REFUSED,
         raw::Build::REFUSED,
         raw::Dev::REFUSED,
+        raw::Host::REFUSED,
         raw::Component::REFUSED,
         raw::Workload::REFUSED,
         raw::Environment::REFUSED,
@@ -412,6 +462,23 @@ mod tests {
     }
 
     #[test]
+    fn the_url_of_a_database_is_read_and_never_told() {
+        let config = load(
+            "dev:\n  postgres_url: postgres://ann:s3cret@127.0.0.1:5432\n",
+            false,
+        )
+        .unwrap();
+        assert!(config.postgres_url.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let error = load("dev:\n  postgres_url: mysql://ann:s3cret@h\n", false).unwrap_err();
+        assert!(
+            error.contains(".wash/config.yaml:2:17: `dev.postgres_url`: wanted a URL such as"),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
             "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nwit: {}\n",
@@ -448,7 +515,7 @@ mod tests {
             error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
             "{error}"
         );
-        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `service`, `service_file`, `service_ports`";
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `postgres_url`, `service`, `service_file`, `service_ports`, `host_plugins`";
         assert!(error.ends_with(hint), "{error}");
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
+use wasmcloud::config::HostPlugins;
 
 use super::interface::Entry;
 use super::service::Port;
@@ -48,9 +49,10 @@ table! {
         _version = "version": Option<IgnoredAny>,
         build: Option<Build>,
         dev: Option<Dev>,
+        host: Option<Host>,
         workload: Option<Spanned<Workload>>,
     }
-    refused { host, new, configs, secrets, wit }
+    refused { new, configs, secrets, wit }
 }
 
 table! {
@@ -74,17 +76,27 @@ table! {
         host_interfaces: Option<Spanned<Vec<Entry>>>,
         volumes: Option<Spanned<Vec<Spanned<Volume>>>>,
         allow_egress: List,
+        postgres_url: Option<Spanned<String>>,
         service: Option<Spanned<bool>>,
         service_file: Option<Spanned<String>>,
         service_ports: Option<Spanned<Vec<Spanned<Port>>>>,
+        host_plugins: Option<HostPlugins>,
     }
     refused {
-        service_image, service_pull_policy, allow_insecure_registries, host_plugins,
+        service_image, service_pull_policy, allow_insecure_registries,
         tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
         max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
         max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,
-        wasi_keyvalue_path, wasi_keyvalue_nats_url, wasi_blobstore_path, postgres_url, wasi_otel, wasm_proposals,
+        wasi_keyvalue_path, wasi_keyvalue_nats_url, wasi_blobstore_path, wasi_otel, wasm_proposals,
     }
+}
+
+table! {
+    /// Settings of the host that runs the project.
+    Host {
+        host_plugins = "hostPlugins": Option<HostPlugins>,
+    }
+    refused {}
 }
 
 table! {

@@ -6,9 +6,8 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use test_servers::Browser;
+use test_servers::{Browser, Postgres};
 
-use crate::postgres::Postgres;
 use crate::support::{Dev, PATIENCE, Sandbox, connect, delete, free_port, get, post, put};
 
 fn served(example: &str) -> (Sandbox, Dev, Value) {
@@ -173,6 +172,58 @@ fn blobby_keeps_files_and_shows_them_on_a_page() {
 }
 
 #[test]
+fn blobby_keeps_files_in_a_component_and_no_blobs_of_the_host() {
+    let sandbox = Sandbox::with_example("blobstore-filesystem");
+    sandbox.add_example("blobby");
+    sandbox.run(&["build", "blobby"]).succeeded();
+    let kept = sandbox.path("kept");
+    std::fs::create_dir(&kept).unwrap();
+    let kept = kept.canonicalize().unwrap();
+    sandbox.edit(
+        "blobstore-filesystem/workload.yaml",
+        "ephemeral: { sizeLimitMb: 64 }",
+        &format!("hostPath: {{ path: {} }}", kept.display()),
+    );
+    let serve = || {
+        let folder = kept.to_str().unwrap();
+        let mut command = sandbox.command(&["dev", "blobstore-filesystem", "--output", "json"]);
+        command.args(["--http-addr", "127.0.0.1:0", "--allow-folder", folder]);
+        let mut dev = Dev::start(command);
+        let ready = dev.expect("ready");
+        (dev, ready)
+    };
+    let (dev, ready) = serve();
+    assert_eq!(fused(&ready["plan"]), [["files", "blobs"]; 3]);
+    let links = ready["plan"]["links"].as_array().unwrap();
+    let import = |link: &Value| link["import"].as_str().unwrap().to_owned();
+    let of_blobs = links
+        .iter()
+        .filter(|link| import(link).starts_with("wasi:blobstore/"));
+    assert!(of_blobs.clone().all(|link| link["kind"] == "fused"));
+    assert_eq!(of_blobs.count(), 3);
+
+    let (at, text) = (
+        "/files/..%2F%00%20b.txt",
+        "Blobs all the way down.\n".repeat(50_000),
+    );
+    assert_eq!(put(&dev.http, at, &text), (201, "It is kept.\n".to_owned()));
+    assert!(dev.get(at) == (200, text.clone()));
+    assert_eq!(put(&dev.http, "/files/a", "short").0, 201);
+    let page = dev.get("/").1;
+    let size = format!("{} bytes", text.len());
+    assert!(page.contains(&size) && page.contains("5 bytes"), "{page}");
+    dev.stop("TERM");
+
+    let object = kept.join("kept/files/%2e.%2f%00%20b.txt");
+    assert!(std::fs::read_to_string(object).unwrap() == text);
+    let (dev, _) = serve();
+    assert!(dev.get(at) == (200, text));
+    assert_eq!(delete(&dev.http, at), (200, "It is gone.\n".to_owned()));
+    assert_eq!(dev.get(at), (404, "There is no such file.\n".to_owned()));
+    dev.stop("TERM");
+}
+
+#[test]
 fn the_page_of_blobby_uploads_shows_and_deletes_in_a_browser() {
     let (sandbox, dev, _) = served("blobby");
     let browser = Browser::start();
@@ -298,8 +349,8 @@ const SESSIONS: &str =
 
 #[test]
 fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
-    let mut postgres = Postgres::start(free_port());
-    let sandbox = pool_for(postgres.port);
+    let mut postgres = Postgres::start();
+    let sandbox = pool_for(postgres.port());
     let mut command = sandbox.command(&["dev", "connection-pool", "--http-addr", "127.0.0.1:0"]);
     command.args(["--output", "json", "--allow-host-loopback"]);
     let mut dev = Dev::start(command);
@@ -315,14 +366,18 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     assert_eq!(dev.get("/notes"), (200, both.clone()));
 
     // More requests than connections, none of which can be answered before the lock is gone.
-    let lock = postgres.session("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
+    let lock = postgres.session("notes", "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
     let http = dev.http.clone();
     let ask = || {
         let http = http.clone();
         thread::spawn(move || get(&http, "/notes", &[]))
     };
     let waiting: Vec<_> = (0..5).map(|_| ask()).collect();
-    postgres.until(&format!("{SESSIONS} AND wait_event_type = 'Lock'"), "2");
+    postgres.until(
+        "notes",
+        &format!("{SESSIONS} AND wait_event_type = 'Lock'"),
+        "2",
+    );
     assert_eq!(postgres.sql("notes", SESSIONS), "2");
     drop(lock);
     for answer in waiting {
@@ -333,7 +388,7 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     // Sessions end on the other side.
     let terminate = SESSIONS.replace("count(*)", "count(pg_terminate_backend(pid))");
     assert_eq!(postgres.sql("postgres", &terminate), "2");
-    postgres.until(SESSIONS, "0");
+    postgres.until("notes", SESSIONS, "0");
     for _ in 0..4 {
         assert_eq!(dev.get("/notes"), (200, both.clone()));
     }
@@ -341,7 +396,7 @@ fn connection_pool_shares_a_few_connections_and_replaces_broken_ones() {
     // The whole database is gone for a while.
     postgres.stop();
     assert_eq!(dev.get("/notes").0, 503);
-    postgres.run();
+    postgres.resume();
     assert_eq!(dev.get("/notes"), (200, both));
     dev.stop("TERM");
 }

@@ -15,7 +15,7 @@ mod dev;
 mod examples;
 mod inspect;
 mod new;
-mod postgres;
+mod plugins;
 mod reload;
 mod services;
 mod support;

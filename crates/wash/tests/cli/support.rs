@@ -61,9 +61,14 @@ impl Sandbox {
     /// A sandbox with a copy of an example in it.
     pub(crate) fn with_example(name: &str) -> Self {
         let sandbox = Self::new();
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-        copy(&examples.join(name), &sandbox.path(name));
+        sandbox.add_example(name);
         sandbox
+    }
+
+    /// Adds a copy of an example.
+    pub(crate) fn add_example(&self, name: &str) {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        copy(&examples.join(name), &self.path(name));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

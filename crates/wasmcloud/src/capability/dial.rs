@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::resolve::{Resolve, ResolveError};
+use super::trust::Authorities;
 use crate::policy::{Denial, EgressPolicy, Verdict};
 
 /// How long the operating system may take to connect to one address.
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Dial {
     policy: EgressPolicy,
     resolver: Arc<dyn Resolve>,
+    authorities: Arc<Authorities>,
 }
 
 impl fmt::Debug for Dial {
@@ -54,11 +56,29 @@ pub(crate) enum DialError {
         to: SocketAddr,
         source: std::io::Error,
     },
+    /// Nobody that is trusted says that it is who it should be.
+    #[error("TLS with `{name}`: {problem}")]
+    Tls { name: String, problem: String },
 }
 
 impl Dial {
     pub(crate) fn new(policy: EgressPolicy, resolver: Arc<dyn Resolve>) -> Self {
-        Self { policy, resolver }
+        Self {
+            policy,
+            resolver,
+            authorities: Arc::default(),
+        }
+    }
+
+    /// Trusts more than the operating system does.
+    pub(crate) fn trusting(mut self, authorities: Authorities) -> Self {
+        self.authorities = Arc::new(authorities);
+        self
+    }
+
+    /// Who may certify servers.
+    pub(crate) fn authorities(&self) -> &Arc<Authorities> {
+        &self.authorities
     }
 
     /// The addresses of a host that may be connected to. Whoever asks connects to these, and looks up no name again.
@@ -134,6 +154,26 @@ impl Dial {
             name: host.to_owned(),
             source: ResolveError::NotFound,
         }))
+    }
+
+    /// Speaks TLS on a connection to a host, and makes sure that it is this one.
+    pub(crate) async fn secure(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, DialError> {
+        let name = host.trim_matches(['[', ']']).trim_end_matches('.');
+        let wrong = |problem: String| DialError::Tls {
+            name: name.to_owned(),
+            problem,
+        };
+        let config = self.authorities.client().map_err(wrong)?;
+        let server = rustls::pki_types::ServerName::try_from(name.to_owned());
+        let server = server.map_err(|error| wrong(error.to_string()))?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let secured = timeout(PATIENCE, connector.connect(server, stream)).await;
+        let secured = secured.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        secured.map_err(|error| wrong(error.to_string()))
     }
 }
 

@@ -6,10 +6,10 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(any(feature = "keyvalue", feature = "messaging-nats"))]
+#[cfg(feature = "servers")]
 #[cfg_attr(
-    not(feature = "keyvalue-redis"),
-    allow(dead_code, reason = "others bring their own connections")
+    not(all(feature = "keyvalue-redis", feature = "nats", feature = "postgres")),
+    allow(dead_code, reason = "each client needs a part of it")
 )]
 pub(crate) mod dial;
 pub mod direct;
@@ -26,15 +26,26 @@ pub(crate) mod listen;
 pub mod logging;
 #[cfg(feature = "messaging")]
 pub mod messaging;
-#[cfg(feature = "messaging-nats")]
+#[cfg(feature = "nats")]
+#[cfg_attr(
+    not(any(
+        feature = "blobstore-nats",
+        feature = "keyvalue-nats",
+        feature = "messaging-nats"
+    )),
+    allow(dead_code, reason = "the capabilities over it bring it to life")
+)]
 mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod resolve;
 mod room;
 #[cfg(any(
     feature = "blobstore",
     feature = "config",
     feature = "keyvalue",
-    feature = "messaging"
+    feature = "messaging",
+    feature = "postgres"
 ))]
 #[cfg_attr(
     not(all(feature = "config", feature = "keyvalue")),
@@ -49,6 +60,7 @@ pub mod secrets;
     feature = "blobstore",
     feature = "keyvalue",
     feature = "messaging",
+    feature = "postgres",
     feature = "secrets"
 ))]
 #[allow(
@@ -64,4 +76,8 @@ pub mod sockets;
     feature = "secrets"
 ))]
 mod tenant;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(any(feature = "http", feature = "servers"))]
+pub(crate) mod trust;
 pub mod wasi;

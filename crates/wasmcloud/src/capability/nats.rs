@@ -10,19 +10,22 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::dial::{Dial, DialError, NamedBy};
 
 /// How long a start waits for a server.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is asked whether a server is still there; two questions without an answer end the connection.
+const PING: Duration = Duration::from_secs(10);
 /// How long between two attempts to connect again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is told that a server is away.
 const TELL: Duration = Duration::from_secs(60);
-/// How many messages of one subscription may be on their way through the client.
-const CAPACITY: usize = 256;
+/// How many messages of one subscription may be on their way through the client, which drops the others: more than one read from the
+/// connection holds by far, and than a burst brings until whoever takes them has a turn. How much may wait then is counted elsewhere.
+const CAPACITY: usize = 16 << 10;
 
 /// Where servers are, and as whom to speak to them. The text may be secret.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,7 +95,7 @@ pub(crate) async fn connect(
             addresses.push(address.map_err(|_| NatsUrlError)?);
         }
     }
-    let options = || options(&servers, about);
+    let options = || options(dial, &servers, about);
     let first = options()?.connection_timeout(PATIENCE);
     let first = tokio::time::timeout(PATIENCE, first.connect(addresses.clone())).await;
     match first {
@@ -122,13 +125,14 @@ fn is_refusal(kind: ConnectErrorKind) -> bool {
     )
 }
 
-fn options(servers: &[ServerAddr], about: &str) -> Result<ConnectOptions, NatsError> {
+fn options(dial: &Dial, servers: &[ServerAddr], about: &str) -> Result<ConnectOptions, NatsError> {
     let told = Arc::new(Mutex::new(None));
     let name = about.to_owned();
     let mut options = ConnectOptions::new()
         .name("wasmcloud")
         .ignore_discovered_servers()
         .max_reconnects(None)
+        .ping_interval(PING)
         .subscription_capacity(CAPACITY)
         .reconnect_delay_callback(pause)
         .event_callback(move |event| {
@@ -149,7 +153,7 @@ fn options(servers: &[ServerAddr], about: &str) -> Result<ConnectOptions, NatsEr
         let names = servers.iter().map(ServerAddr::host);
         options = options
             .require_tls(true)
-            .tls_client_config(tls(names).map_err(NatsError::Tls)?);
+            .tls_client_config(tls(dial, names).map_err(NatsError::Tls)?);
     }
     Ok(options)
 }
@@ -169,29 +173,32 @@ fn tell(about: &str, event: &Event, told: &Mutex<Option<Instant>>) {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.is_none_or(|last| last.elapsed() >= TELL) {
                 *told = Some(Instant::now());
-                tracing::warn!(about, %event, "trouble with NATS");
+                tracing::warn!(about, event = unquoted(event), "trouble with NATS");
             }
         }
-        _ => tracing::debug!(about, %event, "NATS"),
+        _ => tracing::debug!(about, event = unquoted(event), "NATS"),
     }
 }
 
+/// What has happened, without what the server quotes: subjects may hold keys of guests.
+fn unquoted(event: &Event) -> String {
+    let told = event.to_string();
+    told.split(['"', '\''])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// TLS to servers that are connected to by their addresses: their certificates are for their names.
-fn tls<'a>(names: impl Iterator<Item = &'a str>) -> Result<ClientConfig, String> {
+fn tls<'a>(dial: &Dial, names: impl Iterator<Item = &'a str>) -> Result<ClientConfig, String> {
     let names: Result<Vec<_>, _> = names
         .map(|name| ServerName::try_from(name.to_owned()))
         .collect();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| error.to_string())?;
     let named = Named {
         names: names.map_err(|error| error.to_string())?,
-        verifier,
+        verifier: dial.authorities().verifier()?,
     };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -1,18 +1,21 @@
-//! The list `hostPlugins`: components whose exports are offered to all workloads.
+//! The list `hostPlugins`: components whose exports are offered to all workloads. It stands in the configuration of a host and in that
+//! of a project.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 
 use super::reader::{List, Number, Reader, Text};
 use crate::host::PluginComponent;
 use crate::workload::{
-    Component, ComponentName, Image, Limit, LocalResources, Mebibytes, Milliseconds, Reuse,
+    Component, ComponentName, Diagnostics, Image, Limit, LocalResources, Mebibytes, Milliseconds,
+    Reuse,
 };
 
 /// The most milliseconds and MiB that a limit may be.
@@ -20,6 +23,41 @@ const MOST: u32 = i32::MAX as u32;
 
 /// The list as it is written.
 pub(super) type Raw = Vec<Spanned<RawPlugin>>;
+
+/// A list of components that are plugins, as a file of another kind has it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct HostPlugins(Raw);
+
+impl HostPlugins {
+    /// Adds the entries of another list of the same file.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Checks the entries. `text` and `file` are what they were read from, and relative paths in them begin at `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, with line and column.
+    pub fn read(
+        self,
+        text: &str,
+        file: &Path,
+        folder: &Path,
+    ) -> Result<Vec<PluginComponent>, Diagnostics> {
+        let mut reader = Reader::new(text, file).below(folder);
+        let read = read(&mut reader, self.0);
+        reader.finish(read)
+    }
+}
+
+impl std::fmt::Debug for HostPlugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|plugin| &plugin.value.id))
+            .finish()
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -37,6 +75,48 @@ pub(super) struct RawPlugin {
     timeout_ms: Number,
     pool_size: Number,
     max_invocations: Number,
+    max_restarts: Number,
+    image: Refused,
+    pull_policy: Refused,
+    config_from: Refused,
+    secret_from: Refused,
+    ports: Refused,
+}
+
+/// A key that others know, and that is refused whatever it holds.
+type Refused = Option<Spanned<IgnoredAny>>;
+
+impl RawPlugin {
+    /// What is refused, and what to do instead.
+    fn refused(&self) -> [(&'static str, &Refused, &'static str); 5] {
+        [
+            (
+                "image",
+                &self.image,
+                "a plugin comes from a file: put the component beside the configuration, and name it as `file`",
+            ),
+            (
+                "pullPolicy",
+                &self.pull_policy,
+                "nothing is pulled: the `file` is read whenever the host starts, and `expectedDigest` says what it must be",
+            ),
+            (
+                "configFrom",
+                &self.config_from,
+                "write the values themselves under `config`",
+            ),
+            (
+                "secretFrom",
+                &self.secret_from,
+                "a plugin is given its values under `config` or `environment`; let nobody but the host read the file that they are in",
+            ),
+            (
+                "ports",
+                &self.ports,
+                "a plugin publishes no ports; a workload whose service listens does",
+            ),
+        ]
+    }
 }
 
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> Vec<PluginComponent> {
@@ -60,10 +140,16 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
     if raw.id.is_none() {
         reader.error(at, "the plugin has no `id`", None);
     }
-    if raw.file.is_none() {
+    if raw.file.is_none() && raw.image.is_none() {
         reader.error(at, "the plugin has no `file`", None);
     }
-    let name = raw.id.and_then(|id| item(reader, id));
+    for (key, value, hint) in raw.refused() {
+        if let Some(value) = value {
+            let message = format!("`{key}` is not supported for plugins");
+            reader.error(value.referenced, message, Some(hint));
+        }
+    }
+    let name = raw.id.and_then(|id| named(reader, id));
     let file = reader.path(raw.file);
     let expected_digest = reader.text(raw.expected_digest, digest);
     let mut resources = LocalResources {
@@ -82,6 +168,7 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
         let message = "`maxInvocations` has no effect without `poolSize`";
         reader.error(invocations.referenced, message, None);
     }
+    let max_restarts = reader.number(raw.max_restarts, 0..=MOST).map(u64::from);
     let size = count(reader, raw.pool_size);
     let max_invocations = count(reader, raw.max_invocations);
     let reuse = size.map_or(Reuse::Fresh, |size| Reuse::Pooled {
@@ -98,7 +185,18 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
         },
         base: PathBuf::new(),
         expected_digest,
+        max_restarts,
     })
+}
+
+/// What runs of a plugin beside its calls is called as the services of all workloads are.
+fn named(reader: &mut Reader, id: Spanned<String>) -> Option<ComponentName> {
+    if id.value == "service" {
+        let message = "a plugin cannot be called `service`: what it runs by itself is";
+        reader.error(id.referenced, message, Some("choose another `id`"));
+        return None;
+    }
+    item(reader, id)
 }
 
 fn parsed<T: FromStr<Err: Display>>(reader: &mut Reader, list: List) -> Vec<T> {

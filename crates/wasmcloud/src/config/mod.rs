@@ -2,6 +2,7 @@
 //!
 //! A section is a file with three things: the shape as it is written, the settings, and `read` from one to the other.
 
+mod backends;
 mod blobstore;
 mod egress;
 mod engine;
@@ -12,6 +13,8 @@ mod http_limits;
 mod keyvalue;
 mod limits;
 mod log;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod reader;
 #[cfg(feature = "secrets")]
 mod secrets;
@@ -28,15 +31,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+pub use backends::BackendsSection;
 pub use blobstore::BlobstoreSection;
 pub use egress::EgressSection;
 pub use engine::EngineSection;
+pub use host_plugins::HostPlugins;
 pub use http::HttpSection;
 pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;
 pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresSection;
 use reader::{Reader, Text};
 #[cfg(feature = "secrets")]
 pub use secrets::SecretsSection;
@@ -78,8 +85,13 @@ pub struct HostFile {
     pub keyvalue: KeyValueSection,
     /// What blobs workloads may keep, and where.
     pub blobstore: BlobstoreSection,
+    /// How servers that manifests name are spoken to.
+    pub backends: BackendsSection,
     /// How services that crashed come back.
     pub services: ServicesSection,
+    /// What databases workloads may have.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresSection,
     /// What secrets workloads may read of the machine.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsSection,
@@ -110,7 +122,10 @@ struct Document {
     volumes: Option<volumes::Raw>,
     keyvalue: Option<keyvalue::Raw>,
     blobstore: Option<blobstore::Raw>,
+    backends: Option<backends::Raw>,
     services: Option<services::Raw>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<postgres::Raw>,
     #[cfg(feature = "secrets")]
     secrets: Option<secrets::Raw>,
     host_plugins: Option<host_plugins::Raw>,
@@ -183,9 +198,18 @@ impl HostFile {
                 .blobstore
                 .map(|raw| blobstore::read(&mut reader, raw))
                 .unwrap_or_default(),
+            backends: raw
+                .backends
+                .map(|raw| backends::read(&mut reader, raw))
+                .unwrap_or_default(),
             services: raw
                 .services
                 .map(|raw| services::read(&mut reader, raw))
+                .unwrap_or_default(),
+            #[cfg(feature = "postgres")]
+            postgres: raw
+                .postgres
+                .map(|raw| postgres::read(&mut reader, raw))
                 .unwrap_or_default(),
             #[cfg(feature = "secrets")]
             secrets: raw
@@ -228,7 +252,11 @@ impl HostFile {
         self.keyvalue.apply(&mut config.keyvalue);
         #[cfg(feature = "blobstore")]
         self.blobstore.apply(&mut config.blobstore);
+        #[cfg(feature = "servers")]
+        self.backends.apply(config);
         self.services.apply(&mut config.restarts);
+        #[cfg(feature = "postgres")]
+        self.postgres.apply(&mut config.postgres);
         #[cfg(feature = "secrets")]
         self.secrets.apply(&mut config.secrets);
         config.component_plugins.extend(self.host_plugins.clone());

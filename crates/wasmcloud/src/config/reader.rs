@@ -20,6 +20,8 @@ pub(super) type List = Option<Vec<Spanned<String>>>;
 
 pub(super) struct Reader {
     file: Arc<Path>,
+    /// Where relative paths begin.
+    folder: PathBuf,
     source: Arc<str>,
     errors: Vec<Diagnostic>,
 }
@@ -28,9 +30,16 @@ impl Reader {
     pub(super) fn new(text: &str, file: &Path) -> Self {
         Self {
             file: file.into(),
+            folder: file.parent().unwrap_or(Path::new("")).to_owned(),
             source: source_of(text),
             errors: Vec::new(),
         }
+    }
+
+    /// With another folder that relative paths begin at.
+    pub(super) fn below(mut self, folder: &Path) -> Self {
+        self.folder = folder.to_owned();
+        self
     }
 
     /// The value, unless something was wrong on the way.
@@ -81,6 +90,23 @@ impl Reader {
         parsed
     }
 
+    /// A text that is secret: what is wrong with it is told without it, and without its line.
+    #[cfg(feature = "postgres")]
+    pub(super) fn secret<T: FromStr<Err: std::fmt::Display>>(&mut self, text: Text) -> Option<T> {
+        let text = text?;
+        match text.value.parse() {
+            Ok(value) => Some(value),
+            Err(wanted) => {
+                let error = Diagnostic::new(wanted.to_string()).in_file(Arc::clone(&self.file));
+                self.errors.push(match position(text.referenced) {
+                    Some((line, column)) => error.at(line, column),
+                    None => error,
+                });
+                None
+            }
+        }
+    }
+
     /// One of some words.
     pub(super) fn choice<T: Copy>(&mut self, text: Text, known: &[(&str, T)]) -> Option<T> {
         let text = text?;
@@ -124,11 +150,10 @@ impl Reader {
         })
     }
 
-    /// A path, which begins at the folder of the file.
+    /// A path, which begins at the folder of the file where nothing else was said.
     pub(super) fn path(&mut self, text: Text) -> Option<PathBuf> {
         let path = self.filled(text)?;
-        let folder = self.file.parent().unwrap_or(Path::new(""));
-        Some(folder.join(path))
+        Some(self.folder.join(path))
     }
 
     /// A length of time, such as `30s`.

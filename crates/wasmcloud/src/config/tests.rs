@@ -66,8 +66,12 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.http_client));
     #[cfg(feature = "keyvalue")]
     text.push_str(&format!(" {:?}", config.keyvalue));
+    #[cfg(feature = "postgres")]
+    text.push_str(&format!(" {:?}", config.postgres));
     #[cfg(feature = "blobstore")]
     text.push_str(&format!(" {:?}", config.blobstore));
+    #[cfg(feature = "servers")]
+    text.push_str(&format!(" {:?}", config.backend_authorities));
     text
 }
 
@@ -138,16 +142,15 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
     );
     assert_eq!(plugin.component.local_resources.allowed_hosts.len(), 1);
 
+    assert_eq!((plugin.max_restarts, plugin.expected_digest), (None, None));
+    let file = parse("hostPlugins: [{ id: ledger, file: a.wasm, maxRestarts: 0 }]\n").unwrap();
+    assert_eq!(file.host_plugins[0].max_restarts, Some(0));
+
     let wrong = parse(
         "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
-         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0, image: registry/x:1 }\n",
-    );
-    // An unknown field ends the reading.
-    let wrong = wrong.unwrap_err();
-    assert!(wrong.contains("image"), "{wrong}");
-    let wrong = parse(
-        "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
-         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n",
+         - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n  \
+         - { id: service, file: b }\n  - { id: three, image: registry/x:1, pullPolicy: Always }\n  \
+         - { id: four, file: b, maxRestarts: -1, configFrom: [a], secretFrom: [b], ports: [{ port: 1 }] }\n",
     );
     let wrong = wrong.unwrap_err();
     for told in [
@@ -157,6 +160,14 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
         "a plugin `one` is there already",
         "wanted `sha256:`",
         "wanted a number from 1",
+        "wanted a number from 0",
+        "cannot be called `service`",
+        "`image` is not supported for plugins",
+        "`pullPolicy` is not supported for plugins",
+        "`configFrom` is not supported for plugins",
+        "`secretFrom` is not supported for plugins",
+        "`ports` is not supported for plugins",
+        "name it as `file`",
     ] {
         assert!(wrong.contains(told), "{told} is missing in:\n{wrong}");
     }
@@ -405,6 +416,16 @@ fn how_much_may_be_kept_is_set() {
     );
 }
 
+#[cfg(feature = "servers")]
+#[test]
+fn who_certifies_servers_is_read() {
+    let mut config = HostConfig::default();
+    let file = parse("backends: { extraCaFiles: [ca.pem, /etc/ssl/own.pem] }\n");
+    file.unwrap().apply(&mut config);
+    let wanted = ["/etc/wasmcloud/ca.pem", "/etc/ssl/own.pem"].map(Path::new);
+    assert_eq!(config.backend_authorities, wanted);
+}
+
 #[cfg(feature = "secrets")]
 #[test]
 fn who_may_read_which_secrets_is_read() {
@@ -444,4 +465,24 @@ fn who_may_read_which_secrets_is_read() {
         "{error}"
     );
     assert!(error.contains("such as `SHOP_*`"), "{error}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_url_of_a_database_is_read_and_never_told() {
+    let file = parse(
+        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB }\n",
+    )
+    .unwrap();
+    assert!(!format!("{file:?}").contains("s3cret"));
+    let mut config = HostConfig::default();
+    file.apply(&mut config);
+    let options = config.postgres;
+    assert!(options.url.is_some());
+    assert_eq!((options.max_connections, options.max_pool), (7, 3));
+    assert_eq!(options.max_row, 1 << 20);
+    assert_eq!((options.max_answer, options.max_sql), (2 << 20, 3 << 10));
+    let told = parse("postgres:\n  url: mysql://ann:s3cret@db.example\n").unwrap_err();
+    assert!(told.contains(":2:8: wanted a URL such as"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
 }

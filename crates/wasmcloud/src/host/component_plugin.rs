@@ -1,7 +1,8 @@
 //! Components that the configuration of a host makes plugins: what they export is offered to all workloads.
 //!
 //! Such a component is a workload of the host's own. Its calls come from other workloads, over isolated links: it runs in stores of
-//! its own, with limits, grants and an egress policy of its own, and an instance that traps is replaced by the next one.
+//! its own, with limits, grants and an egress policy of its own, and an instance that traps is replaced by the next one. What it
+//! runs by itself is the service of that workload.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -12,10 +13,12 @@ use super::start::look_at;
 use super::{StartError, StartRequest};
 use crate::artifact::Fetch;
 use crate::engine::inspect::{Extern, ExternKind};
+use crate::engine::plan::runs;
 use crate::engine::{World, define_to_one, inspect};
 use crate::plugin::{Callee, Grant, Import, Offer, Plugin, PluginError, StoreData};
 use crate::workload::{
-    Component, ComponentName, HostInterface, Interface, NameError, Workload, WorkloadId,
+    Component, ComponentName, HostInterface, Interface, Limit, NameError, Service, Workload,
+    WorkloadId,
 };
 
 /// The namespace of workloads that are plugins.
@@ -32,6 +35,8 @@ pub struct PluginComponent {
     pub base: PathBuf,
     /// What its bytes must be: `sha256:` and 64 hexadecimal digits. `None`: anything.
     pub expected_digest: Option<String>,
+    /// How often in a row what it runs by itself is started again after a crash. `None`: as often as it takes.
+    pub max_restarts: Option<u64>,
 }
 
 /// Why a component cannot be a plugin.
@@ -51,6 +56,11 @@ pub enum ComponentPluginError {
     /// It exports nothing that could be offered.
     #[error("it exports no interface that workloads could import")]
     NothingOffered,
+    /// It runs nothing by itself that could crash.
+    #[error(
+        "`maxRestarts` has no effect: it exports no `wasi:cli/run`, so nothing of it runs between calls, and a call after a trap finds another instance anyway"
+    )]
+    NothingToRestart,
     /// An interface cannot be called from other stores.
     #[error("its export `{interface}` cannot be offered to workloads: {reason}")]
     Confined {
@@ -94,7 +104,8 @@ impl ComponentPlugin {
         }
         let world = inspected.world;
         let offered = offered(&world, others)?;
-        let workload = workload(&spec.component, &world, others)?;
+        let service = service(&spec, &world)?;
+        let workload = workload(&spec.component, service, &world, others)?;
         Ok(Self {
             // One for each plugin of a host, which lives as long as the process as a rule.
             id: Box::leak(spec.component.name.to_string().into_boxed_str()),
@@ -173,9 +184,26 @@ fn offered(
     }
 }
 
+/// What runs beside the calls: an instance of its own for `wasi:cli/run`, kept at work like the service of any workload.
+fn service(spec: &PluginComponent, world: &World) -> Result<Option<Service>, ComponentPluginError> {
+    if runs(world).is_none() {
+        return match spec.max_restarts {
+            Some(_) => Err(ComponentPluginError::NothingToRestart),
+            None => Ok(None),
+        };
+    }
+    let mut resources = spec.component.local_resources.clone();
+    // Those are for one call.
+    (resources.limits.cpu, resources.limits.time) = (Limit::Default, Limit::Default);
+    let image = spec.component.image.clone();
+    let max_restarts = spec.max_restarts.unwrap_or(u64::MAX);
+    Ok(Some(Service::new(image, resources, max_restarts)))
+}
+
 /// The workload of a plugin. Who configures a host grants a plugin what it imports; what it may reach and spend stands with it.
 fn workload(
     component: &Component,
+    service: Option<Service>,
     world: &World,
     others: &[Arc<dyn Plugin>],
 ) -> Result<Workload, StartError> {
@@ -195,7 +223,7 @@ fn workload(
         annotations: Default::default(),
         labels: Default::default(),
         components: vec![component.clone()],
-        service: None,
+        service,
         host_interfaces: granted.map(entry).collect(),
         links: Vec::new(),
         volumes: Vec::new(),

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::artifact::Fetch;
 use crate::engine::Engine;
+use crate::engine::plan::Offers;
 use crate::instance::HostRoom;
 use crate::plugin::{Answer, Ended, Ending, EndingSender, GuestOutput};
 use crate::workload::{ScheduleName, WorkloadId};
@@ -99,6 +100,12 @@ impl LocalHost {
         });
         tokio::spawn(watch_endings(Arc::downgrade(&inner), ended));
         Self(inner)
+    }
+
+    /// What it answers and calls, for planning what is to run on it.
+    #[must_use]
+    pub fn offers(&self) -> &Offers {
+        self.0.engine.offers()
     }
 
     /// How all workloads are, by id.

@@ -256,7 +256,8 @@ impl Starter<'_> {
             isolated,
         } = making.all(&plan, &prepared)?;
         let pools = pools(&entries, &isolated);
-        let service = self.service(service, request, entries.is_empty()).await?;
+        let alone = entries.is_empty() && self.reach == Reach::World;
+        let service = self.service(service, request, alone).await?;
         bound.ready(&request.workload).await;
         let presence = Presence::of(&leases, &stopping);
         self.open(&mut bound, entries.clone(), request, presence)

@@ -20,6 +20,9 @@ pub struct StoreData {
     wasi: WasiCtx,
     #[cfg(feature = "http")]
     http: super::http::HttpState,
+    /// Made when the guest asks for it.
+    #[cfg(feature = "tls")]
+    tls: Option<wasmtime_wasi_tls::WasiTlsCtx>,
     table: ResourceTable,
     files: FileState,
     memory: StoreMemory,
@@ -40,6 +43,8 @@ impl StoreData {
             wasi: WasiCtx::default(),
             #[cfg(feature = "http")]
             http: super::http::HttpState::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
             table,
             files: FileState::default(),
             memory,
@@ -102,6 +107,19 @@ impl StoreData {
     #[cfg(feature = "http")]
     pub fn send_next_with(&mut self, send: super::SendRequest) {
         self.http.send_next_with(send);
+    }
+
+    /// What `wasi:tls` of WASI 0.2 works on; `make` is for the first time.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        &mut self,
+        make: fn(&WorkloadContext) -> wasmtime_wasi_tls::WasiTlsCtx,
+    ) -> wasmtime_wasi_tls::WasiTlsCtxView<'_> {
+        let workload = &self.instance.workload;
+        wasmtime_wasi_tls::WasiTlsCtxView {
+            ctx: self.tls.get_or_insert_with(|| make(workload)),
+            table: &mut self.table,
+        }
     }
 
     /// The resources that the guest holds.

@@ -16,6 +16,11 @@ pub(super) fn begin(section: &LogSection) -> WorkerGuard {
         .finish(io::stderr());
     let configured = section.filter.as_deref().unwrap_or(FILTER);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(configured));
+    #[cfg(feature = "postgres")]
+    let filter = wasmcloud::capability::postgres::UNLOGGED
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);

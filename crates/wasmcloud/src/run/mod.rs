@@ -193,6 +193,10 @@ fn cannot_assemble(error: AssembleError) -> Diagnostics {
         AssembleError::Trust(_) => {
             "see `trust` and `extraCaFiles` under `http.client` in the configuration of the host"
         }
+        #[cfg(feature = "servers")]
+        AssembleError::Authorities(_) => {
+            "see `extraCaFiles` under `backends` in the configuration of the host"
+        }
         AssembleError::Plugin { .. } => "see `hostPlugins` in the configuration of the host",
         AssembleError::Listen { .. } => {
             "choose an address of this machine with `--http-addr`, such as 127.0.0.1:8000"

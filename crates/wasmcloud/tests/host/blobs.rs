@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use test_servers::{Nats, S3};
 use wasmcloud::assembly::HostConfig;
 
 use crate::support::{TestHost, component, http_at};
@@ -64,58 +65,88 @@ async fn script(host: &TestHost, script: &str) -> Vec<String> {
     script_at(host, "localhost", script).await
 }
 
+/// A host whose guests may reach servers on this machine.
+async fn reaching() -> TestHost {
+    TestHost::with(|config: &mut HostConfig| {
+        config.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await
+}
+
+/// The settings for a server of S3.
+fn on_s3(server: &S3) -> Value {
+    json!({
+        "backend": "s3",
+        "endpoint": server.endpoint(),
+        "bucket": S3::BUCKET,
+        "access-key-id": S3::KEY,
+        "secret-access-key": S3::SECRET,
+    })
+}
+
+fn nats() -> Nats {
+    Nats::launch().expect("this test needs NATS: `cargo xtask test` installs it")
+}
+
+/// The settings for a NATS server.
+fn on_nats(server: &Nats) -> Value {
+    json!({ "backend": "nats", "url": server.url() })
+}
+
 /// Every command does what it says.
 async fn does_what_it_is_told(guest: Guest) {
-    for kept in [false, true] {
-        let data = tempfile::tempdir().unwrap();
-        let host = match kept {
-            true => keeping(data.path()).await,
-            false => TestHost::start().await,
-        };
-        host.run("blobs", &guest.plain()).await;
-        let told = script(
-            &host,
-            "exists,c;create,c;exists,c;open,c;list,c;put,c,o,hello;late,c,../p,world;list,c;\
-             all,c,o;get,c,o,1,3;get,c,o,3,99;get,c,o,9,99;size,c,o;has,c,o;has,c,x",
-        );
-        assert_eq!(
-            told.await,
-            [
-                "false", "c", "true", "c true", "", "ok", "ok", "../p o", "hello", "ell", "lo", "",
-                "5", "true", "false"
-            ]
-        );
-        let told = script(
-            &host,
-            "create,d;copy,c,o,d,copy;move,c,o,d,moved;list,c;list,d;all,d,copy;all,d,moved;\
-             put,d,moved,new;all,d,moved;rm,d,copy;rm,d,copy;rm,d,moved,x,y;list,d;clear,c;list,c;\
-             delete,d;delete,d;exists,d",
-        );
-        assert_eq!(
-            told.await,
-            [
-                "d",
-                "ok",
-                "ok",
-                "../p",
-                "copy moved",
-                "hello",
-                "hello",
-                "ok",
-                "new",
-                "ok",
-                "ok",
-                "ok",
-                "",
-                "ok",
-                "",
-                "ok",
-                "ok",
-                "false"
-            ]
-        );
-        host.stop_finds_nothing_running("blobs").await;
-    }
+    let data = tempfile::tempdir().unwrap();
+    does(&TestHost::start().await, guest, json!({})).await;
+    does(&keeping(data.path()).await, guest, json!({})).await;
+}
+
+async fn does(host: &TestHost, guest: Guest, kept: Value) {
+    host.run("blobs", &guest.spec("localhost", kept.clone(), kept))
+        .await;
+    let told = script(
+        host,
+        "exists,c;create,c;exists,c;open,c;list,c;put,c,o,hello;late,c,../p,world;list,c;\
+         all,c,o;get,c,o,1,3;get,c,o,3,99;get,c,o,9,99;size,c,o;has,c,o;has,c,x",
+    );
+    assert_eq!(
+        told.await,
+        [
+            "false", "c", "true", "c true", "", "ok", "ok", "../p o", "hello", "ell", "lo", "",
+            "5", "true", "false"
+        ]
+    );
+    let told = script(
+        host,
+        "create,d;copy,c,o,d,copy;move,c,o,d,moved;list,c;list,d;all,d,copy;all,d,moved;\
+         put,d,moved,new;all,d,moved;rm,d,copy;rm,d,copy;rm,d,moved,x,y;list,d;clear,c;list,c;\
+         delete,d;delete,d;exists,d",
+    );
+    assert_eq!(
+        told.await,
+        [
+            "d",
+            "ok",
+            "ok",
+            "../p",
+            "copy moved",
+            "hello",
+            "hello",
+            "ok",
+            "new",
+            "ok",
+            "ok",
+            "ok",
+            "",
+            "ok",
+            "",
+            "ok",
+            "ok",
+            "false"
+        ]
+    );
+    // Whoever keeps it, the next one begins with nothing.
+    assert_eq!(script(host, "delete,c").await, ["ok"]);
+    host.stop_finds_nothing_running("blobs").await;
 }
 
 #[tokio::test]
@@ -126,6 +157,146 @@ pub(crate) async fn blobs_p2() {
 #[tokio::test]
 pub(crate) async fn blobs_p3() {
     does_what_it_is_told(P3).await;
+}
+
+#[tokio::test]
+async fn guests_keep_blobs_on_servers_of_s3() {
+    let server = S3::start();
+    let host = reaching().await;
+    for guest in [P2, P3] {
+        does(&host, guest, on_s3(&server)).await;
+    }
+}
+
+#[tokio::test]
+async fn guests_keep_blobs_in_object_stores_of_nats() {
+    let server = nats();
+    let host = reaching().await;
+    for guest in [P2, P3] {
+        does(&host, guest, on_nats(&server)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_is_told_in_words_and_nobody_traps() {
+    let mut server = S3::start();
+    let host = reaching().await;
+    for (guest, told) in [
+        (P2, "error: the store cannot be used: "),
+        (P3, "error: StoreUnavailable"),
+    ] {
+        let spec = guest.spec("localhost", on_s3(&server), on_s3(&server));
+        host.run("blobs", &spec).await;
+        assert_eq!(script(&host, "create,c;put,c,o,kept").await, ["c", "ok"]);
+        server.kill();
+        for line in script(&host, "all,c,o;put,c,p,x;list,c;exists,c;create,d;delete,c").await {
+            assert!(line.starts_with(told), "{line}");
+        }
+        server.resume();
+        assert_eq!(script(&host, "all,c,o;delete,c").await, ["kept", "ok"]);
+        host.stop("blobs").await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_of_a_guest_is_any_text_and_leads_nowhere() {
+    let (s3, nats) = (S3::start(), nats());
+    let data = tempfile::tempdir().unwrap();
+    let host = TestHost::with(|config: &mut HostConfig| {
+        config.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        config.data_dir = Some(data.path().join("kept"));
+    });
+    let host = host.await;
+    for kept in [json!({}), on_s3(&s3), on_nats(&nats)] {
+        for guest in [P2, P3] {
+            let spec = guest.spec("localhost", kept.clone(), kept.clone());
+            host.run("blobs", &spec).await;
+            let told = script(
+                &host,
+                "create,..;put,..,../../../x,up;put,..,a%00b,nul;put,..,a,none;list,..;all,..,a%00b;all,..,a;\
+                 all,..,../../../x;name,..,1025;name,..,4096;create,%00;exists,%00;delete,..;delete,%00",
+            );
+            let long = "error: a name has at most 1024 bytes";
+            assert_eq!(
+                told.await,
+                [
+                    "..",
+                    "ok",
+                    "ok",
+                    "ok",
+                    "../../../x a a\0b",
+                    "nul",
+                    "none",
+                    "up",
+                    long,
+                    long,
+                    "\0",
+                    "true",
+                    "ok",
+                    "ok"
+                ]
+            );
+            host.stop("blobs").await;
+        }
+    }
+    let beside: Vec<_> = std::fs::read_dir(data.path()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "{beside:?}");
+}
+
+#[tokio::test]
+async fn who_writes_without_end_is_stopped() {
+    let (s3, nats) = (S3::start(), nats());
+    let data = tempfile::tempdir().unwrap();
+    let host = TestHost::with(|config: &mut HostConfig| {
+        config.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        config.data_dir = Some(data.path().to_owned());
+        config.blobstore.largest_object = Some(20 << 20);
+    });
+    let host = host.await;
+    for kept in [json!({}), on_s3(&s3), on_nats(&nats)] {
+        for (guest, told) in [
+            (P2, "error: an object may have at most 20971520 bytes"),
+            (P3, "error: QuotaExceeded"),
+        ] {
+            let spec = guest.spec("localhost", kept.clone(), kept.clone());
+            host.run("blobs", &spec).await;
+            let answer = script(&host, "create,c;fill,c,endless,1000000;list,c;delete,c").await;
+            assert_eq!(answer, ["c", told, "", "ok"]);
+            host.stop("blobs").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_leaves_nothing_half_written() {
+    let server = S3::start();
+    let host = reaching().await;
+    for guest in [P2, P3] {
+        let spec = guest.spec("blobs", on_s3(&server), on_s3(&server));
+        host.run("blobs", &spec).await;
+        assert_eq!(script_at(&host, "blobs", "create,c").await, ["c"]);
+        let before = server.keys();
+        let pending = host.begin("blobs", "/run?fill,c,endless,1000000").await;
+        crate::support::within(async {
+            while server.unfinished() < 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        pending.leave().await;
+        crate::support::within(async {
+            while server.unfinished() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(server.keys(), before);
+        assert_eq!(
+            script_at(&host, "blobs", "list,c;delete,c").await,
+            ["", "ok"]
+        );
+        host.stop("blobs").await;
+    }
 }
 
 #[tokio::test]
@@ -230,29 +401,37 @@ async fn a_label_leads_to_a_store_of_its_own() {
 
 #[tokio::test]
 async fn what_one_workload_keeps_another_sees_only_where_they_share() {
+    let data = tempfile::tempdir().unwrap();
+    let (s3, nats) = (S3::start(), nats());
+    tenants(&keeping(data.path()).await, json!({})).await;
+    tenants(&reaching().await, on_s3(&s3)).await;
+    tenants(&reaching().await, on_nats(&nats)).await;
+}
+
+async fn tenants(host: &TestHost, kept: Value) {
     for guest in [P2, P3] {
-        let data = tempfile::tempdir().unwrap();
-        let host = keeping(data.path()).await;
-        let shared = json!({ "shared": "photos" });
+        let mut shared = kept.clone();
+        shared["shared"] = json!("photos");
         for name in ["one", "two"] {
-            host.run(name, &guest.spec(name, json!({}), shared.clone()))
+            host.run(name, &guest.spec(name, kept.clone(), shared.clone()))
                 .await;
         }
-        let told = script_at(
-            &host,
-            "one",
-            "create,c;put,c,o,mine;@create,s;@put,s,o,ours",
-        )
-        .await;
+        let told = script_at(host, "one", "create,c;put,c,o,mine;@create,s;@put,s,o,ours").await;
         assert_eq!(told, ["c", "ok", "s", "ok"]);
         let told = script_at(
-            &host,
+            host,
             "two",
-            "exists,c;exists,../one/c;create,../one/c;list,../one/c;@exists,s;@all,s,o;@exists,c",
+            "exists,c;exists,../one/c;create,../one/c;list,../one/c;@exists,s;@all,s,o;@exists,c;\
+             delete,../one/c",
         );
-        let expected = ["false", "false", "../one/c", "", "true", "ours", "false"];
+        let expected = [
+            "false", "false", "../one/c", "", "true", "ours", "false", "ok",
+        ];
         assert_eq!(told.await, expected);
-        assert_eq!(script_at(&host, "one", "all,c,o").await, ["mine"]);
+        let told = script_at(host, "one", "all,c,o;delete,c;@delete,s").await;
+        assert_eq!(told, ["mine", "ok", "ok"]);
+        host.stop("one").await;
+        host.stop("two").await;
     }
 }
 
@@ -313,19 +492,62 @@ async fn settings_that_mean_nothing_are_refused() {
             "this host keeps no data",
         ),
         (json!({ "shared": "A" }), "no name to share by"),
+        (json!({ "backend": "s3" }), "`bucket` is missing"),
+        (
+            json!({ "backend": "s3", "bucket": "b u" }),
+            "wanted the name of a bucket",
+        ),
+        (
+            json!({ "backend": "s3", "bucket": "photos", "endpoint": "ftp://s3cret" }),
+            "wanted a URL such as `https://s3.example.com`",
+        ),
+        (
+            json!({ "backend": "s3", "bucket": "photos", "access-key-id": "s3cret" }),
+            "`secret-access-key` is missing",
+        ),
+        (
+            json!({ "backend": "s3", "bucket": "photos", "prefix": "../up" }),
+            "wanted words of letters",
+        ),
+        (
+            json!({ "backend": "s3", "bucket": "photos", "buckets": "x" }),
+            "`buckets` is not a setting of wasi:blobstore",
+        ),
+        (
+            json!({ "backend": "s3", "bucket": "photos", "endpoint": "http://127.0.0.1:1" }),
+            "may not be reached",
+        ),
+        (json!({ "backend": "nats" }), "`url` is missing"),
+        (
+            json!({ "backend": "nats", "url": "http://s3cret" }),
+            "wanted `nats://HOST:PORT`",
+        ),
+        (
+            json!({ "backend": "nats", "url": "nats://h", "replicas": "6" }),
+            "wanted a number from 1 to 5",
+        ),
+        (
+            json!({ "backend": "nats", "url": "nats://u:s3cret@127.0.0.1:1" }),
+            "there are no blobs over NATS",
+        ),
     ] {
         let refused = host
             .try_run("blobs", &P2.spec("localhost", config, json!({})))
             .await;
         let told = refused.unwrap_err().to_string();
         assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
     }
 }
 
 mod memory {
     //! A blob larger than anything the host may hold.
 
-    use super::{Guest, P2, P3, keeping, script};
+    use serde_json::{Value, json};
+    use test_servers::S3;
+
+    use super::{Guest, P2, P3, keeping, nats, on_nats, on_s3, reaching, script};
+    use crate::support::TestHost;
 
     const MIB: usize = 1 << 20;
     const SIZE: usize = 256;
@@ -347,8 +569,12 @@ mod memory {
 
     async fn measured(guest: Guest) {
         let data = tempfile::tempdir().unwrap();
-        let host = keeping(data.path()).await;
-        host.run("blobs", &guest.plain()).await;
+        measured_on(guest, keeping(data.path()).await, json!({})).await;
+    }
+
+    async fn measured_on(guest: Guest, host: TestHost, kept: Value) {
+        let spec = guest.spec("localhost", kept.clone(), kept);
+        host.run("blobs", &spec).await;
         script(&host, "create,c;fill,c,small,1;sum,c,small").await;
         let before = most_resident();
         let commands =
@@ -397,5 +623,29 @@ mod memory {
     #[test]
     fn a_big_blob_of_a_wasi_0_3_guest_takes_little_memory() {
         alone("p3_measured");
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn s3_measured() {
+        let server = S3::start();
+        measured_on(P3, reaching().await, on_s3(&server)).await;
+    }
+
+    #[test]
+    fn a_big_blob_on_its_way_to_s3_and_back_takes_little_memory() {
+        alone("s3_measured");
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn nats_measured() {
+        let server = nats();
+        measured_on(P3, reaching().await, on_nats(&server)).await;
+    }
+
+    #[test]
+    fn a_big_blob_on_its_way_to_nats_and_back_takes_little_memory() {
+        alone("nats_measured");
     }
 }

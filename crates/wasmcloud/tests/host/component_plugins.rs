@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasmcloud::assembly::{AssembleError, HostConfig, assemble};
-use wasmcloud::host::{CallFailed, CallRequest, Host as _, PluginComponent, StartError};
+use wasmcloud::host::{
+    CallFailed, CallRequest, Host as _, PluginComponent, ServiceState, StartError, WorkloadState,
+    WorkloadStatus,
+};
 use wasmcloud::plugin::Answer;
 use wasmcloud::workload::{Component, Image, LocalResources};
 
@@ -25,7 +29,29 @@ fn plugin(name: &str, image: &str) -> PluginComponent {
         },
         base: PathBuf::new(),
         expected_digest: None,
+        max_restarts: None,
     }
+}
+
+/// A plugin that runs by itself, for a shift of some kind.
+fn of_shift(shift: &str) -> PluginComponent {
+    let mut clerk = plugin("clerk", test_guests::CLERK);
+    let config = &mut clerk.component.local_resources.config;
+    config.insert("shift".to_owned(), shift.to_owned());
+    clerk
+}
+
+/// A host with that plugin, whose restarts do not keep tests waiting, and a workload that calls it.
+async fn served_by(clerk: PluginComponent) -> TestHost {
+    let host = TestHost::with(|config| {
+        config.restarts.first = Duration::from_millis(1);
+        config.restarts.longest = Duration::from_millis(4);
+        config.sockets.allow_host_loopback = true;
+        config.component_plugins.push(clerk);
+    })
+    .await;
+    host.run("shop", &shop("shop")).await;
+    host
 }
 
 async fn host() -> TestHost {
@@ -139,6 +165,12 @@ async fn with_a_pool_its_instances_are_kept() {
             format!(r#"ok("ledger {nth}: default/{workload}/teller: it")"#)
         );
     }
+    // One that trapped is not used again.
+    assert!(tell(&host, "shop", "trap").await.starts_with("err("));
+    assert_eq!(
+        tell(&host, "store", "it").await,
+        r#"ok("ledger 1: default/store/teller: it")"#
+    );
 }
 
 #[tokio::test]
@@ -173,6 +205,111 @@ async fn a_sibling_comes_first_and_nobody_else_is_called_as_the_plugin() {
         .unwrap_err()
         .to_string();
     assert!(told.contains("nothing would run"), "{told}");
+}
+
+/// What it runs by itself is an instance of its own, which calls do not wait for.
+#[tokio::test]
+pub(crate) async fn clerk() {
+    let host = served_by(of_shift("stay")).await;
+    let line = &host.lines(1).await[0];
+    assert_eq!(
+        (line.component.as_str(), line.text.as_str()),
+        ("service", "open")
+    );
+    assert_eq!(tell(&host, "shop", "it").await, r#"ok("noted: it")"#);
+    let status = host.host.status(&id("plugin:clerk")).await.unwrap();
+    assert_eq!(status.state, WorkloadState::Running);
+    assert_eq!(status.service.unwrap().state, ServiceState::Running);
+    assert!(within(host.host.shutdown()).await);
+}
+
+#[tokio::test]
+async fn what_it_runs_comes_back_after_crashes_and_calls_go_on_meanwhile() {
+    let host = served_by(of_shift("crash")).await;
+    let lines = host.lines(6).await;
+    assert!(lines.iter().all(|line| line.text == "open"), "{lines:?}");
+    assert_eq!(tell(&host, "shop", "it").await, r#"ok("noted: it")"#);
+    let status = host.host.status(&id("plugin:clerk")).await.unwrap();
+    assert_eq!(status.state, WorkloadState::Running);
+    let service = status.service.unwrap();
+    assert!(service.restarts >= 5, "{service:?}");
+    assert!(service.reason.unwrap().contains("unreachable"));
+}
+
+#[tokio::test]
+async fn what_it_runs_may_come_to_an_end() {
+    let host = served_by(of_shift("done")).await;
+    let done = |status: &WorkloadStatus| {
+        status.service.as_ref().map(|it| it.state) == Some(ServiceState::Completed)
+    };
+    until(&host, done).await;
+    assert_eq!(tell(&host, "shop", "it").await, r#"ok("noted: it")"#);
+}
+
+/// Whoever says how often it may come back wants to notice when it does not.
+#[tokio::test]
+async fn a_plugin_that_crashes_too_often_answers_no_more_and_says_why() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut clerk = of_shift(&format!("until 127.255.255.254:{port}"));
+    clerk.max_restarts = Some(2);
+    let resources = &mut clerk.component.local_resources;
+    resources.allowed_host_loopback_ports = vec![port.to_string().parse().unwrap()];
+    let host = served_by(clerk).await;
+    for _ in 0..3 {
+        drop(within(listener.accept()).await.unwrap());
+    }
+    until(&host, |status| status.state == WorkloadState::Failed).await;
+    assert_eq!(host.lines(3).await.len(), 3);
+    let status = host.host.status(&id("plugin:clerk")).await.unwrap();
+    let reason = status.message.unwrap();
+    assert!(reason.contains("`maxRestarts`: 2"), "{reason}");
+    let told = tell(&host, "shop", "it").await;
+    assert!(told.starts_with("err("), "{told}");
+}
+
+async fn until(host: &TestHost, wanted: impl Fn(&WorkloadStatus) -> bool) {
+    within(async {
+        loop {
+            let status = host.host.status(&id("plugin:clerk")).await.unwrap();
+            if wanted(&status) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// What its callers may reach plays no part, in either direction.
+#[tokio::test]
+async fn it_reaches_what_it_was_allowed_itself() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ports = [port.to_string().parse().unwrap()];
+    let reach = format!("reach 127.255.255.254:{port}");
+    let mut allowed = of_shift("stay");
+    allowed
+        .component
+        .local_resources
+        .allowed_host_loopback_ports = ports.to_vec();
+    let host = served_by(allowed).await;
+    assert_eq!(tell(&host, "shop", &reach).await, r#"ok("reached")"#);
+
+    let host = served_by(of_shift("stay")).await;
+    let mut spec = shop("other");
+    for component in spec["components"].as_array_mut().unwrap() {
+        component["localResources"] = json!({ "allowedHostLoopbackPorts": [port.to_string()] });
+    }
+    host.run("other", &spec).await;
+    assert_eq!(
+        tell(&host, "other", &reach).await,
+        r#"err("PermissionDenied")"#
+    );
 }
 
 /// Its namespace holds what it keeps.
@@ -226,6 +363,10 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
     let told = refused(plugin("user", test_guests::TELLER)).await;
     assert!(told.contains("test:ledger/book"), "{told}");
     let mut other = plugin("ledger", test_guests::LEDGER);
+    other.max_restarts = Some(3);
+    let told = refused(other.clone()).await;
+    assert!(told.contains("exports no `wasi:cli/run`"), "{told}");
+    other.max_restarts = None;
     other.expected_digest = Some(format!("sha256:{}", "0".repeat(64)));
     let told = refused(other).await;
     assert!(told.contains("its digest is sha256:"), "{told}");

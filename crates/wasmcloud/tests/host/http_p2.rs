@@ -63,9 +63,28 @@ async fn a_guest_that_returns_without_an_answer_is_an_error() {
 }
 
 #[tokio::test]
-async fn all_settings_can_be_listed() {
+async fn all_settings_can_be_listed_each_with_the_value_that_counts() {
     let host = TestHost::start().await;
     let resources = serde_json::json!({ "config": { "b": "2", "a": "1" } });
     host.run("config", &P2.spec_with(resources, vec![])).await;
     assert_eq!(host.get("/config-all").await.body, "a=1\nb=2\n");
+    host.stop("config").await;
+
+    let resources = serde_json::json!({
+        "config": { "b": "component", "c": "component", "d": "component" },
+        "environment": { "config": { "c": "environment", "e": "environment" } },
+    });
+    let entry = serde_json::json!({
+        "namespace": "wasi", "package": "config", "interfaces": ["store"],
+        "config": { "a": "interface", "b": "interface", "c": "interface" },
+    });
+    host.run("merged", &P2.spec_with(resources, vec![entry]))
+        .await;
+    assert_eq!(
+        host.get("/config-all").await.body,
+        "a=interface\nb=component\nc=environment\nd=component\ne=environment\n"
+    );
+    // Variables are not made of settings.
+    let variables = host.get("/env").await.body;
+    assert_eq!(variables, "c=environment\ne=environment\n");
 }

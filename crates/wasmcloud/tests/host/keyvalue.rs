@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_servers::Redis;
+use test_servers::{Nats, Redis};
 use wasmcloud::assembly::HostConfig;
 use wasmcloud::capability::keyvalue::KeyValueOptions;
 use wasmcloud::host::CallRequest;
@@ -66,6 +66,12 @@ macro_rules! says {
     ($host:expr, $workload:expr, $function:ident($($arg:expr),*)) => {
         call(&$host, $workload, &stringify!($function).replace('_', "-").replace("r#", ""), &[$($arg),*]).await
     };
+}
+
+mod bad_input;
+
+fn nats() -> Nats {
+    Nats::launch().expect("this test needs NATS: `apt-get install nats-server` (Debian, Ubuntu)")
 }
 
 #[tokio::test]
@@ -248,15 +254,18 @@ async fn a_swap_is_made_only_where_it_should_be() {
 #[tokio::test]
 async fn a_label_leads_to_its_own_store() {
     let folder = tempfile::tempdir().unwrap();
-    let redis = Redis::start();
+    let (redis, nats) = (Redis::start(), nats());
     let host = host_in(&folder).await;
+    let in_nats = json!({ "backend": "nats", "url": nats.url(), "prefix": "app", "size": "64MiB" });
     let in_redis = json!({ "backend": "redis", "url": redis.url(), "prefix": "app:" });
     for (name, spec) in [
         ("two", wasi(json!({}), in_redis.clone())),
         ("three", asynchronous(json!({}), in_redis)),
+        ("two-nats", wasi(json!({}), in_nats.clone())),
+        ("three-nats", asynchronous(json!({}), in_nats)),
     ] {
         host.run(name, &spec).await;
-        let rest: &[&str] = if name == "two" {
+        let rest: &[&str] = if name.starts_with("two") {
             &[]
         } else {
             &["none", "false"]
@@ -277,12 +286,13 @@ async fn a_label_leads_to_its_own_store() {
 #[tokio::test]
 async fn workloads_see_their_own_data_and_what_they_share() {
     let folder = tempfile::tempdir().unwrap();
-    let redis = Redis::start();
+    let (redis, nats) = (Redis::start(), nats());
     let host = host_in(&folder).await;
     for (kind, place) in [
         ("memory", json!({ "backend": "memory" })),
         ("disk", json!({ "backend": "redb" })),
         ("server", json!({ "backend": "redis", "url": redis.url() })),
+        ("nats", json!({ "backend": "nats", "url": nats.url() })),
     ] {
         let mut shared = place.clone();
         shared["shared"] = json!("till");
@@ -359,6 +369,31 @@ async fn a_server_that_comes_later_is_found() {
     assert_eq!(absent, "err(\"store-unavailable\")");
 }
 
+/// The same with NATS, whose connection looks for the server by itself.
+#[tokio::test]
+async fn a_nats_server_that_comes_later_is_found() {
+    let mut nats = nats();
+    nats.stop();
+    let host = host().await;
+    let place = json!({ "backend": "nats", "url": nats.url() });
+    host.run("shop", &asynchronous(place, json!({}))).await;
+    let absent = says!(host, "shop", get("plain", "\"b\"", "\"k\""));
+    assert_eq!(absent, "err(\"store-unavailable\")");
+    nats.start();
+    let found = async {
+        while says!(host, "shop", get("plain", "\"b\"", "\"k\"")) != "ok(none)" {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(found).await;
+    let set = says!(
+        host,
+        "shop",
+        set("plain", "\"b\"", "\"k\"", "\"v\"", "none", "false")
+    );
+    assert_eq!(set, "ok");
+}
+
 #[tokio::test]
 async fn what_is_too_much_is_an_error_and_no_trap() {
     let host = host_with(|config| {
@@ -406,6 +441,32 @@ async fn settings_that_are_wrong_are_told() {
             json!({ "backend": "memory", "url": "redis://s3cret@h" }),
             "`url` is not a setting",
         ),
+        (
+            json!({ "backend": "redis", "url": "rediss://:s3cret@h/#insecure" }),
+            "certificates are always checked",
+        ),
+        (
+            json!({ "backend": "redis", "url": "redis://h", "prefix": "default/workload/other/b/:" }),
+            "wanted a text that has no `/`",
+        ),
+        (json!({ "backend": "nast" }), "did you mean `nats`?"),
+        (json!({ "backend": "nats" }), "`url` is missing"),
+        (
+            json!({ "backend": "nats", "url": "redis://:s3cret@h" }),
+            "wanted `nats://HOST:PORT`",
+        ),
+        (
+            json!({ "backend": "nats", "url": "nats://h", "replicas": "6" }),
+            "wanted a number from 1 to 5",
+        ),
+        (
+            json!({ "backend": "nats", "url": "nats://h", "prefix": "a_b" }),
+            "letters, digits and `-`",
+        ),
+        (
+            json!({ "backend": "nats", "url": "nats://h", "replica": "3" }),
+            "did you mean `replicas`?",
+        ),
         (json!({ "shraed": "till" }), "did you mean `shared`?"),
         (json!({ "shared": "Till" }), "no name to share by"),
         (
@@ -422,11 +483,14 @@ async fn settings_that_are_wrong_are_told() {
         assert!(!told.contains("s3cret"), "{told}");
     }
     let host = TestHost::with(|config| config.calls_only = true).await;
-    let denied = json!({ "backend": "redis", "url": "redis://127.0.0.1:6379" });
-    let error = host
-        .try_run("shop", &wasi(denied, json!({})))
-        .await
-        .unwrap_err();
-    let told = error.to_string();
-    assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+    for (backend, url) in [
+        ("redis", "redis://127.0.0.1:6379"),
+        ("redis", "rediss://127.0.0.1:6379"),
+        ("nats", "nats://127.0.0.1:4222"),
+    ] {
+        let denied = json!({ "backend": backend, "url": url });
+        let started = host.try_run("shop", &wasi(denied, json!({}))).await;
+        let told = started.unwrap_err().to_string();
+        assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+    }
 }

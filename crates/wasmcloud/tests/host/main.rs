@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod bench_capabilities;
 mod big_body;
 mod blobs;
 mod calc;
@@ -38,6 +39,7 @@ mod misdeeds;
 mod outbound;
 mod outbound_faults;
 mod pools;
+mod postgres;
 mod replacement;
 mod routes;
 mod schedules;
@@ -46,13 +48,18 @@ mod services;
 mod sockets;
 mod stories;
 mod support;
+mod tls;
 mod volumes;
 mod warm_leaks;
 
+use bench_capabilities::{
+    bench_blobs, bench_blobs_p3, bench_keyvalue, bench_keyvalue_p3, bench_messages,
+    bench_messages_p3, bench_postgres, bench_postgres_p3,
+};
 use blobs::{blobs_p2, blobs_p3};
 use calc::{calc_callee, calc_caller, calc_service};
 use calls::{errands, errands_p3};
-use component_plugins::{ledger, teller};
+use component_plugins::{clerk, ledger, teller};
 use echo::{net_drive, net_drive_p3, net_echo, net_echo_p3};
 use egress::fetch_front;
 use fused::{
@@ -63,9 +70,11 @@ use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use keyvalue::{keep_front, keep_p2, keep_p3};
 use messaging::{send_p2, send_p3, tell_p2, tell_p3};
 use misdeeds::{hostile_p2, hostile_p3};
+use postgres::{sql_p2, sql_p3};
 use secrets::{secrets_back, secrets_front};
 use services::{serve_p2, serve_p3};
 use sockets::{net_p2, net_p3, net_wstd};
+use tls::{tls_p2, tls_p3};
 use volumes::{fs_back, fs_front, fs_p2, fs_p3};
 
 macro_rules! assert_tested {

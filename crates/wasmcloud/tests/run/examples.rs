@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_servers::Postgres;
 
-use crate::postgres::Postgres;
 use crate::support::{PATIENCE, Sandbox, copy};
 
 const EXAMPLES: [&str; 4] = [
@@ -60,14 +60,14 @@ fn build(folder: &Path) {
 }
 
 /// A copy of an example, built.
-fn built(sandbox: &Sandbox, name: &str) {
+pub(crate) fn built(sandbox: &Sandbox, name: &str) {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     copy(&examples.join(name), &sandbox.path(name));
     build(&sandbox.path(name));
 }
 
 /// Replaces a text in the manifest of an example.
-fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
+pub(crate) fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
     let manifest = format!("{name}/workload.yaml");
     let text = std::fs::read_to_string(sandbox.path(&manifest)).unwrap();
     assert!(text.contains(from), "{manifest} holds no {from:?}");
@@ -112,14 +112,14 @@ fn the_examples_with_services_run_as_their_manifests_say() {
 
 #[test]
 fn connection_pool_runs_with_the_configuration_beside_it() {
-    let postgres = Postgres::start(free_port());
+    let postgres = Postgres::start();
     let sandbox = Sandbox::new();
     built(&sandbox, "connection-pool");
     edit(
         &sandbox,
         "connection-pool",
         "\"5432\"",
-        &format!("\"{}\"", postgres.port),
+        &format!("\"{}\"", postgres.port()),
     );
     let mut host = sandbox.start(&[
         "--config",
@@ -142,6 +142,7 @@ fn connection_pool_runs_with_the_configuration_beside_it() {
     host.stop();
     // The sessions were ended by the service, which said goodbye.
     postgres.until(
+        "notes",
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connection-pool'",
         "0",
     );

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod blobs;
 mod check;
 mod configuration;
 mod control;
@@ -15,8 +16,6 @@ mod ending;
 mod examples;
 mod following;
 mod machine;
-#[path = "../../../wash/tests/cli/postgres.rs"]
-#[expect(dead_code, reason = "the tests of `wash` use all of it")]
 mod postgres;
 mod sections;
 mod starting;

@@ -210,19 +210,24 @@ fn what_is_only_audited_passes_and_is_told_in_the_log() {
 fn certificates_that_cannot_be_read_keep_the_host_from_starting() {
     let sandbox = Sandbox::with_app();
     sandbox.write("w/a.yaml", at("a", 1));
-    sandbox.write(
-        "host.yaml",
-        "http: { client: { trust: extra-only, extraCaFiles: [none.pem] } }\n",
-    );
-    for more in [&["--check"][..], &["--http-addr", "127.0.0.1:0"]] {
-        let args = [&["w", "--config", "host.yaml"], more].concat();
-        let finished = sandbox.finish(&args);
-        assert_eq!(finished.code(), Some(1), "{finished:?}");
-        let told = finished.stderr();
-        assert!(
-            told.contains("`none.pem`") && told.contains("hint: see `trust` and `extraCaFiles`"),
-            "{told}"
-        );
+    for (text, hint) in [
+        (
+            "http: { client: { trust: extra-only, extraCaFiles: [none.pem] } }\n",
+            "hint: see `trust` and `extraCaFiles` under `http.client`",
+        ),
+        (
+            "backends: { extraCaFiles: [none.pem] }\n",
+            "hint: see `extraCaFiles` under `backends`",
+        ),
+    ] {
+        sandbox.write("host.yaml", text);
+        for more in [&["--check"][..], &["--http-addr", "127.0.0.1:0"]] {
+            let args = [&["w", "--config", "host.yaml"], more].concat();
+            let finished = sandbox.finish(&args);
+            assert_eq!(finished.code(), Some(1), "{finished:?}");
+            let told = finished.stderr();
+            assert!(told.contains("`none.pem`") && told.contains(hint), "{told}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The library's side of every comparison: nothing outside this folder uses the crate `wasmcloud`.
 
+pub(crate) mod capabilities;
 pub(crate) mod network;
 mod serve;
 pub(crate) mod turns;

@@ -5,6 +5,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+pub(super) mod faults;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -7,11 +7,16 @@ mod conformance;
 mod container;
 mod filesystem;
 mod memory;
+#[cfg(feature = "blobstore-nats")]
+mod nats;
 mod options;
 mod p2;
 mod p3;
+mod places;
 mod plugin;
 mod room;
+#[cfg(feature = "blobstore-s3")]
+mod s3;
 mod settings;
 
 use std::fmt;
@@ -163,6 +168,18 @@ enum BlobError {
     Name(&'static str),
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    #[cfg_attr(
+        not(feature = "blobstore-s3"),
+        allow(dead_code, reason = "only a server says so")
+    )]
+    #[error("the store does not let this workload in")]
+    Denied,
+    #[cfg_attr(
+        not(any(feature = "blobstore-nats", feature = "blobstore-s3")),
+        allow(dead_code, reason = "only a server is waited for")
+    )]
+    #[error("the store does not answer in time")]
+    Timeout,
     #[error("{0}")]
     Other(String),
 }
@@ -183,6 +200,21 @@ impl From<tokio::task::JoinError> for BlobError {
     fn from(_: tokio::task::JoinError) -> Self {
         Self::Unavailable("its work was broken off".to_owned())
     }
+}
+
+/// Something further down in an error.
+#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+fn cause<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

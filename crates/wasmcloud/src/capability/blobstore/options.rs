@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// What blobs workloads may keep, and where. By default: as much as the disk takes, and in no folder but that of the host's data.
+/// What blobs workloads may keep, and where. By default: as much as the store takes, but no object without end, and in no folder but
+/// that of the host's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobOptions {
     /// Folders of the machine below which the `root` of a manifest may be; one of them itself may be one as well. None: every
@@ -12,6 +13,8 @@ pub struct BlobOptions {
     pub largest_object: Option<u64>,
     /// How many bytes a tenant may keep in memory.
     pub memory: u64,
+    /// How many bytes of objects on their way to a server of S3 one workload may have in memory.
+    pub held: u64,
     /// How many streams into and out of blobs the components of one workload may have open at once.
     pub most_streams: usize,
 }
@@ -20,8 +23,9 @@ impl Default for BlobOptions {
     fn default() -> Self {
         Self {
             roots: Vec::new(),
-            largest_object: None,
+            largest_object: Some(64 << 30),
             memory: 256 << 20,
+            held: 256 << 20,
             most_streams: 256,
         }
     }

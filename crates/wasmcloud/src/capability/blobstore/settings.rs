@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "blobstore-nats")]
+use super::nats::NatsPlace;
+#[cfg(feature = "blobstore-s3")]
+use super::s3::S3Place;
 use crate::capability::settings::Settings;
 use crate::capability::tenant::Tenant;
 use crate::plugin::PluginError;
@@ -24,12 +28,22 @@ pub(super) enum Backend {
     Memory,
     /// The host's data folder, or one that the manifest names.
     Filesystem(Option<PathBuf>),
+    /// A bucket on a server that speaks S3.
+    #[cfg(feature = "blobstore-s3")]
+    S3(S3Place),
+    /// Object stores of a NATS server.
+    #[cfg(feature = "blobstore-nats")]
+    Nats(NatsPlace),
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Memory,
     Filesystem,
+    #[cfg(feature = "blobstore-s3")]
+    S3,
+    #[cfg(feature = "blobstore-nats")]
+    Nats,
 }
 
 /// The entries that lead somewhere, with their places in the manifest. The other interfaces are about what those gave.
@@ -52,6 +66,10 @@ pub(super) fn read(
     let kinds = [
         ("in-memory", Kind::Memory),
         ("filesystem", Kind::Filesystem),
+        #[cfg(feature = "blobstore-s3")]
+        ("s3", Kind::S3),
+        #[cfg(feature = "blobstore-nats")]
+        ("nats", Kind::Nats),
     ];
     let backend = match settings.word("backend", &kinds) {
         None => Backend::Default,
@@ -63,6 +81,11 @@ pub(super) fn read(
             });
             Backend::Filesystem(root)
         }
+        // Where something is missing, there are errors, and nobody opens it.
+        #[cfg(feature = "blobstore-s3")]
+        Some(Kind::S3) => S3Place::read(&mut settings).map_or(Backend::Default, Backend::S3),
+        #[cfg(feature = "blobstore-nats")]
+        Some(Kind::Nats) => NatsPlace::read(&mut settings).map_or(Backend::Default, Backend::Nats),
     };
     let read = EntrySettings {
         backend,
@@ -153,6 +176,45 @@ mod tests {
         insta::assert_snapshot!(refused("{backend: filesystem, root: a/b, max-object-size: big}"), @"
         spec.hostInterfaces.0.config.root: `root`: wanted the absolute path of a folder that the host allows; 
         spec.hostInterfaces.0.config.max-object-size: `max-object-size`: wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`; 
+        ");
+    }
+
+    #[cfg(feature = "blobstore-s3")]
+    #[test]
+    fn a_bucket_of_s3_needs_little_and_takes_nothing_for_another_thing() {
+        let same = |one, other| {
+            let kept = |config| settings(config).map(|read| read.backend);
+            assert_eq!(kept(one).unwrap(), kept(other).unwrap());
+        };
+        same(
+            "{backend: s3, bucket: photos}",
+            "{backend: s3, bucket: photos, region: us-east-1, endpoint: 'https://s3.us-east-1.amazonaws.com', path-style: 'false'}",
+        );
+        same(
+            "{backend: s3, bucket: photos, endpoint: 'http://h:9000', prefix: a/b}",
+            "{backend: s3, bucket: photos, endpoint: 'http://h:9000', prefix: a/b/, path-style: 'true'}",
+        );
+        let refused = |config| settings(config).unwrap_err();
+        insta::assert_snapshot!(refused("{backend: s3, bukket: photos, path-style: maybe}"), @"
+        spec.hostInterfaces.0.config.bucket: `bucket` is missing: it names the bucket of S3; 
+        spec.hostInterfaces.0.config.path-style: `maybe` is no `path-style` that this host knows; known ones are true, false
+        spec.hostInterfaces.0.config.bukket: `bukket` is not a setting of wasi:blobstore, or has no meaning beside the others; did you mean `bucket`?
+        ");
+        insta::assert_snapshot!(refused("{backend: s3, bucket: photos, secret-access-key: s3cret, endpoint: 's3cret'}"), @"
+        spec.hostInterfaces.0.config.endpoint: `endpoint`: wanted a URL such as `https://s3.example.com` or `http://127.0.0.1:9000`, without a path, a user or a password; 
+        spec.hostInterfaces.0.config.access-key-id: `access-key-id` is missing: without it, the others are of no use; 
+        ");
+        insta::assert_snapshot!(refused("{backend: s4}"), @"spec.hostInterfaces.0.config.backend: `s4` is no `backend` that this host knows; did you mean `s3`?");
+    }
+
+    #[cfg(feature = "blobstore-nats")]
+    #[test]
+    fn an_object_store_of_nats_needs_a_server() {
+        let refused = |config| settings(config).unwrap_err();
+        settings("{backend: nats, url: 'tls://u:p@h', replicas: 3}").unwrap();
+        insta::assert_snapshot!(refused("{backend: nats, url: 'http://s3cret', replicas: 0}"), @"
+        spec.hostInterfaces.0.config.url: `url`: wanted `nats://HOST:PORT` or `tls://HOST:PORT`, or several with commas between them; 
+        spec.hostInterfaces.0.config.replicas: `replicas`: found `0`, wanted a number from 1 to 5; 
         ");
     }
 }

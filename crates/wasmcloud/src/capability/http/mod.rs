@@ -23,6 +23,8 @@ mod server;
 mod settings;
 
 pub use access::{AccessLog, AccessRecord};
+#[cfg(feature = "tls")]
+pub(crate) use client::Trust;
 pub use client::{ClientOptions, ClientStats, Outgoing, TrustError, TrustRoots};
 pub use limits::HttpLimits;
 pub(crate) use plugin::clashes;

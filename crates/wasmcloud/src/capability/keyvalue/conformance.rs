@@ -6,6 +6,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+#[cfg(any(feature = "keyvalue-nats", feature = "keyvalue-redis"))]
+mod faults;
 mod places;
 
 use std::collections::BTreeSet;

@@ -74,9 +74,13 @@ pub(super) fn set(
     if how.if_absent && shelf.look(key)?.is_some() {
         return Err(Fault::Exists);
     }
+    shelf.put(key, value, expiry(how))
+}
+
+/// From when on a key is gone that is set now.
+pub(super) fn expiry(how: SetOptions) -> Option<Millis> {
     let ttl = how.ttl.map(|ttl| u64::try_from(ttl.as_millis()));
-    let expires = ttl.map(|ttl| now().saturating_add(ttl.unwrap_or(u64::MAX)));
-    shelf.put(key, value, expires)
+    ttl.map(|ttl| now().saturating_add(ttl.unwrap_or(u64::MAX)))
 }
 
 pub(super) fn increment(

@@ -3,7 +3,11 @@
 //! A backend is a [`Store`] for each tenant and knows neither WIT nor Wasmtime. The suite in `conformance` is what every backend
 //! and every wrapper must pass.
 
-#[cfg(any(feature = "keyvalue-redb", feature = "keyvalue-redis"))]
+#[cfg(any(
+    feature = "keyvalue-nats",
+    feature = "keyvalue-redb",
+    feature = "keyvalue-redis"
+))]
 mod complaint;
 #[cfg(test)]
 mod conformance;
@@ -11,6 +15,8 @@ mod entries;
 mod limited;
 mod listing;
 mod memory;
+#[cfg(feature = "keyvalue-nats")]
+mod nats;
 mod opened;
 mod options;
 mod p2;
@@ -122,7 +128,11 @@ pub(crate) enum Swap {
 /// Why something could not be done. The words may be shown to a guest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(
-    not(all(feature = "keyvalue-redb", feature = "keyvalue-redis")),
+    not(all(
+        feature = "keyvalue-nats",
+        feature = "keyvalue-redb",
+        feature = "keyvalue-redis"
+    )),
     allow(dead_code, reason = "memory fails in fewer ways")
 )]
 pub(crate) enum Fault {

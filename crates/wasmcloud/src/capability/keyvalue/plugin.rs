@@ -11,6 +11,7 @@ use wasmtime::component::LinkerInstance;
 use super::opened::{Opened, Ways};
 use super::stores::{Place, Stores};
 use super::{KeyValueOptions, p2, p3};
+#[cfg(feature = "servers")]
 use crate::capability::dial::Dial;
 use crate::capability::routes::Routes;
 use crate::capability::settings::Settings;
@@ -57,9 +58,14 @@ impl KeyValue {
     pub(crate) fn both(
         options: KeyValueOptions,
         data_dir: Option<PathBuf>,
-        dial: Dial,
+        #[cfg(feature = "servers")] dial: Dial,
     ) -> [Self; 2] {
-        let stores = Arc::new(Stores::new(options, data_dir, dial));
+        let stores = Arc::new(Stores::new(
+            options,
+            data_dir,
+            #[cfg(feature = "servers")]
+            dial,
+        ));
         [Dialect::Wasi, Dialect::Wasmcloud].map(|dialect| Self {
             dialect,
             stores: Arc::clone(&stores),
@@ -120,6 +126,8 @@ enum Backend {
     Redb,
     #[cfg(feature = "keyvalue-redis")]
     Redis,
+    #[cfg(feature = "keyvalue-nats")]
+    Nats,
 }
 
 /// Where an entry wants to keep things.
@@ -141,6 +149,8 @@ fn place(settings: &mut Settings<'_>) -> Place {
             ("redb", Backend::Redb),
             #[cfg(feature = "keyvalue-redis")]
             ("redis", Backend::Redis),
+            #[cfg(feature = "keyvalue-nats")]
+            ("nats", Backend::Nats),
         ],
     );
     match backend {
@@ -150,6 +160,8 @@ fn place(settings: &mut Settings<'_>) -> Place {
         Some(Backend::Redb) => Place::Disk,
         #[cfg(feature = "keyvalue-redis")]
         Some(Backend::Redis) => redis(settings),
+        #[cfg(feature = "keyvalue-nats")]
+        Some(Backend::Nats) => nats(settings),
     }
 }
 
@@ -157,9 +169,52 @@ fn place(settings: &mut Settings<'_>) -> Place {
 fn redis(settings: &mut Settings<'_>) -> Place {
     settings.required("url", "it says where the server is");
     let url = settings.parse("url", str::parse::<super::redis::ServerUrl>);
-    let prefix = settings.text("prefix").unwrap_or_default().to_owned();
+    let prefix = settings.parse("prefix", redis_prefix);
     match url {
-        Some(url) => Place::Redis { url, prefix },
+        Some(url) => Place::Redis {
+            url,
+            prefix: prefix.unwrap_or_default(),
+        },
+        None => Place::Usual,
+    }
+}
+
+/// The tenant follows it, and is parted by `/`; so none can be written into the prefix, nor a part of one.
+#[cfg(feature = "keyvalue-redis")]
+fn redis_prefix(text: &str) -> Result<String, &'static str> {
+    match text {
+        _ if text.contains('/') => Err("wanted a text that has no `/`, such as `app`"),
+        _ if text.is_empty() || text.ends_with(':') => Ok(text.to_owned()),
+        _ => Ok(format!("{text}:")),
+    }
+}
+
+#[cfg(feature = "keyvalue-nats")]
+fn nats(settings: &mut Settings<'_>) -> Place {
+    /// What the bucket on the server is called first, without a `prefix`.
+    const USUAL: &str = "wasmcloud";
+    /// How long a prefix may be.
+    const LONGEST: usize = 32;
+    settings.required("url", "it says where the server is");
+    let url = settings.parse("url", str::parse);
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let prefix = settings.parse("prefix", |text| {
+        match (1..=LONGEST).contains(&text.len()) && text.bytes().all(letters) {
+            true => Ok(text.to_owned()),
+            false => Err(format!("wanted 1 to {LONGEST} letters, digits and `-`")),
+        }
+    });
+    let replicas = settings.number("replicas", 1..=5);
+    let wish = super::nats::Wish {
+        replicas: replicas.and_then(|replicas| usize::try_from(replicas).ok()),
+        size: settings.size("size"),
+    };
+    match url {
+        Some(url) => Place::Nats {
+            url,
+            prefix: prefix.unwrap_or_else(|| USUAL.to_owned()),
+            wish,
+        },
         None => Place::Usual,
     }
 }
@@ -251,4 +306,18 @@ impl Plugin for KeyValue {
 fn first(errors: Vec<PluginError>) -> PluginError {
     let first = errors.into_iter().next();
     first.unwrap_or_else(|| PluginError::new("the settings are wrong"))
+}
+
+#[cfg(all(test, feature = "keyvalue-redis"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_leads_into_no_other_namespace() {
+        // `a` before the namespace `b` would have been the namespace `ab`.
+        assert_eq!(redis_prefix("a").as_deref(), Ok("a:"));
+        assert_eq!(redis_prefix("a:").as_deref(), Ok("a:"));
+        assert_eq!(redis_prefix("").as_deref(), Ok(""));
+        assert!(redis_prefix("default/workload/other/:").is_err());
+    }
 }

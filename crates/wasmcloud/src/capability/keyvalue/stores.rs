@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::memory::Memory;
+#[cfg(feature = "keyvalue-nats")]
+use super::nats;
 #[cfg(feature = "keyvalue-redb")]
 use super::redb::Disk;
 #[cfg(feature = "keyvalue-redis")]
 use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
+#[cfg(feature = "servers")]
 use crate::capability::dial::Dial;
+#[cfg(feature = "keyvalue-nats")]
+use crate::capability::nats::NatsUrl;
 use crate::capability::tenant::Tenant;
 use crate::plugin::PluginError;
 
@@ -27,6 +32,12 @@ pub(super) enum Place {
         url: ServerUrl,
         prefix: String,
     },
+    #[cfg(feature = "keyvalue-nats")]
+    Nats {
+        url: NatsUrl,
+        prefix: String,
+        wish: nats::Wish,
+    },
 }
 
 /// All places of a host.
@@ -37,9 +48,10 @@ pub(super) struct Stores {
         expect(dead_code, reason = "for the disk only")
     )]
     data_dir: Option<PathBuf>,
+    #[cfg(feature = "servers")]
     #[cfg_attr(
-        not(feature = "keyvalue-redis"),
-        expect(dead_code, reason = "for servers only")
+        not(any(feature = "keyvalue-nats", feature = "keyvalue-redis")),
+        expect(dead_code, reason = "nobody connects")
     )]
     dial: Dial,
     rooms: Mutex<HashMap<Tenant, Weak<Memory>>>,
@@ -47,19 +59,28 @@ pub(super) struct Stores {
     disk: tokio::sync::OnceCell<Arc<Disk>>,
     #[cfg(feature = "keyvalue-redis")]
     servers: Mutex<HashMap<ServerUrl, Weak<Server>>>,
+    #[cfg(feature = "keyvalue-nats")]
+    clusters: Mutex<HashMap<NatsUrl, Weak<nats::Server>>>,
 }
 
 impl Stores {
-    pub(super) fn new(options: KeyValueOptions, data_dir: Option<PathBuf>, dial: Dial) -> Self {
+    pub(super) fn new(
+        options: KeyValueOptions,
+        data_dir: Option<PathBuf>,
+        #[cfg(feature = "servers")] dial: Dial,
+    ) -> Self {
         Self {
             options,
             data_dir,
+            #[cfg(feature = "servers")]
             dial,
             rooms: Mutex::default(),
             #[cfg(feature = "keyvalue-redb")]
             disk: tokio::sync::OnceCell::new(),
             #[cfg(feature = "keyvalue-redis")]
             servers: Mutex::default(),
+            #[cfg(feature = "keyvalue-nats")]
+            clusters: Mutex::default(),
         }
     }
 
@@ -79,6 +100,14 @@ impl Stores {
                 let server = self.server(url);
                 server.may_connect().await?;
                 Ok(Arc::new(server.tenant(tenant, prefix)))
+            }
+            #[cfg(feature = "keyvalue-nats")]
+            Place::Nats { url, prefix, wish } => {
+                let server = self.cluster(url);
+                server.begin().await?;
+                let store = server.tenant(tenant, prefix, *wish);
+                store.begin().await?;
+                Ok(Arc::new(store))
             }
         }
     }
@@ -137,6 +166,19 @@ impl Stores {
         }
         let server = Server::new(url.clone(), self.dial.clone());
         servers.insert(url.clone(), Arc::downgrade(&server));
+        server
+    }
+
+    #[cfg(feature = "keyvalue-nats")]
+    fn cluster(&self, url: &NatsUrl) -> Arc<nats::Server> {
+        let clusters = self.clusters.lock();
+        let mut clusters = clusters.unwrap_or_else(PoisonError::into_inner);
+        clusters.retain(|_, server| server.strong_count() > 0);
+        if let Some(server) = clusters.get(url).and_then(Weak::upgrade) {
+            return server;
+        }
+        let server = nats::Server::new(url.clone(), self.dial.clone());
+        clusters.insert(url.clone(), Arc::downgrade(&server));
         server
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use problem::{PlanErrors, Problem};
+pub use service::runs;
 
 use super::config::Flavour;
 use super::inspect::World;

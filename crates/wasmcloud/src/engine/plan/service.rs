@@ -17,11 +17,13 @@ pub(super) struct Service<'a> {
 /// The service of a workload whose worlds are known.
 pub(super) fn service<'a>(workload: &'a Workload, worlds: &Worlds) -> Option<Service<'a>> {
     let name = &workload.service.as_ref()?.component.name;
-    let run = worlds.get(name).and_then(|world| run(world));
+    let run = worlds.get(name).and_then(|world| runs(world));
     Some(Service { name, run })
 }
 
-fn run(world: &World) -> Option<Interface> {
+/// What a component runs by itself, if it does.
+#[must_use]
+pub fn runs(world: &World) -> Option<Interface> {
     let wanted = RUNS.iter().filter_map(|run| run.parse().ok());
     let mut exports = wanted.filter_map(|run: Interface| world.exporting(&run)?.interface());
     exports.next().cloned()

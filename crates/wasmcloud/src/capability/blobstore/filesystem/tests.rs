@@ -136,3 +136,58 @@ async fn errors_tell_nothing_of_the_machine() {
     assert!(!told.contains(dir.path().to_str().unwrap()), "{told}");
     assert_eq!(under_way(dir.path()), 0);
 }
+
+/// A disk of 4 MiB takes what it has room for, tells what it has not, and goes on when there is room again.
+#[tokio::test]
+#[ignore = "run by the test below, on a disk of its own"]
+async fn on_a_small_disk() {
+    let disk = PathBuf::from(std::env::var_os("SMALL_DISK").unwrap());
+    let blobs = opened(&disk, "shop").await;
+    blobs.create_container(&name("c")).await.unwrap();
+    write_all(&blobs, "c", "kept", &[1; 1 << 20]).await.unwrap();
+    let full = BlobError::Quota("the store is full".to_owned());
+    // One who writes without end is stopped …
+    let mut writing = blobs.write(&id("c", "endless")).await.unwrap();
+    let told = loop {
+        if let Err(told) = writing.write(vec![2; 100_000].into()).await {
+            break told;
+        }
+    };
+    assert_eq!(told, full);
+    assert!(writing.commit().await.is_err());
+    // … and leaves nothing.
+    assert_eq!(under_way(&disk), 0);
+    let copied = write_all(&blobs, "c", "large", &[3; 2 << 20]).await;
+    copied.unwrap();
+    let told = blobs.copy(&id("c", "large"), &id("c", "copy")).await;
+    assert_eq!(told, Err(full.clone()));
+    assert_eq!(
+        write_all(&blobs, "c", "kept", &[4; 2 << 20]).await,
+        Err(full)
+    );
+    assert_eq!(under_way(&disk), 0);
+    assert!(read_all(&blobs, "c", "kept").await.unwrap() == [1; 1 << 20]);
+    blobs.delete(&id("c", "large")).await.unwrap();
+    write_all(&blobs, "c", "kept", &[5; 1 << 20]).await.unwrap();
+    assert!(read_all(&blobs, "c", "kept").await.unwrap() == [5; 1 << 20]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_kept_stays() {
+    let disk = tempfile::tempdir().unwrap();
+    let mount =
+        "mount -t tmpfs -o size=4m,nr_inodes=100 small \"$SMALL_DISK\" && exec \"$0\" \"$@\"";
+    let test = "capability::blobstore::filesystem::tests::on_a_small_disk";
+    // A disk that only this process sees, so nobody has to be an administrator.
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", mount])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", test])
+        .env("SMALL_DISK", disk.path())
+        .output()
+        .expect("`unshare` is part of every Linux");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{problem}");
+    assert!(told.contains("1 passed"), "{told}{problem}");
+}

@@ -52,6 +52,8 @@ impl From<BlobError> for Error {
             BlobError::ContainerExists => Self::ContainerAlreadyExists,
             BlobError::NoSuchObject => Self::NoSuchObject,
             BlobError::Quota(_) => Self::QuotaExceeded,
+            BlobError::Denied => Self::AccessDenied,
+            BlobError::Timeout => Self::Timeout,
             BlobError::Unavailable(_) => Self::StoreUnavailable,
             BlobError::Name(_) | BlobError::Other(_) => Self::Other(error.to_string()),
         }

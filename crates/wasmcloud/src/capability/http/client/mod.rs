@@ -27,9 +27,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
+pub use crate::capability::trust::TrustError;
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
-pub use tls::TrustError;
+pub(crate) use tls::Trust;
 
 pub(super) use self::caller::Caller;
 use self::exchange::{Download, InUse, Sent, Upload};
@@ -51,7 +52,7 @@ struct Inner {
     options: ClientOptions,
     policy: EgressPolicy,
     resolver: Arc<dyn Resolve>,
-    trust: tls::Trust,
+    trust: Trust,
     places: Arc<Semaphore>,
     /// Told when a connection becomes idle and there are no places left: who waits for one, of any workload, has it closed.
     idle: Notify,
@@ -79,7 +80,7 @@ impl Outgoing {
         resolver: Arc<dyn Resolve>,
     ) -> std::result::Result<Self, TrustError> {
         Ok(Self(Arc::new(Inner {
-            trust: tls::Trust::load(&options)?,
+            trust: Trust::load(&options)?,
             places: Places::of_host(options.max_connections_of_host),
             options,
             policy,
@@ -88,6 +89,12 @@ impl Outgoing {
             runtime: Handle::current(),
             clients: Mutex::default(),
         })))
+    }
+
+    /// Whom it trusts.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trust(&self) -> Trust {
+        self.0.trust.clone()
     }
 
     /// What the client of a workload does and did; `None` when no such workload runs, or it uses no HTTP.

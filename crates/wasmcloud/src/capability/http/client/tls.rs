@@ -1,45 +1,21 @@
 //! TLS of the client: whose certificates are trusted, and a configuration for each workload.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::{ClientOptions, TrustRoots};
+use crate::capability::trust::{TrustError, add_file, add_native};
 
 /// How many sessions a workload may resume.
 const SESSIONS: usize = 32;
 
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// A file of certificates cannot be read.
-    #[error("cannot read the certificates in `{}`: {problem}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The operating system gives none of its certificates.
-    #[error("the operating system trusts no certificates, or they cannot be read: {0}")]
-    Native(String),
-    /// Nobody would be trusted.
-    #[error("no certificates are trusted: only those in extra files would be, and there are none")]
-    Nobody,
-    /// The library for TLS does not take the settings.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
-}
-
 /// Checks certificates; shared by all workloads.
 #[derive(Clone, Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     provider: Arc<CryptoProvider>,
     verifier: Arc<WebPkiServerVerifier>,
 }
@@ -76,52 +52,27 @@ impl Trust {
     /// TLS for one workload. Sessions are its own: one that another workload has agreed on would tell the server that both are on
     /// one host.
     pub(super) fn connector(&self) -> Result<TlsConnector, rustls::Error> {
+        Ok(TlsConnector::from(self.client(&["h2", "http/1.1"])?))
+    }
+
+    /// What a client of one workload goes by, which speaks these protocols.
+    pub(crate) fn client(&self, protocols: &[&str]) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(Arc::clone(&self.verifier))
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        config.alpn_protocols = protocols.collect();
+        Ok(Arc::new(config))
     }
-}
-
-/// Certificates of the system that are damaged are passed over, as other programs do; none at all is an error.
-fn add_native(roots: &mut RootCertStore) -> Result<(), TrustError> {
-    let found = rustls_native_certs::load_native_certs();
-    let (added, ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let problems: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(TrustError::Native(problems.join("; ")));
-    }
-    if ignored > 0 || !found.errors.is_empty() {
-        tracing::warn!(ignored, errors = ?found.errors, "some certificates of the system could not be read");
-    }
-    Ok(())
-}
-
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
-    let wrong = |problem: String| TrustError::File {
-        path: path.to_owned(),
-        problem,
-    };
-    let before = roots.len();
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in found {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.len() == before {
-        return Err(wrong("there is no `BEGIN CERTIFICATE` in it".to_owned()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::path::Path;
+
     use super::*;
 
     fn load(trust: TrustRoots, files: &[&Path]) -> Result<Trust, TrustError> {

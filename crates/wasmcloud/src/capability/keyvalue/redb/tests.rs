@@ -130,3 +130,191 @@ async fn a_full_disk_loses_nothing_and_is_used_again_when_it_has_room() {
         assert_eq!(found, count.to_string());
     }
 }
+
+/// What a program of its own does that is this one, started again.
+const ROLES: &str = "capability::keyvalue::redb::tests::roles";
+
+mod roles {
+    //! They are run by the tests beside them, which say where.
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn told(variable: &str) -> String {
+        std::env::var(variable).unwrap()
+    }
+
+    async fn bucket(folder: &Path) -> Arc<dyn Bucket> {
+        let disk = Disk::open(folder.join("kv"), 1 << 30).await.unwrap();
+        let disk = Arc::new(disk);
+        let tenant = "t".into();
+        OnDisk { disk, tenant }.bucket("b")
+    }
+
+    /// Counts until it is killed, and says how far it is.
+    #[tokio::test]
+    #[ignore = "a test runs it"]
+    async fn counter() {
+        let folder = told("KEYVALUE_FOLDER");
+        let bucket = bucket(folder.as_ref()).await;
+        loop {
+            let count = bucket.increment("n", 1, Sign::Any).await.unwrap();
+            writeln!(io::stdout(), "\ncounted {count}").unwrap();
+        }
+    }
+
+    /// A disk of little room, of which something else takes all now and then.
+    struct Narrow {
+        folder: PathBuf,
+        is_limit: bool,
+    }
+
+    impl Narrow {
+        fn other(&self) -> PathBuf {
+            self.folder.join("other")
+        }
+
+        fn fill(&self) {
+            if self.is_limit {
+                let file = std::fs::metadata(self.folder.join("kv/keyvalue.redb"));
+                return limit(&file.unwrap().len().to_string());
+            }
+            let mut other = File::create(self.other()).unwrap();
+            let full = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
+            let full = full.into_iter().find_map(Result::err).unwrap();
+            assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        }
+
+        fn empty(&self) {
+            match self.is_limit {
+                true => limit("unlimited"),
+                false => std::fs::remove_file(self.other()).unwrap(),
+            }
+        }
+    }
+
+    /// How large files of this process may become.
+    fn limit(bytes: &str) {
+        let process = std::process::id().to_string();
+        let mut prlimit = std::process::Command::new("prlimit");
+        let limit = format!("--fsize={bytes}:");
+        let done = prlimit.args(["--pid", &process, &limit]).status();
+        assert!(done.unwrap().success());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "a test runs it"]
+    async fn keeper_on_a_narrow_disk() {
+        let narrow = Narrow {
+            folder: told("KEYVALUE_FOLDER").into(),
+            is_limit: told("KEYVALUE_ROOM") == "limit",
+        };
+        let bucket = bucket(&narrow.folder).await;
+        let value = |n: usize| Bytes::from(vec![u8::try_from(n % 251).unwrap(); 50_000]);
+        let mut kept = 0;
+        for _ in 0..3 {
+            let key = kept.to_string();
+            let set = bucket.set(&key, value(kept), SetOptions::default());
+            set.await.unwrap();
+            kept += 1;
+            narrow.fill();
+            let fault = loop {
+                let key = kept.to_string();
+                match bucket.set(&key, value(kept), SetOptions::default()).await {
+                    Ok(()) => kept += 1,
+                    Err(fault) => break fault,
+                }
+            };
+            assert!(matches!(fault, Fault::Unavailable(_)), "{fault:?}");
+            narrow.empty();
+            let back = async {
+                while bucket.get("0").await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), back)
+                .await
+                .unwrap();
+            for n in 0..kept {
+                let found = bucket.get(&n.to_string()).await.unwrap();
+                assert_eq!(found, Some(value(n)), "{n} of {kept}");
+            }
+        }
+        writeln!(io::stdout(), "\nkept {kept}").unwrap();
+    }
+}
+
+fn role(name: &str) -> [String; 4] {
+    let name = format!("{ROLES}::{name}");
+    ["--exact", &name, "--ignored", "--nocapture"].map(str::to_owned)
+}
+
+/// It is killed in the middle of a change, again and again: what it was told is on the disk, is.
+#[tokio::test]
+async fn a_host_that_is_killed_loses_nothing_that_was_acknowledged() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for _ in 0..3 {
+        let mut host = Command::new(std::env::current_exe().unwrap());
+        host.args(role("counter"))
+            .env("KEYVALUE_FOLDER", folder.path());
+        let mut host = host.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(host.stdout.take().unwrap()).lines();
+        let mut counts = lines.filter_map(|line| {
+            let line = line.unwrap();
+            line.strip_prefix("counted ")?.parse::<i64>().ok()
+        });
+        counts.find(|count| *count >= before + 20).unwrap();
+        host.kill().unwrap();
+        host.wait().unwrap();
+        // What it had said by then, though nobody had read it yet.
+        let acknowledged = counts.last().unwrap_or(before + 20);
+        let disk = Disk::open(folder.path().join("kv"), 1 << 30).await.unwrap();
+        let (disk, tenant) = (Arc::new(disk), "t".into());
+        let bucket = OnDisk { disk, tenant }.bucket("b");
+        before = bucket.increment("n", 0, Sign::Any).await.unwrap();
+        let lost = acknowledged - before;
+        assert!((-1..=0).contains(&lost), "{before} of {acknowledged}");
+    }
+}
+
+/// On a real file system: one of memory where such can be mounted, else the folder for temporary files, where no file may grow.
+#[test]
+fn a_real_disk_that_is_full_loses_nothing_and_is_used_again_when_it_has_room() {
+    use std::process::Command;
+    /// A shell that goes on in a name space of its own, where it has mounted a small disk.
+    const MOUNTED: &str =
+        "mount -t tmpfs -o size=6m none \"$KEYVALUE_FOLDER\" || exit 77; exec \"$@\"";
+    /// A shell that goes on so that a limit is an error, and no signal.
+    const LIMITED: &str = "trap '' XFSZ; exec \"$@\"";
+    let folder = tempfile::tempdir().unwrap();
+    let run = |before: &[&str], script: &str, room: &str| {
+        let program = std::env::current_exe().unwrap();
+        let mut shell = Command::new(before.first().unwrap());
+        shell.args(before.iter().skip(1)).args(["-c", script, "sh"]);
+        shell.arg(program).args(role("keeper_on_a_narrow_disk"));
+        shell
+            .env("KEYVALUE_FOLDER", folder.path())
+            .env("KEYVALUE_ROOM", room);
+        shell.output()
+    };
+    let ways: [&[&str]; 2] = [
+        &["unshare", "--mount", "sh"],
+        &["unshare", "--map-root-user", "--mount", "sh"],
+    ];
+    let mounted = ways.into_iter().find_map(|way| {
+        let output = run(way, MOUNTED, "disk").ok()?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        told.contains("running 1 test").then_some(output)
+    });
+    let output = mounted.unwrap_or_else(|| run(&["sh"], LIMITED, "limit").unwrap());
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("\nkept "),
+        "{told}\n{complained}"
+    );
+}

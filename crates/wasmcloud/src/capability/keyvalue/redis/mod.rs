@@ -68,14 +68,22 @@ impl RedisBucket {
 
     async fn script<T: FromRedisValue>(
         &self,
-        script: &'static str,
+        script: &Script,
         key: &str,
         args: &[&[u8]],
         again: Again,
     ) -> Result<T, Fault> {
-        let mut call = self.command("EVAL", script);
-        call.arg(1).arg(self.key(key)).arg(args);
-        self.ask(call, again).await
+        let call = |name, script| {
+            let mut call = self.command(name, script);
+            call.arg(1).arg(self.key(key)).arg(args);
+            call
+        };
+        let known = call("EVALSHA", script.digest);
+        match self.server.ask_known(again, &known).await? {
+            Some(answer) => Ok(answer),
+            // Who does not know it has not done it.
+            None => self.ask(call("EVAL", script.text), again).await,
+        }
     }
 
     fn command(&self, name: &str, args: impl ToRedisArgs) -> Cmd {
@@ -85,28 +93,52 @@ impl RedisBucket {
     }
 }
 
+/// What the server carries out as one.
+struct Script {
+    text: &'static str,
+    /// By which a server knows it that has carried it out before: SHA-1 of the text, in hexadecimal digits.
+    digest: &'static str,
+}
+
 /// A value with its version.
-const CURRENT: &str = "
+const CURRENT: Script = Script {
+    text: "
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
-return {value, redis.sha1hex(value)}";
+return {value, redis.sha1hex(value)}",
+    digest: "066aa9825783f758c0b7ba47d05a68958e98f7c8",
+};
 
 /// Sets a value if the one that is there is the right one; `+` before an argument says that it matters.
-const SWAP: &str = "
+const SWAP: Script = Script {
+    text: "
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local version = redis.sha1hex(value)
 local right = (ARGV[2] == '' or ARGV[2] == '+' .. version) and (ARGV[3] == '' or ARGV[3] == '+' .. value)
 if not right then return {value, version} end
 redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
-return {}";
+return {}",
+    digest: "978993568a001938bf09a1de10e59f02460d0152",
+};
 
-/// Counts what is not below zero. The result is read again as text: numbers of scripts are not exact.
-const COUNT: &str = "
-local value = redis.call('GET', KEYS[1])
-if value and string.sub(value, 1, 1) == '-' then return redis.error_reply('NEGATIVE counter') end
-redis.call('INCRBY', KEYS[1], ARGV[1])
-return redis.call('GET', KEYS[1])";
+/// Counts by what is not below zero, where the counter is not either: else it is as it was again before anybody sees it. Numbers of
+/// scripts are exact up to 2⁵³: beyond, the counter is looked at as text.
+const COUNT: Script = Script {
+    text: "
+if #ARGV[1] > 15 then
+  local value = redis.call('GET', KEYS[1])
+  if value and string.sub(value, 1, 1) == '-' then return redis.error_reply('NEGATIVE counter') end
+end
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+if count - ARGV[1] < 0 then
+  redis.call('DECRBY', KEYS[1], ARGV[1])
+  return redis.error_reply('NEGATIVE counter')
+end
+if count < 9007199254740992 then return count end
+return redis.call('GET', KEYS[1])",
+    digest: "cdb2f45f24f32db495598738c94b64ca2b45f464",
+};
 
 fn entry(value: Vec<u8>, version: String) -> Entry {
     Entry {
@@ -197,14 +229,12 @@ impl Bucket for RedisBucket {
             return self.ask(count, Again::Never).await;
         }
         let delta = delta.to_string();
-        let count: String = self
-            .script(COUNT, key, &[delta.as_bytes()], Again::Never)
-            .await?;
-        count.parse().map_err(|_| Fault::NotACounter)
+        self.script(&COUNT, key, &[delta.as_bytes()], Again::Never)
+            .await
     }
 
     async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
-        let found: Option<(Vec<u8>, String)> = self.script(CURRENT, key, &[], Again::Once).await?;
+        let found: Option<(Vec<u8>, String)> = self.script(&CURRENT, key, &[], Again::Once).await?;
         Ok(found.map(|(value, version)| entry(value, version)))
     }
 
@@ -212,7 +242,7 @@ impl Bucket for RedisBucket {
         let version = required(expected.version.as_deref().map(str::as_bytes));
         let wanted = required(expected.value.as_deref());
         let args = [&*value, &*version, &*wanted];
-        let found: Option<Vec<Vec<u8>>> = self.script(SWAP, key, &args, Again::Never).await?;
+        let found: Option<Vec<Vec<u8>>> = self.script(&SWAP, key, &args, Again::Never).await?;
         let Some(found) = found else {
             return Ok(Swap::Stale(None));
         };
@@ -248,5 +278,24 @@ impl Bucket for RedisBucket {
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
         let delete = self.command("UNLINK", self.keys(&keys));
         self.ask::<i64>(delete, Again::Once).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// By a wrong digest, every call would be made twice.
+    #[tokio::test]
+    async fn scripts_are_known_by_their_digests() {
+        let server = test_servers::Redis::start();
+        let client = redis::Client::open(server.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        for script in [CURRENT, SWAP, COUNT] {
+            let load = redis::cmd("SCRIPT").arg("LOAD").arg(script.text).clone();
+            let digest: String = load.query_async(&mut connection).await.unwrap();
+            assert_eq!(digest, script.digest, "{}", script.text);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::url::ServerUrl;
@@ -105,26 +106,46 @@ impl Server {
         again: Again,
         command: &Cmd,
     ) -> Result<T, Fault> {
-        let (generation, mut connection) = self.connection().await?;
-        let error = match command.query_async(&mut connection).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        if !error.is_io_error() {
-            return Err(fault(&error));
+        let answer = self.answer(again, command).await?;
+        answer.map_err(|error| fault(&error))
+    }
+
+    /// Asks for a script by its digest. `None`: the server does not know it.
+    pub(super) async fn ask_known<T: FromRedisValue>(
+        &self,
+        again: Again,
+        command: &Cmd,
+    ) -> Result<Option<T>, Fault> {
+        match self.answer(again, command).await? {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => Ok(None),
+            Err(error) => Err(fault(&error)),
         }
-        self.lost(generation);
-        if again == Again::Never || error.is_timeout() {
-            return Err(fault(&error));
+    }
+
+    /// What the server answers, errors among it.
+    async fn answer<T: FromRedisValue>(
+        &self,
+        again: Again,
+        command: &Cmd,
+    ) -> Result<Result<T, RedisError>, Fault> {
+        let (generation, mut connection) = self.connection().await?;
+        let answer = command.query_async(&mut connection).await;
+        match &answer {
+            Err(error) if error.is_io_error() => {
+                self.lost(generation);
+                if again == Again::Never || error.is_timeout() {
+                    return Ok(answer);
+                }
+            }
+            _ => return Ok(answer),
         }
         let (generation, mut connection) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
-        answer.map_err(|error| {
-            if error.is_io_error() {
-                self.lost(generation);
-            }
-            fault(&error)
-        })
+        if answer.as_ref().is_err_and(RedisError::is_io_error) {
+            self.lost(generation);
+        }
+        Ok(answer)
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -181,10 +202,14 @@ impl Server {
     async fn connect(&self) -> Result<(u64, MultiplexedConnection), Fault> {
         let (host, port) = (self.url.host(), self.url.port());
         let stream = self.dial.connect(host, port, NamedBy::Workload).await;
-        let stream = stream.map_err(|error| match error {
-            DialError::Denied { .. } => Fault::Denied,
-            error => Fault::Unavailable(error.to_string()),
-        })?;
+        let stream = stream.map_err(|error| unreached(&error))?;
+        let stream: Box<dyn Duplex> = match self.url.is_tls() {
+            true => {
+                let secured = self.dial.secure(host, stream).await;
+                Box::new(secured.map_err(|error| unreached(&error))?)
+            }
+            false => Box::new(stream),
+        };
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.patient));
         let login = self.url.login();
         let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
@@ -207,6 +232,18 @@ impl Server {
             }
         });
         Ok((generation, connection))
+    }
+}
+
+/// A connection, with TLS or without.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+fn unreached(error: &DialError) -> Fault {
+    match error {
+        DialError::Denied { .. } => Fault::Denied,
+        error => Fault::Unavailable(error.to_string()),
     }
 }
 

@@ -189,8 +189,14 @@ impl Place {
         .await
     }
 
-    /// Writes a file or a folder to the disk; of a file, its content only where that is all that is wanted.
+    /// Writes a file or a folder to the disk; of a file, its content only where that is all that is wanted. It fails as well when
+    /// something did that a stream had to write.
     pub(super) async fn sync(self, content_only: bool) -> FsResult<()> {
+        if let Descriptor::File(file) = &self.descriptor
+            && let Some(error) = self.volume.lost().take(&file.file)
+        {
+            return Err(error.into());
+        }
         to_its_end(Arc::clone(&self.volume), async move {
             let mut apart = Apart::default();
             let descriptor = apart.add(self.descriptor)?;
@@ -203,11 +209,20 @@ impl Place {
         .await
     }
 
-    /// Writes all of `bytes` to a file that may be written, and gives the place behind them.
+    /// Writes all of `bytes`, which a stream took, to a file that may be written, and gives the place behind them.
     ///
     /// # Errors
-    /// When there is no room, or the disk fails.
+    /// When there is no room, or the disk fails. The next [`Place::sync`] of the file tells so as well.
     pub(super) async fn write(self, file: Arc<File>, at: At, bytes: Bytes) -> io::Result<At> {
+        let volume = Arc::clone(&self.volume);
+        let written = self.write_all(Arc::clone(&file), at, bytes).await;
+        if let Err(error) = &written {
+            volume.lost().add(&file, error);
+        }
+        written
+    }
+
+    async fn write_all(self, file: Arc<File>, at: At, bytes: Bytes) -> io::Result<At> {
         if at == At::End && !self.volume.is_limited() {
             // Programs of the machine may append to the same file, so its end is the operating system's to find.
             let _work = self.volume.work().await;

@@ -73,8 +73,11 @@ impl Writer {
             self.begin(bytes, Some(right));
             return Ok(());
         }
-        let waits = self.place.volume.waiting_write();
-        let waits = waits.ok_or(io::ErrorKind::QuotaExceeded)?;
+        let Some(waits) = self.place.volume.waiting_write() else {
+            let error = io::Error::from(io::ErrorKind::QuotaExceeded);
+            self.place.volume.lost().add(&self.file, &error);
+            return Err(error);
+        };
         let write = self
             .place
             .clone()

@@ -50,6 +50,7 @@ pub(super) struct Volume {
     root: Dir,
     open: OpenFiles,
     all_open: Arc<OpenFiles>,
+    lost: Lost,
     work: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     waiting_writes: Arc<Semaphore>,
@@ -80,6 +81,7 @@ impl Volume {
             root,
             open: OpenFiles::new(common.most_open),
             all_open: Arc::clone(&common.all_open),
+            lost: Lost::default(),
             work: Arc::clone(&common.work),
             writes: Arc::new(Semaphore::new(WRITES)),
             waiting_writes: Arc::clone(&common.waiting_writes),
@@ -113,6 +115,11 @@ impl Volume {
         };
         self.open.add(file)?;
         self.all_open.add(file)
+    }
+
+    /// What streams could not write.
+    pub(super) const fn lost(&self) -> &Lost {
+        &self.lost
     }
 
     /// The right to block a thread, in turn. Whoever has it takes it along to what blocks, which may outlive who waits for it.
@@ -316,6 +323,36 @@ impl OpenFiles {
     }
 }
 
+/// Writes of streams that failed, until a sync of the file tells so. Whoever gave the stream away, or dropped it before it said how
+/// it went, would take the file for whole otherwise.
+#[derive(Default)]
+pub(super) struct Lost(Mutex<Vec<(Weak<File>, io::Error)>>);
+
+impl Lost {
+    /// The first failure counts.
+    pub(super) fn add(&self, file: &Arc<File>, error: &io::Error) {
+        let error = match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error.kind().into(),
+        };
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.retain(|(file, _)| file.strong_count() > 0);
+        let known = |(known, _): &(Weak<File>, io::Error)| known.as_ptr() == Arc::as_ptr(file);
+        if !lost.iter().any(known) {
+            lost.push((Arc::downgrade(file), error));
+        }
+    }
+
+    /// The failure of a file that nobody was told of yet.
+    pub(super) fn take(&self, file: &Arc<File>) -> Option<io::Error> {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lost
+            .iter()
+            .position(|(known, _)| known.as_ptr() == Arc::as_ptr(file))?;
+        Some(lost.swap_remove(place).1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -331,5 +368,22 @@ mod tests {
         files.add(&open()).unwrap_err();
         drop(first);
         files.add(&open()).unwrap();
+    }
+
+    #[test]
+    fn a_write_that_failed_is_told_once_and_of_its_file_alone() {
+        let lost = Lost::default();
+        let open = || Arc::new(tempfile::tempfile().unwrap());
+        let (file, other) = (open(), open());
+        lost.add(&file, &io::ErrorKind::StorageFull.into());
+        lost.add(&file, &io::ErrorKind::InvalidInput.into());
+        assert!(lost.take(&other).is_none());
+        assert_eq!(lost.take(&file).unwrap().kind(), io::ErrorKind::StorageFull);
+        assert!(lost.take(&file).is_none());
+        // What is closed is forgotten.
+        lost.add(&file, &io::ErrorKind::StorageFull.into());
+        drop(file);
+        lost.add(&other, &io::ErrorKind::StorageFull.into());
+        assert_eq!(lost.0.lock().unwrap().len(), 1);
     }
 }

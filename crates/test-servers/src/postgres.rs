@@ -1,43 +1,74 @@
-//! PostgreSQL from the package of Debian: a server of its own for a test, in a folder for temporary files and on a port that was
-//! free.
+//! PostgreSQL.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::free_port;
+
 const PASSWORD: &str = "of the test";
 const MISSING: &str = "this test needs PostgreSQL: `apt-get install postgresql` (Debian, Ubuntu)";
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A server with the role and the database `notes`.
-pub(crate) struct Postgres {
+/// A server with the role and the database `notes`, whose password is `notes` as well.
+#[derive(Debug)]
+pub struct Postgres {
     folder: TempDir,
     programs: PathBuf,
-    pub(crate) port: u16,
+    port: u16,
+    tls: bool,
     server: Option<Child>,
 }
 
 impl Postgres {
     /// Makes a server and starts it.
-    pub(crate) fn start(port: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut postgres = Self {
-            folder,
+    #[must_use]
+    pub fn start() -> Self {
+        let mut postgres = Self::made();
+        postgres.resume();
+        postgres.fill();
+        postgres
+    }
+
+    /// The same with TLS, by a certificate and its key in PEM.
+    #[must_use]
+    pub fn with_tls(certificate: &str, key: &str) -> Self {
+        let mut postgres = Self::made();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = postgres.folder.path().join("data").join(name);
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+            if let Some((user, group)) = servant() {
+                chown(&path, Some(user), Some(group)).expect("an owner");
+            }
+        }
+        postgres.tls = true;
+        postgres.resume();
+        postgres.fill();
+        postgres
+    }
+
+    /// One that does not run yet.
+    fn made() -> Self {
+        let postgres = Self {
+            folder: tempfile::tempdir().expect("a folder"),
             programs: programs(),
-            port,
+            port: free_port(),
+            tls: false,
             server: None,
         };
+        let folder = postgres.folder.path();
         if let Some((user, group)) = servant() {
-            chown(postgres.folder.path(), Some(user), Some(group)).unwrap();
+            chown(folder, Some(user), Some(group)).expect("an owner");
         }
-        let password = postgres.folder.path().join("password");
-        fs::write(&password, PASSWORD).unwrap();
+        let password = folder.join("password");
+        fs::write(&password, PASSWORD).expect("a file");
         let mut initdb = postgres.program("initdb");
         initdb.args([
             "--username=postgres",
@@ -46,20 +77,40 @@ impl Postgres {
         ]);
         initdb.args(["--locale=C", "--no-sync", "--pgdata=data"]);
         initdb.arg(format!("--pwfile={}", password.display()));
-        let made = initdb.output().unwrap();
+        let made = initdb.output().expect("it runs");
         assert!(
             made.status.success(),
             "{}",
             String::from_utf8_lossy(&made.stderr)
         );
-        postgres.run();
-        postgres.sql("postgres", "CREATE ROLE notes LOGIN PASSWORD 'notes'");
-        postgres.sql("postgres", "CREATE DATABASE notes OWNER notes");
         postgres
     }
 
-    /// Starts the server, and returns when it answers.
-    pub(crate) fn run(&mut self) {
+    fn fill(&self) {
+        self.sql("postgres", "CREATE ROLE notes LOGIN PASSWORD 'notes'");
+        self.sql("postgres", "CREATE DATABASE notes OWNER notes");
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a database for the role `notes`.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        self.url_by(self.port, database)
+    }
+
+    /// The same by another way.
+    #[must_use]
+    pub fn url_by(&self, port: u16, database: &str) -> String {
+        format!("postgres://notes:notes@127.0.0.1:{port}/{database}")
+    }
+
+    /// Starts the server where it was, and returns when it answers.
+    pub fn resume(&mut self) {
         let mut command = self.program("postgres");
         command.args(["-D", "data", "-p", &self.port.to_string()]);
         for setting in [
@@ -69,14 +120,17 @@ impl Postgres {
         ] {
             command.args(["-c", setting]);
         }
-        let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+        if self.tls {
+            command.args(["-c", "ssl=on"]);
+        }
+        let mut server = command.stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut log = BufReader::new(server.stderr.take().expect("its log")).lines();
         let mut said = String::new();
         loop {
             let line = log
                 .next()
                 .unwrap_or_else(|| panic!("the server ended:\n{said}"))
-                .unwrap();
+                .expect("a line");
             said += &format!("{line}\n");
             if line.contains("database system is ready to accept connections") {
                 break;
@@ -87,10 +141,20 @@ impl Postgres {
         self.server = Some(server);
     }
 
-    /// Ends the server and every session.
-    pub(crate) fn stop(&mut self) {
+    /// Ends the server and every session, and says goodbye to them.
+    pub fn stop(&mut self) {
+        self.end("INT");
+    }
+
+    /// Ends it in the middle of whatever it does: it has to recover when it is started again.
+    pub fn kill(&mut self) {
+        self.end("QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
         if let Some(mut server) = self.server.take() {
-            let kill = format!("kill -s INT {}", server.id());
+            // The shell's own `kill`: a small system has no other.
+            let kill = format!("kill -s {signal} {}", server.id());
             // It may have ended already.
             let _ = Command::new("sh").args(["-c", &kill]).status();
             let _ = server.wait();
@@ -98,24 +162,27 @@ impl Postgres {
     }
 
     /// What a statement answers: lines of columns with `|` between them.
-    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        let output = self.psql(database).args(["-c", sql]).output().unwrap();
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "some statements are run for what they do"
+    )]
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let output = self.psql(database).args(["-c", sql]).output();
+        let output = output.expect("it runs");
         assert!(
             output.status.success(),
             "{sql}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        let answer = String::from_utf8(output.stdout).expect("a text");
+        answer.trim_end().to_owned()
     }
 
     /// Asks until the answer is that one.
-    pub(crate) fn until(&self, sql: &str, wanted: &str) {
+    pub fn until(&self, database: &str, sql: &str, wanted: &str) {
         let begun = Instant::now();
         loop {
-            let answer = self.sql("notes", sql);
+            let answer = self.sql(database, sql);
             if answer == wanted {
                 return;
             }
@@ -127,20 +194,19 @@ impl Postgres {
     }
 
     /// A session in which a statement was run, and which stays open.
-    pub(crate) fn session(&self, sql: &str) -> Session {
-        let mut psql = self.psql("notes");
-        let mut child = psql
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut session = Session {
+    #[must_use]
+    pub fn session(&self, database: &str, sql: &str) -> PostgresSession {
+        let mut psql = self.psql(database);
+        let child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("it runs");
+        let output = child.stdout.take().expect("its answers");
+        let mut session = PostgresSession {
             input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()).lines(),
+            output: BufReader::new(output).lines(),
             child,
         };
-        let input = session.input.as_mut().unwrap();
-        writeln!(input, "{sql};\nSELECT 'done';").unwrap();
+        let input = session.input.as_mut().expect("its questions");
+        writeln!(input, "{sql};\nSELECT 'done';").expect("it reads");
         let done = session
             .output
             .find(|line| line.as_ref().is_ok_and(|line| line == "done"));
@@ -150,24 +216,9 @@ impl Postgres {
 
     fn psql(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &self.port.to_string(),
-            "-U",
-            "postgres",
-        ]);
-        psql.args([
-            "-d",
-            database,
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]);
+        psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        psql.args(["-U", "postgres", "-d", database, "-X", "-q", "-A", "-t"]);
+        psql.args(["-v", "ON_ERROR_STOP=1"]);
         psql.env("PGPASSWORD", PASSWORD).stdin(Stdio::null());
         psql
     }
@@ -192,18 +243,19 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.stop();
+        self.kill();
     }
 }
 
 /// A session that holds what it has locked until this is dropped.
-pub(crate) struct Session {
+#[derive(Debug)]
+pub struct PostgresSession {
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
     child: Child,
 }
 
-impl Drop for Session {
+impl Drop for PostgresSession {
     fn drop(&mut self) {
         // The end of its input ends it, and its transaction with it.
         drop(self.input.take());
@@ -237,8 +289,8 @@ fn programs() -> PathBuf {
 /// The user and the group that the package made, if this is root.
 fn servant() -> Option<(u32, u32)> {
     let id = |args: &[&str]| {
-        let output = Command::new("id").args(args).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let output = Command::new("id").args(args).output().expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("a text");
         text.trim()
             .parse::<u32>()
             .unwrap_or_else(|_| panic!("no user `postgres`; {MISSING}"))

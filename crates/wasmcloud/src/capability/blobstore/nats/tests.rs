@@ -1,0 +1,237 @@
+//! The backend against a real server: the contract, what is on the server, and what happens when the server or the way to it fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, object_store};
+use bytes::Bytes;
+use test_servers::{Nats as Service, Proxy, Way};
+use tokio::io::AsyncReadExt as _;
+
+use super::super::conformance::{self, faults, id, name, read_all, write_all};
+use super::super::settings::testing::tenant;
+use super::*;
+use crate::capability::dial::{Dial, NamedBy};
+use crate::capability::nats::connect;
+use crate::capability::resolve::SystemResolver;
+use crate::policy::EgressPolicy;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn launched() -> Service {
+    let missing = "this test needs NATS: `cargo xtask test` installs it";
+    Service::launch().unwrap_or_else(|| panic!("{missing}"))
+}
+
+fn way_out() -> Dial {
+    Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()))
+}
+
+async fn client(url: &str) -> async_nats::Client {
+    let url = url.parse().unwrap();
+    let client = connect(&way_out(), &url, NamedBy::Host, "a test").await;
+    client.unwrap()
+}
+
+async fn server(url: &str, patience: Duration) -> Arc<Server> {
+    Arc::new(Server::over(client(url).await, 1, patience))
+}
+
+fn opened(server: &Arc<Server>, of: &str) -> Arc<dyn Blobs> {
+    Arc::new(Nats::new(Arc::clone(server), &tenant(of)))
+}
+
+/// Waits until it is so.
+async fn until(so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
+/// How many streams a server has, and how many messages they have.
+async fn kept(service: &Service) -> (usize, u64) {
+    let context = jetstream::new(client(&service.url()).await);
+    let streams: Vec<_> = context.streams().try_collect().await.unwrap();
+    let messages = streams.iter().map(|stream| stream.state.messages).sum();
+    (streams.len(), messages)
+}
+
+#[tokio::test]
+async fn it_conforms() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    conformance::whole(async |of| opened(&server, of)).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_is_there_when_the_server_is_back() {
+    let mut service = launched();
+    let server = server(&service.url(), Duration::from_secs(5)).await;
+    let blobs = opened(&server, "shop");
+    faults::what_was_acknowledged_outlives_a_server(&blobs, async || {
+        service.stop();
+        let away = blobs.info(&id("kept", "o")).await.map(drop).unwrap_err();
+        let typed = matches!(away, BlobError::Unavailable(_) | BlobError::Timeout);
+        assert!(typed, "{away}");
+        service.start();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_absent_at_first_is_used_when_it_is_there() {
+    let mut service = launched();
+    service.stop();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    let away = blobs.create_container(&name("c")).await.unwrap_err();
+    assert!(matches!(away, BlobError::Unavailable(_)), "{away}");
+    service.start();
+    until(async || blobs.create_container(&name("c")).await.is_ok()).await;
+    write_all(&blobs, "c", "o", b"x").await.unwrap();
+    assert_eq!(read_all(&blobs, "c", "o").await.unwrap(), b"x");
+}
+
+#[tokio::test]
+async fn a_way_that_is_held_cut_or_slow_is_told_and_gone_when_it_is_over() {
+    let service = launched();
+    let proxy = Proxy::to(service.port());
+    let url = format!("nats://127.0.0.1:{}", proxy.port());
+    let server = server(&url, Duration::from_secs(2)).await;
+    let blobs = opened(&server, "shop");
+    faults::the_way(&blobs, &proxy, Way::Slow(Duration::from_millis(1))).await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_was_replaced_dropped_or_deleted() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    blobs.create_container(&name("c")).await.unwrap();
+    let big = vec![1; 1 << 20];
+    write_all(&blobs, "c", "o", &big).await.unwrap();
+    let (streams, before) = kept(&service).await;
+    assert_eq!(streams, 2, "the index and the container");
+    write_all(&blobs, "c", "o", &big).await.unwrap();
+    assert_eq!(kept(&service).await, (2, before));
+    let mut dropped = blobs.write(&id("c", "other")).await.unwrap();
+    dropped.write(big.clone().into()).await.unwrap();
+    drop(dropped);
+    until(async || kept(&service).await == (2, before)).await;
+    blobs.delete(&id("c", "o")).await.unwrap();
+    assert_eq!(kept(&service).await, (2, 1), "the entry of the container");
+    write_all(&blobs, "c", "o", &big).await.unwrap();
+    blobs.delete_container(&name("c")).await.unwrap();
+    assert_eq!(kept(&service).await, (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_read_stays_until_it_was_read() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    let whole = Range::inclusive(0, u64::MAX).unwrap();
+    // Much more than is ever on its way.
+    let old: Vec<u8> = (0..16 << 20).map(|n| (n % 251) as u8).collect();
+    for change in 0..3 {
+        blobs.create_container(&name("c")).await.unwrap();
+        write_all(&blobs, "c", "o", &old).await.unwrap();
+        let mut reading = blobs.read(&id("c", "o"), whole).await.unwrap();
+        let first = reading.contents.try_next().await.unwrap().unwrap();
+        match change {
+            0 => write_all(&blobs, "c", "o", b"new").await.unwrap(),
+            1 => blobs.delete(&id("c", "o")).await.unwrap(),
+            _ => {}
+        }
+        blobs.delete_container(&name("c")).await.unwrap();
+        let rest: Vec<Bytes> = reading.contents.try_collect().await.unwrap();
+        assert!([&first[..], &rest.concat()].concat() == old);
+        until(async || kept(&service).await == (1, 0)).await;
+    }
+}
+
+#[tokio::test]
+async fn other_programs_for_nats_read_and_write_the_same_objects() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let nats = Nats::new(Arc::clone(&server), &tenant("shop"));
+    let blobs: Arc<dyn Blobs> = Arc::new(nats.clone());
+    blobs.create_container(&name("c")).await.unwrap();
+    let bytes: Vec<u8> = (0..1_000_000).map(|n| (n % 251) as u8).collect();
+    write_all(&blobs, "c", "ours", &bytes).await.unwrap();
+    let bucket = nats.found(&name("c")).await.unwrap().bucket;
+    let context = jetstream::new(client(&service.url()).await);
+    let store = context.get_object_store(&bucket).await.unwrap();
+    let mut read = Vec::new();
+    // It checks the digest.
+    let mut object = store.get("ours").await.unwrap();
+    object.read_to_end(&mut read).await.unwrap();
+    assert!(read == bytes);
+    let theirs = object_store::ObjectMetadata {
+        name: "theirs".to_owned(),
+        chunk_size: Some(1000),
+        ..object_store::ObjectMetadata::default()
+    };
+    store.put(theirs, &mut &bytes[..]).await.unwrap();
+    assert!(read_all(&blobs, "c", "theirs").await.unwrap() == bytes);
+    let range = Range::inclusive(123_456, 654_321).unwrap();
+    let part = blobs.read(&id("c", "theirs"), range).await.unwrap();
+    let part: Vec<Bytes> = part.contents.try_collect().await.unwrap();
+    assert!(part.concat() == bytes[123_456..=654_321]);
+    store.delete("theirs").await.unwrap();
+    let gone = blobs.info(&id("c", "theirs")).await.map(drop);
+    assert_eq!(gone, Err(BlobError::NoSuchObject));
+}
+
+#[tokio::test]
+async fn a_range_costs_nothing_of_what_is_before_it() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    blobs.create_container(&name("c")).await.unwrap();
+    // Two at once, so that their chunks lie between each other.
+    let bytes: Vec<u8> = (0..8 << 20).map(|n| (n % 253) as u8).collect();
+    let both = [
+        write_all(&blobs, "c", "o", &bytes),
+        write_all(&blobs, "c", "p", &bytes),
+    ];
+    futures::future::try_join_all(both).await.unwrap();
+    let counted = client(&service.url()).await;
+    let counting = Arc::new(Server::over(counted.clone(), 1, PATIENCE));
+    let blobs = opened(&counting, "shop");
+    let before = counted
+        .statistics()
+        .in_bytes
+        .load(std::sync::atomic::Ordering::Relaxed);
+    let range = Range::inclusive(7_000_000, 7_000_099).unwrap();
+    let read = blobs.read(&id("c", "o"), range).await.unwrap();
+    let read: Vec<Bytes> = read.contents.try_collect().await.unwrap();
+    assert!(read.concat() == bytes[7_000_000..7_000_100]);
+    let after = counted
+        .statistics()
+        .in_bytes
+        .load(std::sync::atomic::Ordering::Relaxed);
+    assert!(after - before < 1 << 20, "{} bytes came", after - before);
+}
+
+#[tokio::test]
+async fn writers_of_one_object_leave_one_and_nothing_of_the_others() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    blobs.create_container(&name("c")).await.unwrap();
+    let contents: Vec<Vec<u8>> = (0..6).map(|n| vec![n; 600_000]).collect();
+    let all = contents.iter().map(|it| write_all(&blobs, "c", "o", it));
+    futures::future::try_join_all(all).await.unwrap();
+    let read = read_all(&blobs, "c", "o").await.unwrap();
+    assert!(contents.contains(&read));
+    let chunks = 600_000_u64.div_ceil(server.chunk() as u64);
+    assert_eq!(kept(&service).await, (2, 2 + chunks));
+}

@@ -1,0 +1,197 @@
+//! What keeps blobs, found again by whoever shares it: memory, folders, connections to servers.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::task::spawn_blocking;
+
+use super::filesystem::{Filesystem, Folder};
+use super::memory::Memory;
+#[cfg(feature = "blobstore-nats")]
+use super::nats::{Nats, NatsPlace, Server};
+use super::room::Budget;
+#[cfg(feature = "blobstore-s3")]
+use super::s3::{Bucket, S3, S3Place};
+use super::settings::{Backend, EntrySettings};
+use super::{BlobOptions, Blobs};
+#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+use crate::capability::dial::Dial;
+use crate::capability::tenant::Tenant;
+use crate::plugin::PluginError;
+
+/// Where in the folder of the host's data blobs are.
+const KEPT: &str = "blobstore";
+
+/// All places of a host.
+pub(super) struct Places {
+    pub(super) options: BlobOptions,
+    /// Where blobs are kept whose entry says nothing.
+    pub(super) data: Option<PathBuf>,
+    memory: Shared<Tenant, Memory>,
+    folders: Shared<PathBuf, Folder>,
+    #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+    pub(super) dial: Option<Dial>,
+    #[cfg(feature = "blobstore-s3")]
+    buckets: Shared<S3Place, Bucket>,
+    #[cfg(feature = "blobstore-nats")]
+    servers: Shared<NatsPlace, Server>,
+}
+
+impl Places {
+    pub(super) fn new(options: BlobOptions, data_dir: Option<&Path>) -> Self {
+        Self {
+            options,
+            data: data_dir.map(|data| data.join(KEPT)),
+            memory: Shared::default(),
+            folders: Shared::default(),
+            #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+            dial: None,
+            #[cfg(feature = "blobstore-s3")]
+            buckets: Shared::default(),
+            #[cfg(feature = "blobstore-nats")]
+            servers: Shared::default(),
+        }
+    }
+
+    /// What keeps the blobs of an entry.
+    pub(super) async fn open(
+        &self,
+        settings: &EntrySettings,
+    ) -> Result<Arc<dyn Blobs>, PluginError> {
+        let folder = match (&settings.backend, &self.data) {
+            (Backend::Filesystem(Some(root)), _) => self.allowed(root).await?,
+            (Backend::Default | Backend::Filesystem(None), Some(data)) => data.clone(),
+            (Backend::Filesystem(None), None) => {
+                let told = "this host keeps no data, so it has no folder for blobs";
+                let hint = "start it with a folder for its data, or use `backend: in-memory`";
+                return Err(PluginError::new(told).hint(hint));
+            }
+            (Backend::Default | Backend::Memory, _) => {
+                if settings.backend == Backend::Default {
+                    let tenant = settings.tenant.to_string();
+                    tracing::info!(
+                        tenant,
+                        "blobs are kept in memory, and are lost with the host"
+                    );
+                }
+                let budget = || Memory::new(Budget::new(self.options.memory));
+                return Ok(self.memory.get(&settings.tenant, budget));
+            }
+            #[cfg(feature = "blobstore-s3")]
+            (Backend::S3(place), _) => return self.bucket(place, &settings.tenant).await,
+            #[cfg(feature = "blobstore-nats")]
+            (Backend::Nats(place), _) => return self.server(place, &settings.tenant).await,
+        };
+        let opened = self.opened(folder, settings.tenant.clone()).await;
+        opened.map_err(|error| {
+            PluginError::new(format!("the folder for blobs cannot be used: {error}"))
+                .hint("the host needs the right to write there")
+        })
+    }
+
+    async fn opened(&self, path: PathBuf, tenant: Tenant) -> io::Result<Arc<dyn Blobs>> {
+        let folder = match self.folders.find(&path) {
+            Some(folder) => folder,
+            None => {
+                let wanted = path.clone();
+                let opened = spawn_blocking(move || Folder::open(wanted)).await??;
+                // Somebody else may have opened it meanwhile, which does no harm.
+                self.folders.get(&path, || opened)
+            }
+        };
+        Ok(Arc::new(Filesystem::open(folder, tenant).await?))
+    }
+
+    /// The folder that a manifest names, if it is below one that the host allows. Of others, nothing is told.
+    async fn allowed(&self, root: &Path) -> Result<PathBuf, PluginError> {
+        let (roots, wanted) = (self.options.roots.clone(), root.to_owned());
+        let found = spawn_blocking(move || below(&roots, &wanted)).await;
+        found.ok().flatten().ok_or_else(|| {
+            let told = format!("`{}` is no folder that this host allows", root.display());
+            let hint = "name a folder that is there, below one of `blobstore.roots` in the configuration of the host";
+            PluginError::new(told).hint(hint)
+        })
+    }
+
+    #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+    fn way_out(&self) -> Result<Dial, PluginError> {
+        let dial = self.dial.clone();
+        dial.ok_or_else(|| PluginError::new("this host has no way out"))
+    }
+
+    #[cfg(feature = "blobstore-s3")]
+    async fn bucket(
+        &self,
+        place: &S3Place,
+        tenant: &Tenant,
+    ) -> Result<Arc<dyn Blobs>, PluginError> {
+        let bucket = match self.buckets.find(place) {
+            Some(bucket) => bucket,
+            None => {
+                let made = Bucket::new(place.clone(), self.way_out()?)?;
+                self.buckets.get(place, || made)
+            }
+        };
+        bucket.may_connect().await?;
+        let held = Budget::new(self.options.held);
+        Ok(Arc::new(S3::new(bucket, tenant, held)))
+    }
+
+    #[cfg(feature = "blobstore-nats")]
+    async fn server(
+        &self,
+        place: &NatsPlace,
+        tenant: &Tenant,
+    ) -> Result<Arc<dyn Blobs>, PluginError> {
+        let server = match self.servers.find(place) {
+            Some(server) => server,
+            None => {
+                let made = Server::connect(place, &self.way_out()?).await?;
+                self.servers.get(place, || made)
+            }
+        };
+        Ok(Arc::new(Nats::new(server, tenant)))
+    }
+}
+
+/// Where the folder really is, if it and its real place are below a root.
+fn below(roots: &[PathBuf], wanted: &Path) -> Option<PathBuf> {
+    let real = || roots.iter().filter_map(|root| root.canonicalize().ok());
+    let named = roots.iter().cloned().chain(real());
+    if !named.into_iter().any(|root| wanted.starts_with(root)) {
+        return None;
+    }
+    let path = wanted.canonicalize().ok()?;
+    let inside = real().any(|root| path.starts_with(root)) && path.is_dir();
+    inside.then_some(path)
+}
+
+/// Things that workloads share, for as long as one of them has it.
+struct Shared<K, V>(Mutex<HashMap<K, Weak<V>>>);
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Shared<K, V> {
+    fn find(&self, key: &K) -> Option<Arc<V>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).and_then(Weak::upgrade)
+    }
+
+    fn get(&self, key: &K, make: impl FnOnce() -> V) -> Arc<V> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(key).and_then(Weak::upgrade) {
+            return found;
+        }
+        known.retain(|_, value| value.strong_count() > 0);
+        let made = Arc::new(make());
+        known.insert(key.clone(), Arc::downgrade(&made));
+        made
+    }
+}

@@ -1,0 +1,60 @@
+//! The file on disk.
+
+use super::*;
+use crate::capability::keyvalue::redb::{Disk, OnDisk};
+
+async fn open(folder: &std::path::Path, limit: u64) -> Arc<Disk> {
+    Arc::new(Disk::open(folder.join("kv"), limit).await.unwrap())
+}
+
+fn tenants(disk: &Arc<Disk>) -> [OnDisk; 2] {
+    ["one", "other"].map(|name| disk.tenant(&tenant(name)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = tenants(&open(folder.path(), 64 << 20).await);
+    conforms(&one, &other).await;
+}
+
+#[tokio::test]
+async fn disk_has_an_end_for_each_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = tenants(&open(folder.path(), 100 << 10).await);
+    is_full_and_empties(&one).await;
+    is_full_and_empties(&other).await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_outlives_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = {
+        let disk = open(folder.path(), 64 << 20).await;
+        let bucket = disk.tenant(&tenant("one")).bucket("b");
+        set(&*bucket, "k", "v").await;
+        bucket
+            .set("gone", bytes("v"), gone_after(30))
+            .await
+            .unwrap();
+        bucket.increment("n", 7, Sign::Any).await.unwrap();
+        bucket.current("k").await.unwrap()
+    };
+    let disk = open(folder.path(), 64 << 20).await;
+    let bucket = disk.tenant(&tenant("one")).bucket("b");
+    assert_eq!(bucket.current("k").await.unwrap(), before);
+    assert_eq!(bucket.increment("n", 1, Sign::Any).await, Ok(8));
+    until_gone(&*bucket, "gone").await;
+    // A version is never given twice.
+    set(&*bucket, "k", "v").await;
+    assert_ne!(bucket.current("k").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_folder_is_for_one_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = open(folder.path(), 64 << 20).await;
+    let second = Disk::open(folder.path().join("kv"), 64 << 20).await;
+    let told = second.err().unwrap().to_string();
+    assert!(told.contains("another host keeps its data"), "{told}");
+}

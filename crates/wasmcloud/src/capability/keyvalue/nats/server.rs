@@ -1,0 +1,163 @@
+//! One connection to a server, or to several that are one cluster, shared by all workloads that name it by the same URL. It comes
+//! back by itself.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_nats::jetstream::{Context, ContextBuilder};
+use tokio::time::{Instant, timeout};
+
+use super::room::{Room, Wish};
+use super::{OnNats, names};
+use crate::capability::dial::{Dial, DialError, NamedBy};
+use crate::capability::keyvalue::Fault;
+use crate::capability::keyvalue::complaint::Complaint;
+use crate::capability::nats::{NatsError, NatsUrl, connect, is_connected};
+use crate::capability::tenant::Tenant;
+use crate::plugin::PluginError;
+
+/// How long connecting may take, and then each answer.
+const PATIENT: Duration = Duration::from_secs(5);
+/// How long to leave a name alone that led nowhere.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long until what is over is looked for, where nobody has come upon it.
+const SWEEP: Duration = Duration::from_secs(300);
+
+/// A server.
+pub(in super::super) struct Server {
+    url: NatsUrl,
+    dial: Dial,
+    /// Once it is there, it looks for the server by itself.
+    client: OnceLock<Context>,
+    /// Held while somebody connects, so that one does; until when nobody is to.
+    until: tokio::sync::Mutex<Instant>,
+    complaint: Complaint,
+    times: Times,
+}
+
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Times {
+    /// How long connecting may take, and then each answer.
+    pub(in super::super) patient: Duration,
+    /// How long until what is over is looked for.
+    pub(in super::super) sweep: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            patient: PATIENT,
+            sweep: SWEEP,
+        }
+    }
+}
+
+impl Server {
+    pub(in super::super) fn new(url: NatsUrl, dial: Dial) -> Arc<Self> {
+        Self::with_times(url, dial, Times::default())
+    }
+
+    pub(in super::super) fn with_times(url: NatsUrl, dial: Dial, times: Times) -> Arc<Self> {
+        Arc::new(Self {
+            url,
+            dial,
+            client: OnceLock::new(),
+            until: tokio::sync::Mutex::new(Instant::now()),
+            complaint: Complaint::default(),
+            times,
+        })
+    }
+
+    /// What a tenant keeps there.
+    pub(in super::super) fn tenant(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        prefix: &str,
+        wish: Wish,
+    ) -> OnNats {
+        let bucket = names::bucket(prefix, tenant);
+        OnNats(Room::new(Arc::clone(self), bucket, wish))
+    }
+
+    /// Connects. A server that is merely not there now is no error.
+    pub(in super::super) async fn begin(&self) -> Result<(), PluginError> {
+        match timeout(self.times.patient, self.context()).await {
+            Ok(Err(NatsError::Dial(DialError::Denied { denial, hint }))) => {
+                let told = format!("the server of `url` may not be reached: {denial}");
+                Err(PluginError::new(told).hint(hint))
+            }
+            Ok(Err(error @ (NatsError::Unauthorized | NatsError::Tls(_) | NatsError::Url(_)))) => {
+                let told =
+                    format!("keys and values cannot be kept on the server of `url`: {error}");
+                Err(PluginError::new(told))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    /// The connection, if it is there now.
+    pub(super) async fn connected(&self) -> Result<&Context, Fault> {
+        let context = match self.client.get() {
+            Some(context) => context,
+            None => self
+                .context()
+                .await
+                .map_err(|error| self.unreached(&error))?,
+        };
+        match is_connected(&context.client()) {
+            true => Ok(context),
+            // The connection itself tells the log.
+            false => Err(away()),
+        }
+    }
+
+    async fn context(&self) -> Result<&Context, NatsError> {
+        let mut until = self.until.lock().await;
+        if let Some(context) = self.client.get() {
+            return Ok(context);
+        }
+        if Instant::now() < *until {
+            return Err(NatsError::Client("it is left alone for a moment"));
+        }
+        let by = NamedBy::Workload;
+        match connect(&self.dial, &self.url, by, "keys and values").await {
+            Ok(client) => Ok(self.client.get_or_init(|| {
+                let context = ContextBuilder::new().timeout(self.times.patient);
+                context.build(client)
+            })),
+            Err(error) => {
+                *until = Instant::now() + PAUSE;
+                Err(error)
+            }
+        }
+    }
+
+    fn unreached(&self, error: &NatsError) -> Fault {
+        match error {
+            NatsError::Client(_) => {}
+            error => {
+                let told = Fault::Unavailable(error.to_string());
+                self.complain(&told);
+            }
+        }
+        match error {
+            NatsError::Dial(DialError::Denied { .. }) | NatsError::Unauthorized => Fault::Denied,
+            // Where the server is, is no business of the guest's.
+            _ => away(),
+        }
+    }
+
+    /// Tells the log.
+    pub(super) fn complain(&self, fault: &Fault) {
+        self.complaint.about("a key-value server", fault);
+    }
+}
+
+pub(super) fn away() -> Fault {
+    Fault::Unavailable("its server cannot be reached".to_owned())
+}

@@ -1,0 +1,83 @@
+//! Rows on their way to a guest, and the word about how they ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::StreamExt as _;
+use tokio::sync::oneshot;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
+
+use super::types::{Error, Row};
+use crate::capability::postgres::{Fault, Rows};
+
+/// How many rows are handed over at once, of those that are there.
+const AT_ONCE: usize = 16;
+
+/// The rows. Whoever lets go of them ends the statement.
+pub(super) struct Streamed {
+    rows: Option<Rows>,
+    ended: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Streamed {
+    /// With what tells how they ended. Rows that are not taken to their end have ended well.
+    pub(super) fn of(
+        rows: Rows,
+    ) -> (
+        Self,
+        impl Future<Output = wasmtime::Result<Result<(), Error>>> + Send + 'static,
+    ) {
+        let (sender, receiver) = oneshot::channel();
+        let streamed = Self {
+            rows: Some(rows),
+            ended: Some(sender),
+        };
+        let ended = async move { Ok(receiver.await.unwrap_or(Ok(()))) };
+        (streamed, ended)
+    }
+
+    fn end(&mut self, how: Result<(), Fault>) {
+        self.rows = None;
+        if let Some(ended) = self.ended.take() {
+            // A guest that is not interested is none the worse.
+            let _ = ended.send(how.map_err(Error::from));
+        }
+    }
+}
+
+impl<D> StreamProducer<D> for Streamed {
+    type Item = Row;
+    type Buffer = VecBuffer<Row>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, Row, VecBuffer<Row>>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        if destination.remaining(&mut store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let mut taken = Vec::new();
+        while taken.len() < AT_ONCE {
+            let Some(rows) = &mut self.rows else { break };
+            match rows.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(row))) => taken.push(row.values),
+                Poll::Ready(Some(Err(fault))) => self.end(Err(fault)),
+                Poll::Ready(None) => self.end(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(match (taken.is_empty(), &self.rows) {
+            (false, _) => {
+                destination.set_buffer(taken.into());
+                StreamResult::Completed
+            }
+            (true, None) => StreamResult::Dropped,
+            (true, Some(_)) if finish => StreamResult::Cancelled,
+            (true, Some(_)) => return Poll::Pending,
+        }))
+    }
+}

@@ -1,0 +1,290 @@
+//! The connections of one entry of one workload: a few, kept while they are used, each for one call at a time. No pool is shared, so no
+//! session serves two workloads.
+//!
+//! A session is put right when it comes back, not when it is taken: what it locks would stay locked until then.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::super::Fault;
+use super::connect::Target;
+use super::session::Session;
+
+/// How long to leave a server alone that was not there, at first and at last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long not to say again in the log that it is not there.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long the server may take to be told to give something up.
+const CANCEL: Duration = Duration::from_secs(5);
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Size {
+    pub(in super::super) connections: usize,
+    /// How long to wait for one.
+    pub(in super::super) wait: Duration,
+    /// How long one is kept that nobody uses.
+    pub(in super::super) idle: Duration,
+}
+
+/// The places for connections of all pools of a host.
+pub(in super::super) struct Room {
+    places: Arc<Semaphore>,
+    pools: Mutex<Vec<Weak<Pool>>>,
+}
+
+impl Room {
+    pub(in super::super) fn new(places: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            pools: Mutex::default(),
+        }
+    }
+
+    /// A place. Where there is none, connections that nobody uses make room.
+    async fn place(&self, until: Instant) -> Result<OwnedSemaphorePermit, Fault> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let pools: Vec<Arc<Pool>> = {
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            pools.retain(|pool| pool.strong_count() > 0);
+            pools.iter().filter_map(Weak::upgrade).collect()
+        };
+        for pool in pools {
+            pool.idle().clear();
+        }
+        let place = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
+        place
+            .map_err(|_| Fault::Timeout)?
+            .map_err(|_| Fault::Timeout)
+    }
+}
+
+/// The connections of an entry.
+pub(in super::super) struct Pool {
+    pub(super) target: Target,
+    size: Size,
+    /// Who has or gets a connection.
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<(Session, Instant)>>,
+    room: Arc<Room>,
+    patience: Mutex<Patience>,
+    closed: CancellationToken,
+    runtime: Handle,
+    /// For the log: whose it is.
+    about: String,
+}
+
+/// When to try again to connect, and when it was complained of last.
+struct Patience {
+    until: Instant,
+    next: Duration,
+    told: Option<Instant>,
+}
+
+impl Pool {
+    /// Must be called inside a Tokio runtime.
+    pub(in super::super) fn new(
+        target: Target,
+        size: Size,
+        room: &Arc<Room>,
+        about: String,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Self {
+            target,
+            size,
+            turns: Arc::new(Semaphore::new(size.connections)),
+            idle: Mutex::default(),
+            room: Arc::clone(room),
+            patience: Mutex::new(Patience {
+                until: Instant::now(),
+                next: BACKOFF.0,
+                told: None,
+            }),
+            closed: CancellationToken::new(),
+            runtime: Handle::current(),
+            about,
+        });
+        let mut pools = room.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        tokio::spawn(sweep(Arc::downgrade(&pool), pool.closed.clone(), size.idle));
+        pool
+    }
+
+    /// Closes what nobody uses, and whatever comes back.
+    pub(in super::super) fn close(&self) {
+        self.closed.cancel();
+        self.turns.close();
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Session, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session for one call. Whoever came first gets one first.
+    pub(super) async fn take(self: &Arc<Self>) -> Result<Lease, Fault> {
+        let until = Instant::now() + self.size.wait;
+        let turn = timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| Fault::Timeout)?;
+        let turn = turn.map_err(|_| Fault::Unavailable("the workload stops".to_owned()))?;
+        loop {
+            let idle = self.idle().pop();
+            match idle {
+                Some((session, _)) if session.is_closed() => {}
+                Some((session, _)) => return Ok(self.lease(session, turn, true)),
+                None => break,
+            }
+        }
+        let session = self.connect(until).await?;
+        Ok(self.lease(session, turn, false))
+    }
+
+    fn lease(
+        self: &Arc<Self>,
+        session: Session,
+        turn: OwnedSemaphorePermit,
+        reused: bool,
+    ) -> Lease {
+        Lease {
+            pool: Arc::clone(self),
+            held: Some((session, turn)),
+            busy: false,
+            reused,
+        }
+    }
+
+    async fn connect(&self, until: Instant) -> Result<Session, Fault> {
+        // What the guest is told is less than what is logged.
+        let away = || Fault::Unavailable("its server cannot be reached".to_owned());
+        if Instant::now() < self.patience().until {
+            return Err(away());
+        }
+        let place = self.room.place(until).await?;
+        match self.target.connect().await {
+            Ok(connected) => {
+                self.patience().next = BACKOFF.0;
+                Ok(Session::new(connected, place))
+            }
+            Err(fault) => {
+                self.is_away(&fault);
+                Err(match fault {
+                    Fault::Denied => Fault::Denied,
+                    _ => away(),
+                })
+            }
+        }
+    }
+
+    fn is_away(&self, fault: &Fault) {
+        let now = Instant::now();
+        let mut patience = self.patience();
+        patience.until = now + patience.next;
+        patience.next = (patience.next * 2).min(BACKOFF.1);
+        if patience.told.is_none_or(|told| now - told >= SILENCE) {
+            patience.told = Some(now);
+            tracing::warn!(workload = %self.about, "no connection to PostgreSQL: {fault}");
+        }
+    }
+
+    /// None of the sessions that nobody uses is to be trusted.
+    pub(super) fn distrust(&self) {
+        self.idle().clear();
+    }
+
+    fn put(&self, session: Session) {
+        // Under the lock: nobody may find it open who has seen it closed.
+        let mut idle = self.idle();
+        if !self.closed.is_cancelled() {
+            idle.push((session, Instant::now()));
+        }
+    }
+}
+
+/// Closes connections that nobody has used for long.
+async fn sweep(pool: Weak<Pool>, closed: CancellationToken, idle: Duration) {
+    let mut beat = tokio::time::interval((idle / 2).max(Duration::from_millis(10)));
+    loop {
+        tokio::select! {
+            () = closed.cancelled() => return,
+            now = beat.tick() => {
+                let Some(pool) = pool.upgrade() else { return };
+                pool.idle().retain(|(_, since)| now.saturating_duration_since(*since) < idle);
+            }
+        }
+    }
+}
+
+/// A session in use. It goes back when this is dropped; in the middle of a statement, the server is told to give that up, and the
+/// connection is closed.
+pub(super) struct Lease {
+    pool: Arc<Pool>,
+    held: Option<(Session, OwnedSemaphorePermit)>,
+    busy: bool,
+    /// Whether somebody had it before.
+    pub(super) reused: bool,
+}
+
+impl Lease {
+    /// The session, in which a statement begins.
+    pub(super) fn begin(&mut self) -> Result<&mut Session, Fault> {
+        self.busy = true;
+        self.session()
+    }
+
+    pub(super) fn session(&mut self) -> Result<&mut Session, Fault> {
+        match &mut self.held {
+            Some((session, _)) => Ok(session),
+            None => Err(Fault::Other("the session is gone".to_owned())),
+        }
+    }
+
+    /// The statement has ended, well or not.
+    pub(super) fn end(&mut self) {
+        self.busy = false;
+    }
+
+    /// The connection broke.
+    pub(super) fn lose(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((mut session, turn)) = self.held.take() else {
+            return;
+        };
+        let pool = Arc::clone(&self.pool);
+        if self.busy {
+            self.pool.runtime.spawn(async move {
+                let cancel = pool.target.cancel(session.cancel_token());
+                // Closing it ends the statement as well, only later.
+                let _ = tokio::time::timeout(CANCEL, cancel).await;
+                drop((session, turn));
+            });
+        } else if session.is_spoilt() {
+            drop(session);
+        } else if session.is_changed() {
+            self.pool.runtime.spawn(async move {
+                if session.put_right(pool.target.statement).await {
+                    pool.put(session);
+                }
+                drop(turn);
+            });
+        } else {
+            pool.put(session);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Looks at what a server sends, on its way to the client: whether a transaction is open, whether the session is changed, and whether
+//! a message is too long to be taken. The client tells none of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+/// How much of a message is looked at: the longest name of a command is shorter.
+const LOOKED_AT: usize = 32;
+
+/// What was seen of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// `I`, `T` or `E`, as the server says it: no transaction, one, or one that has failed.
+    transaction: AtomicU8,
+    session: AtomicBool,
+    statements: AtomicBool,
+    copy: AtomicBool,
+    too_long: AtomicUsize,
+}
+
+impl Seen {
+    /// Whether a transaction is open.
+    pub(super) fn in_transaction(&self) -> bool {
+        matches!(self.transaction.load(Ordering::Acquire), b'T' | b'E')
+    }
+
+    /// Whether a command has, or may have, changed the session. It is forgotten with the question.
+    pub(super) fn take_session_changed(&self) -> bool {
+        self.session.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether a command has changed which statements are prepared: the client is wrong about them from then on.
+    pub(super) fn statements_changed(&self) -> bool {
+        self.statements.load(Ordering::Acquire)
+    }
+
+    /// Whether the server wanted to copy something to or from the client.
+    pub(super) fn wanted_copy(&self) -> bool {
+        self.copy.load(Ordering::Acquire)
+    }
+
+    /// The length of a message that was too long.
+    pub(super) fn too_long(&self) -> Option<usize> {
+        Some(self.too_long.load(Ordering::Acquire)).filter(|length| *length > 0)
+    }
+
+    fn message(&self, kind: u8, body: &[u8]) {
+        match (kind, body) {
+            (b'Z', [state, ..]) => self.transaction.store(*state, Ordering::Release),
+            (b'C', body) => self.command(body),
+            (b'G' | b'H' | b'W', _) => self.copy.store(true, Ordering::Release),
+            _ => {}
+        }
+    }
+
+    /// What a command was, as the server calls it.
+    fn command(&self, tag: &[u8]) {
+        let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = tag.split(|byte| *byte == b' ').next().unwrap_or_default();
+        match first {
+            b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE" | b"BEGIN" | b"COMMIT"
+            | b"ROLLBACK" | b"EXPLAIN" | b"FETCH" => {}
+            b"PREPARE" | b"DEALLOCATE" => self.statements.store(true, Ordering::Release),
+            _ if tag == b"DISCARD ALL" => self.statements.store(true, Ordering::Release),
+            _ => self.session.store(true, Ordering::Release),
+        }
+    }
+}
+
+/// A connection that is looked at, or one that is not yet, as it will be inside TLS.
+pub(super) struct Watched<S> {
+    inner: S,
+    seen: Option<Arc<Seen>>,
+    longest: usize,
+    head: Vec<u8>,
+    /// How much of the message is still to come.
+    left: usize,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(inner: S, seen: Arc<Seen>, longest: usize) -> Self {
+        Self {
+            seen: Some(seen),
+            longest,
+            ..Self::not(inner)
+        }
+    }
+
+    pub(super) fn not(inner: S) -> Self {
+        Self {
+            inner,
+            seen: None,
+            longest: 0,
+            head: Vec::new(),
+            left: 0,
+        }
+    }
+
+    /// Looks at what came.
+    fn look(&mut self, mut came: &[u8]) -> io::Result<()> {
+        let Some(seen) = self.seen.clone() else {
+            return Ok(());
+        };
+        while !came.is_empty() {
+            if self.left == 0 {
+                let wanted = 5_usize.saturating_sub(self.head.len());
+                let (first, rest) = came.split_at(wanted.min(came.len()));
+                self.head.extend_from_slice(first);
+                came = rest;
+                let Some(&[_, a, b, c, d]) = self.head.get(..5) else {
+                    return Ok(());
+                };
+                let length = u32::from_be_bytes([a, b, c, d]).saturating_sub(4);
+                self.left = usize::try_from(length).unwrap_or(usize::MAX);
+                if self.left > self.longest {
+                    seen.too_long.store(self.left, Ordering::Release);
+                    return Err(io::Error::from(io::ErrorKind::InvalidData));
+                }
+            }
+            let (body, rest) = came.split_at(self.left.min(came.len()));
+            let room = (LOOKED_AT + 5).saturating_sub(self.head.len());
+            self.head
+                .extend_from_slice(body.get(..room).unwrap_or(body));
+            self.left -= body.len();
+            came = rest;
+            if self.left == 0 {
+                if let [kind, _, _, _, _, body @ ..] = self.head.as_slice() {
+                    seen.message(*kind, body);
+                }
+                self.head.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        Poll::Ready(this.look(came))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.inner.channel_binding()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[kind], &length.to_be_bytes()[..], body].concat()
+    }
+
+    /// The same whether it comes in one piece or byte by byte.
+    fn seen(messages: &[Vec<u8>]) -> Arc<Seen> {
+        let all = messages.concat();
+        let seen: Vec<Arc<Seen>> = [1, 3, all.len()]
+            .into_iter()
+            .map(|size| {
+                let mut watched = Watched::new((), Arc::new(Seen::default()), 100);
+                // Whoever reads gives up with the first error.
+                let _ = all.chunks(size).try_for_each(|piece| watched.look(piece));
+                watched.seen.unwrap()
+            })
+            .collect();
+        let told: Vec<String> = seen.iter().map(|seen| format!("{seen:?}")).collect();
+        assert!(told.iter().all(|other| other == &told[0]), "{told:?}");
+        Arc::clone(&seen[0])
+    }
+
+    #[test]
+    fn what_a_session_went_through_is_seen() {
+        let clean = seen(&[
+            message(b'D', &[0; 90]),
+            message(b'C', b"SELECT 1\0"),
+            message(b'Z', b"I"),
+        ]);
+        assert!(!clean.in_transaction() && !clean.take_session_changed());
+        assert!(!clean.statements_changed() && clean.too_long().is_none());
+        let open = seen(&[message(b'C', b"BEGIN\0"), message(b'Z', b"T")]);
+        assert!(open.in_transaction() && !open.take_session_changed());
+        let set = seen(&[message(b'C', b"SET\0"), message(b'Z', b"I")]);
+        assert!(set.take_session_changed() && !set.take_session_changed());
+        assert!(seen(&[message(b'C', b"CREATE TABLE\0")]).take_session_changed());
+        for spoils in [&b"DEALLOCATE ALL\0"[..], b"PREPARE\0", b"DISCARD ALL\0"] {
+            assert!(seen(&[message(b'C', spoils)]).statements_changed());
+        }
+        assert!(!seen(&[message(b'C', b"DISCARD TEMP\0")]).statements_changed());
+        assert!(seen(&[message(b'G', &[0, 0, 0])]).wanted_copy());
+        let long = seen(&[message(b'D', &[0; 101]), message(b'Z', b"T")]);
+        assert_eq!(long.too_long(), Some(101));
+        assert!(!long.in_transaction(), "nothing is read on");
+    }
+}
