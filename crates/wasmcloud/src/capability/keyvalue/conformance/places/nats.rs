@@ -102,6 +102,24 @@ async fn hosts_that_change_the_same_lose_nothing() {
     assert_eq!(got(&*bucket, "n").await.as_deref(), Some("100"));
 }
 
+/// Whoever only reads finds out, too, that an operator has taken everything away.
+#[tokio::test]
+async fn what_was_taken_away_is_made_again() {
+    let nats = launch();
+    let server = Server::with_times(nats.url().parse().unwrap(), dial(), TIMES);
+    let store = server.tenant(&tenant("one"), "app", Wish::default());
+    let bucket = store.bucket("b");
+    set(&*bucket, "k", "v").await;
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let stream = "KV_app__default__workload__one";
+    jetstream.delete_stream(stream).await.unwrap();
+    let made_again = async { while bucket.get("k").await != Ok(None) {} };
+    tokio::time::timeout(PATIENCE, made_again).await.unwrap();
+    set(&*bucket, "k", "w").await;
+    assert_eq!(got(&*bucket, "k").await.as_deref(), Some("w"));
+}
+
 /// The names and values are what other programs find, so far as they can be keys there.
 #[tokio::test]
 async fn other_programs_see_plain_keys_and_values() {
