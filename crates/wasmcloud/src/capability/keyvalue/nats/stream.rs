@@ -49,18 +49,14 @@ async fn until_it_answers(room: &Room) -> Result<(), Fault> {
 
 async fn create(room: &Room) -> Result<Config, Fault> {
     let api = format!("STREAM.CREATE.{}", room.stream());
-    match room.api::<Info>(&api, &wanted(room)).await? {
-        Ok(info) => Ok(info.config),
-        // Another host was quicker.
-        Err(error) if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {
-            let info = format!("STREAM.INFO.{}", room.stream());
-            let found = room.api::<Info>(&info, &()).await?;
-            found
-                .map(|info| info.config)
-                .map_err(|error| refused(&error))
-        }
-        Err(error) => Err(refused(&error)),
-    }
+    let error = match room.api::<Info>(&api, &wanted(room)).await? {
+        Ok(info) => return Ok(info.config),
+        Err(error) => error,
+    };
+    // Another host may have been quicker, which the server tells in several ways.
+    let info = format!("STREAM.INFO.{}", room.stream());
+    let found = room.api::<Info>(&info, &()).await?;
+    found.map(|info| info.config).map_err(|_| refused(&error))
 }
 
 async fn update(room: &Room, wanted: Config) -> Result<Config, Fault> {
