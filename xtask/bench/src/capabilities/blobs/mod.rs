@@ -107,17 +107,22 @@ async fn s3(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
     let server = servers::s3().await?;
     let backend = Backend {
         name: "s3",
-        config: json!({
-            "backend": "s3",
-            "endpoint": server.endpoint(),
-            "bucket": S3::BUCKET,
-            "access-key-id": S3::KEY_ID,
-            "secret-access-key": S3::SECRET,
-        }),
+        config: bucket(&server),
         outside: true,
     };
     let theirs = Bucket::new(&server)?;
     backend.measure(Some(&theirs), records, only).await
+}
+
+/// The `config` that leads to the bucket of a server.
+fn bucket(server: &S3) -> Value {
+    json!({
+        "backend": "s3",
+        "endpoint": server.endpoint(),
+        "bucket": S3::BUCKET,
+        "access-key-id": S3::KEY_ID,
+        "secret-access-key": S3::SECRET,
+    })
 }
 
 /// Whether any case of a backend is wanted.
@@ -279,10 +284,16 @@ mod tests {
 
     #[tokio::test]
     async fn blobs_flow_through_guests_in_both_dialects() {
-        for dialect in Dialect::ALL {
-            for backend in ["in-memory", "filesystem"] {
-                let config = json!({ "backend": backend });
-                moves(&Flow::new(dialect, config).await.unwrap()).await;
+        let (nats, s3) = (servers::nats().await, servers::s3().await);
+        let (nats, s3) = (nats.unwrap(), s3.unwrap());
+        for config in [
+            json!({ "backend": "in-memory" }),
+            json!({ "backend": "filesystem" }),
+            json!({ "backend": "nats", "url": nats.url }),
+            bucket(&s3),
+        ] {
+            for dialect in Dialect::ALL {
+                moves(&Flow::new(dialect, config.clone()).await.unwrap()).await;
             }
         }
     }

@@ -293,10 +293,16 @@ mod tests {
 
     #[tokio::test]
     async fn guests_keep_things_in_both_dialects() {
-        for dialect in Dialect::ALL {
-            for backend in ["memory", "redb"] {
-                let config = json!({ "backend": backend });
-                works(&Place::new("any", config, dialect).await.unwrap()).await;
+        let (redis, nats) = (servers::redis().await, servers::nats().await);
+        let (redis, nats) = (redis.unwrap(), nats.unwrap());
+        for config in [
+            json!({ "backend": "memory" }),
+            json!({ "backend": "redb" }),
+            json!({ "backend": "redis", "url": redis.url }),
+            json!({ "backend": "nats", "url": nats.url }),
+        ] {
+            for dialect in Dialect::ALL {
+                works(&Place::new("any", config.clone(), dialect).await.unwrap()).await;
             }
         }
     }

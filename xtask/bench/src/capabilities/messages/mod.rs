@@ -232,7 +232,8 @@ mod tests {
     async fn messages_arrive_in_both_dialects() {
         let server = servers::nats().await.unwrap();
         let nats = json!({ "backend": "nats", "url": server.url });
-        for config in [json!({}), nats] {
+        let jetstream = json!({ "backend": "jetstream", "url": server.url });
+        for config in [json!({}), nats, jetstream] {
             for dialect in Dialect::ALL {
                 for instances in [Instances::Fresh, Instances::Pooled] {
                     brings(&Pair::new(&config, dialect, instances).await.unwrap()).await;

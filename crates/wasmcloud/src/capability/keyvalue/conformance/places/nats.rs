@@ -2,7 +2,7 @@
 
 use test_servers::Nats;
 
-use super::super::faults::survives;
+use super::super::faults::{survives, until_back};
 use super::*;
 use crate::capability::keyvalue::nats::{Server, Times, Wish};
 
@@ -35,6 +35,11 @@ async fn seen(nats: &Nats) -> async_nats::jetstream::kv::Store {
     let jetstream = async_nats::jetstream::new(client);
     let bucket = "app__default__workload__one";
     jetstream.get_key_value(bucket).await.unwrap()
+}
+
+/// How many messages the server has of it now.
+async fn messages(seen: &async_nats::jetstream::kv::Store) -> u64 {
+    seen.stream.get_info().await.unwrap().state.messages
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +115,7 @@ async fn other_programs_see_plain_keys_and_values() {
         assert_eq!(found.as_deref(), Some(value.as_bytes()), "{key}");
     }
     bucket.delete("a.b").await.unwrap();
-    assert_eq!(seen.status().await.unwrap().values(), 1);
+    assert_eq!(messages(&seen).await, 1);
 }
 
 #[tokio::test]
@@ -153,7 +158,7 @@ async fn what_is_over_is_taken_away() {
         .unwrap();
     let seen = seen(&nats).await;
     let swept = async {
-        while seen.status().await.unwrap().values() > 2 {
+        while messages(&seen).await > 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -259,4 +264,48 @@ async fn a_manifest_leads_nowhere_that_the_policy_denies() {
     let server = Server::new(nats.url().parse().unwrap(), dial);
     let told = server.begin().await.unwrap_err().to_string();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+}
+
+/// Three servers that know each other.
+fn cluster() -> Vec<Nats> {
+    let ports = [(); 3].map(|()| test_servers::free_port());
+    let route = |port: &u16| format!("nats://127.0.0.1:{port}");
+    let routes = ports.each_ref().map(route).join(",");
+    let launch = |port: &u16| {
+        let name = format!("at-{port}");
+        let place = ["--name", &name, "--cluster_name", "tests"];
+        let others = ["--cluster", &route(port), "--routes", &routes];
+        Nats::launch_with(&[place, others].concat()).expect(MISSING)
+    };
+    ports.iter().map(launch).collect()
+}
+
+/// With `replicas`, what was acknowledged is there although a machine is gone, whichever it is that knows most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_goes_on_without_one_of_its_servers() {
+    let mut cluster = cluster();
+    let urls: Vec<_> = cluster.iter().map(Nats::url).collect();
+    let server = server(&urls.join(","));
+    let wish = Wish {
+        replicas: Some(3),
+        size: None,
+    };
+    let bucket = server.tenant(&tenant("one"), "app", wish).bucket("b");
+    // It takes a while until they have agreed on who leads.
+    until_back(&*bucket).await;
+    let mut counted = 0;
+    for gone in 0..2 {
+        for _ in 0..10 {
+            counted = bucket.increment("n", 1, Sign::Any).await.unwrap();
+        }
+        set(&*bucket, "k", &gone.to_string()).await;
+        let current = bucket.current("k").await.unwrap().unwrap();
+        cluster[gone].stop();
+        until_back(&*bucket).await;
+        assert_eq!(bucket.increment("n", 0, Sign::Any).await, Ok(counted));
+        assert_eq!(bucket.current("k").await.unwrap(), Some(current));
+        assert_eq!(names(&*bucket, "").await, ["back", "k", "n"]);
+        cluster[gone].start();
+        until_back(&*bucket).await;
+    }
 }
