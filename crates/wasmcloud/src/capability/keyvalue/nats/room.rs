@@ -159,7 +159,11 @@ impl Room {
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         let patient = self.server.times().patient;
-        timeout(patient, work).await.unwrap_or(Err(Fault::Timeout))
+        timeout(patient, work).await.unwrap_or_else(|_| {
+            // The stream may be gone: questions to one that is not there are left without an answer.
+            *self.known() = None;
+            Err(Fault::Timeout)
+        })
     }
 
     /// Waits for those from here that change the same key.
@@ -230,6 +234,13 @@ impl Room {
             *self.known() = None;
         }
         refused(error)
+    }
+
+    /// Whether a question is answered that has no more to it.
+    pub(super) async fn answers(&self) -> Result<(), Fault> {
+        let question = format!("$JS.API.DIRECT.GET.{}.{}=", self.stream(), self.prefix());
+        let answer = self.ask(question, None, Bytes::new()).await?;
+        found_directly(answer).map(drop)
     }
 
     /// What a subject has, also if its time is over.

@@ -1,11 +1,17 @@
 //! The stream of a tenant: found, or made as it is wanted.
 
+use std::time::Duration;
+
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
+use tokio::time::timeout;
 
 use super::answers::refused;
 use super::room::{Reads, Room};
 use crate::capability::keyvalue::Fault;
+
+/// After how long a stream is asked again, at first, that may be just being made.
+const ASKED_AGAIN: Duration = Duration::from_millis(250);
 
 /// Finds the stream or makes it, and has it as the manifest wants it.
 pub(super) async fn open(room: &Room) -> Result<Reads, Fault> {
@@ -20,10 +26,25 @@ pub(super) async fn open(room: &Room) -> Result<Reads, Fault> {
         None => config,
     };
     Ok(match config.allow_direct && config.num_replicas <= 1 {
-        true => Reads::Direct,
+        true => {
+            until_it_answers(room).await?;
+            Reads::Direct
+        }
         // Any of several servers answers directly, also one that has not heard of the last change.
         false => Reads::Leader,
     })
+}
+
+/// A stream that another host is just making is there already, and leaves questions without an answer until it is made.
+async fn until_it_answers(room: &Room) -> Result<(), Fault> {
+    let mut patient = ASKED_AGAIN;
+    loop {
+        if let Ok(answered) = timeout(patient, room.answers()).await {
+            return answered;
+        }
+        // The way to it may be a slow one.
+        patient *= 2;
+    }
 }
 
 async fn create(room: &Room) -> Result<Config, Fault> {

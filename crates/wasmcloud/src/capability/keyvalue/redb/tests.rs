@@ -160,7 +160,7 @@ mod roles {
         let bucket = bucket(folder.as_ref()).await;
         loop {
             let count = bucket.increment("n", 1, Sign::Any).await.unwrap();
-            writeln!(std::io::stdout(), "\ncounted {count}").unwrap();
+            writeln!(io::stdout(), "\ncounted {count}").unwrap();
         }
     }
 
@@ -181,8 +181,8 @@ mod roles {
                 return limit(&file.unwrap().len().to_string());
             }
             let mut other = File::create(self.other()).unwrap();
-            let full = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
-            let full = full.into_iter().find_map(Result::err).unwrap();
+            let mut pieces = std::iter::repeat_with(|| other.write_all(&[1; 4096]));
+            let full = pieces.find_map(Result::err).unwrap();
             assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         }
 
@@ -241,7 +241,7 @@ mod roles {
                 assert_eq!(found, Some(value(n)), "{n} of {kept}");
             }
         }
-        writeln!(std::io::stdout(), "\nkept {kept}").unwrap();
+        writeln!(io::stdout(), "\nkept {kept}").unwrap();
     }
 }
 

@@ -22,7 +22,10 @@ impl exports::wasi::cli0_2_12::run::Guest for Clerk {
                 std::thread::sleep(Duration::from_secs(3600));
             }
         }
-        assert_eq!(shift, "done", "told to crash");
+        if shift != "done" {
+            // Without a word, so that each life is one line.
+            std::process::abort();
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use test_servers::Nats;
 
-use super::super::faults::survives;
+use super::super::faults::{survives, until_back};
 use super::*;
 use crate::capability::keyvalue::nats::{Server, Times, Wish};
 
@@ -14,7 +14,7 @@ const TIMES: Times = Times {
 const MISSING: &str = "this test needs NATS: `apt-get install nats-server` (Debian, Ubuntu)";
 
 fn launch() -> Nats {
-    Nats::launch().expect(MISSING)
+    Nats::launch().unwrap_or_else(|| panic!("{MISSING}"))
 }
 
 fn server(url: &str) -> Arc<Server> {
@@ -35,6 +35,11 @@ async fn seen(nats: &Nats) -> async_nats::jetstream::kv::Store {
     let jetstream = async_nats::jetstream::new(client);
     let bucket = "app__default__workload__one";
     jetstream.get_key_value(bucket).await.unwrap()
+}
+
+/// How many messages the server has of it now.
+async fn messages(seen: &async_nats::jetstream::kv::Store) -> u64 {
+    seen.stream.get_info().await.unwrap().state.messages
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,6 +102,24 @@ async fn hosts_that_change_the_same_lose_nothing() {
     assert_eq!(got(&*bucket, "n").await.as_deref(), Some("100"));
 }
 
+/// Whoever only reads finds out, too, that an operator has taken everything away.
+#[tokio::test]
+async fn what_was_taken_away_is_made_again() {
+    let nats = launch();
+    let server = Server::with_times(nats.url().parse().unwrap(), dial(), TIMES);
+    let store = server.tenant(&tenant("one"), "app", Wish::default());
+    let bucket = store.bucket("b");
+    set(&*bucket, "k", "v").await;
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let stream = "KV_app__default__workload__one";
+    jetstream.delete_stream(stream).await.unwrap();
+    let made_again = async { while bucket.get("k").await != Ok(None) {} };
+    tokio::time::timeout(PATIENCE, made_again).await.unwrap();
+    set(&*bucket, "k", "w").await;
+    assert_eq!(got(&*bucket, "k").await.as_deref(), Some("w"));
+}
+
 /// The names and values are what other programs find, so far as they can be keys there.
 #[tokio::test]
 async fn other_programs_see_plain_keys_and_values() {
@@ -110,7 +133,7 @@ async fn other_programs_see_plain_keys_and_values() {
         assert_eq!(found.as_deref(), Some(value.as_bytes()), "{key}");
     }
     bucket.delete("a.b").await.unwrap();
-    assert_eq!(seen.status().await.unwrap().values(), 1);
+    assert_eq!(messages(&seen).await, 1);
 }
 
 #[tokio::test]
@@ -153,7 +176,7 @@ async fn what_is_over_is_taken_away() {
         .unwrap();
     let seen = seen(&nats).await;
     let swept = async {
-        while seen.status().await.unwrap().values() > 2 {
+        while messages(&seen).await > 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -234,7 +257,8 @@ async fn what_the_server_will_never_do_is_told_at_the_start() {
 
 #[tokio::test]
 async fn a_wrong_password_is_denied_and_told_to_nobody() {
-    let nats = Nats::launch_with(&["--user", "ann", "--pass", "right"]).expect(MISSING);
+    let nats = Nats::launch_with(&["--user", "ann", "--pass", "right"])
+        .unwrap_or_else(|| panic!("{MISSING}"));
     let url = |password: &str| format!("nats://ann:{password}@127.0.0.1:{}", nats.port());
     let bucket = place(&url("right"), "one", Wish::default()).await;
     set(&*bucket, "k", "v").await;
@@ -259,4 +283,48 @@ async fn a_manifest_leads_nowhere_that_the_policy_denies() {
     let server = Server::new(nats.url().parse().unwrap(), dial);
     let told = server.begin().await.unwrap_err().to_string();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+}
+
+/// Three servers that know each other.
+fn cluster() -> Vec<Nats> {
+    let ports = [(); 3].map(|()| test_servers::free_port());
+    let route = |port: &u16| format!("nats://127.0.0.1:{port}");
+    let routes = ports.each_ref().map(route).join(",");
+    let launch = |port: &u16| {
+        let name = format!("at-{port}");
+        let place = ["--name", &name, "--cluster_name", "tests"];
+        let others = ["--cluster", &route(port), "--routes", &routes];
+        Nats::launch_with(&[place, others].concat()).unwrap_or_else(|| panic!("{MISSING}"))
+    };
+    ports.iter().map(launch).collect()
+}
+
+/// With `replicas`, what was acknowledged is there although a machine is gone, whichever it is that knows most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_goes_on_without_one_of_its_servers() {
+    let mut cluster = cluster();
+    let urls: Vec<_> = cluster.iter().map(Nats::url).collect();
+    let server = server(&urls.join(","));
+    let wish = Wish {
+        replicas: Some(3),
+        size: None,
+    };
+    let bucket = server.tenant(&tenant("one"), "app", wish).bucket("b");
+    // It takes a while until they have agreed on who leads.
+    until_back(&*bucket).await;
+    let mut counted = 0;
+    for gone in 0..2 {
+        for _ in 0..10 {
+            counted = bucket.increment("n", 1, Sign::Any).await.unwrap();
+        }
+        set(&*bucket, "k", &gone.to_string()).await;
+        let current = bucket.current("k").await.unwrap().unwrap();
+        cluster[gone].stop();
+        until_back(&*bucket).await;
+        assert_eq!(bucket.increment("n", 0, Sign::Any).await, Ok(counted));
+        assert_eq!(bucket.current("k").await.unwrap(), Some(current));
+        assert_eq!(names(&*bucket, "").await, ["back", "k", "n"]);
+        cluster[gone].start();
+        until_back(&*bucket).await;
+    }
 }
