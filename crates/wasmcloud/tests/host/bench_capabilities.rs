@@ -163,7 +163,11 @@ pub(crate) async fn bench_messages_p3() {
 async fn asks(guest: &str) {
     let server = Postgres::start();
     let loopback = "127.0.0.0/8".parse().unwrap();
-    let host = TestHost::with(|config| config.egress.allow.push(loopback)).await;
+    let host = TestHost::with(|config| {
+        config.calls_only = true;
+        config.egress.allow.push(loopback);
+    })
+    .await;
     let mut query = grant("wasmcloud", "postgres", &["query"]);
     query["config"] = json!({ "url": server.url("notes") });
     host.run("bench", &spec([component("guest", guest)], [query]))

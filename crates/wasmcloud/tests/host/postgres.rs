@@ -395,7 +395,7 @@ async fn workloads_share_the_server_of_the_host_and_nothing_else() {
     let stolen = call(&host, "other", "exec", &["plain", token, "[]"]).await;
     assert_eq!(stolen, "err(\"unknown-prepared-statement\")");
     host.stop_finds_nothing_running("one").await;
-    postgres.until("postgres", &format!("{SESSIONS} AND datname = 'one'"), "0");
+    until_none(&postgres, &format!("{SESSIONS} AND datname = 'one'")).await;
     let still = ask(
         &host,
         "other",
