@@ -47,7 +47,7 @@ fn a_plugin_of_the_configuration_answers_the_components_of_the_project() {
             "{}",
             called.stderr
         );
-        assert_eq!(dev.get("/").0, 200);
+        assert_eq!(dev.get("/hello").0, 200);
         let status = run_in(&sandbox, &["status"]).succeeded().stdout;
         assert!(status.contains("ledger"), "{status}");
         // What is planned without a host knows of it as well.
@@ -71,7 +71,7 @@ fn a_plugin_that_cannot_be_one_is_told_where_it_stands() {
     };
     let twice = format!("dev: {{host_plugins: [{LEDGER}]}}\nhost: {{hostPlugins: [{LEDGER}]}}");
     let told = dev(&twice);
-    assert!(told.contains("p/.wash/config.yaml:3:21"), "{told}");
+    assert!(told.contains("p/.wash/config.yaml:3:22"), "{told}");
     assert!(
         told.contains("a plugin `ledger` is there already"),
         "{told}"

@@ -30,7 +30,12 @@ async fn host_of(
     grants: impl IntoIterator<Item = Value>,
     plugins: Vec<Arc<dyn Plugin>>,
 ) -> TestHost {
-    let host = TestHost::with(|config| config.plugins = plugins).await;
+    let host = TestHost::with(|config| {
+        // Who handles messages is called by the host, the others only by the test.
+        config.calls_only = plugins.is_empty();
+        config.plugins = plugins;
+    })
+    .await;
     host.run("bench", &spec([component("guest", guest)], grants))
         .await;
     host
@@ -158,7 +163,11 @@ pub(crate) async fn bench_messages_p3() {
 async fn asks(guest: &str) {
     let server = Postgres::start();
     let loopback = "127.0.0.0/8".parse().unwrap();
-    let host = TestHost::with(|config| config.egress.allow.push(loopback)).await;
+    let host = TestHost::with(|config| {
+        config.calls_only = true;
+        config.egress.allow.push(loopback);
+    })
+    .await;
     let mut query = grant("wasmcloud", "postgres", &["query"]);
     query["config"] = json!({ "url": server.url("notes") });
     host.run("bench", &spec([component("guest", guest)], [query]))

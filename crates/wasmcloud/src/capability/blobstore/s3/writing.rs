@@ -25,11 +25,8 @@ pub(super) struct S3Writing {
     to: S3,
     container: Found,
     object: Name,
-    /// What has not been sent yet, in pieces that are written as they are.
-    pieces: Vec<Bytes>,
-    /// Small pieces are put together.
-    few: BytesMut,
-    held: usize,
+    /// What has not been sent yet. Part after part is put together in the same memory.
+    held: BytesMut,
     room: Room,
     counted: usize,
     upload: Option<Upload>,
@@ -74,9 +71,7 @@ impl S3Writing {
             to,
             container,
             object,
-            pieces: Vec::new(),
-            few: BytesMut::new(),
-            held: 0,
+            held: BytesMut::new(),
             counted: 0,
             upload: None,
             broken: false,
@@ -89,38 +84,34 @@ impl S3Writing {
     }
 
     /// Holds more until it is sent.
-    fn hold(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.held += bytes.len();
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        let held = self.held.len() + bytes.len();
         // What was held once is needed again for the next part.
-        if let Some(more) = self.held.checked_sub(self.counted).filter(|more| *more > 0) {
+        if let Some(more) = held.checked_sub(self.counted).filter(|more| *more > 0) {
             self.room.grow(more as u64)?;
-            self.counted = self.held;
+            self.counted = held;
         }
-        if bytes.len() < PIECE {
-            self.few.extend_from_slice(&bytes);
-            if self.few.len() >= PIECE {
-                self.pieces.push(self.few.split().freeze());
-            }
-            return Ok(());
+        if held > self.held.capacity().max(PIECE) {
+            // It is large, so it will be a whole part.
+            self.held.reserve(self.part_size() - self.held.len());
         }
-        if !self.few.is_empty() {
-            self.pieces.push(self.few.split().freeze());
-        }
-        self.pieces.push(bytes);
+        self.held.extend_from_slice(bytes);
         Ok(())
-    }
-
-    fn take(&mut self) -> PutPayload {
-        if !self.few.is_empty() {
-            self.pieces.push(self.few.split().freeze());
-        }
-        self.held = 0;
-        std::mem::take(&mut self.pieces).into_iter().collect()
     }
 
     /// Sends what is held as a part.
     async fn send(&mut self) -> Result<(), BlobError> {
-        let payload = self.take();
+        let part = std::mem::take(&mut self.held).freeze();
+        self.send_part(part.clone().into()).await?;
+        // Nobody has it any more, unless the client is slow to let it go.
+        if let Ok(mut memory) = part.try_into_mut() {
+            memory.clear();
+            self.held = memory;
+        }
+        Ok(())
+    }
+
+    async fn send_part(&mut self, payload: PutPayload) -> Result<(), BlobError> {
         let store = &self.to.bucket.store;
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -150,10 +141,10 @@ impl S3Writing {
 
     async fn put(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
         while !bytes.is_empty() {
-            let room = self.part_size().saturating_sub(self.held);
+            let room = self.part_size().saturating_sub(self.held.len());
             let now = bytes.split_to(room.min(bytes.len()));
-            self.hold(now)?;
-            if self.held >= self.part_size() {
+            self.hold(&now)?;
+            if self.held.len() >= self.part_size() {
                 self.send().await?;
             }
         }
@@ -163,12 +154,12 @@ impl S3Writing {
     async fn finish(&mut self) -> Result<(), BlobError> {
         if self.upload.is_none() {
             let path = self.to.to_write(&self.container, &self.object).await?;
-            let payload = self.take();
+            let payload = std::mem::take(&mut self.held).freeze().into();
             let put = self.to.bucket.store.put(&path, payload).await;
             put.map_err(|error| fault(&error, no_bucket()))?;
             return self.to.settle(&self.container, &path).await;
         }
-        if self.held > 0 {
+        if !self.held.is_empty() {
             self.send().await?;
         }
         let Some(upload) = &mut self.upload else {
