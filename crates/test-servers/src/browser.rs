@@ -36,7 +36,7 @@ impl Browser {
             driver,
             port,
             session: String::new(),
-            profile: profile,
+            profile,
         };
         let profile = browser.profile.path().display().to_string();
         let options = json!({ "args": [
@@ -134,10 +134,7 @@ impl Browser {
             body.len()
         )
         .expect("the driver takes questions");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (_, said) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let said: Value = serde_json::from_str(said).expect("JSON");
+        let said: Value = serde_json::from_slice(&body_of(stream)).expect("JSON");
         let value = said["value"].clone();
         assert!(value["error"].is_null(), "{method} {path} {body}: {value}");
         value
@@ -147,19 +144,38 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // The browser would outlive its driver.
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.ask("DELETE", &self.session, &Value::Null);
-        } else if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
             let session = &self.session;
-            let _ = write!(
+            let asked = write!(
                 stream,
                 "DELETE {session} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
             );
-            let _ = stream.read_to_end(&mut Vec::new());
+            // It answers when the browser is gone.
+            let _ = asked.and_then(|()| stream.read(&mut [0]));
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// The body of an answer. Its length says where it ends: the driver leaves the connection open.
+fn body_of(stream: TcpStream) -> Vec<u8> {
+    let mut stream = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("a head");
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(bytes) = line.strip_prefix("content-length:") {
+            length = bytes.trim().parse().expect("a length");
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("a body");
+    body
 }
 
 /// The driver, and the port that it has chosen.

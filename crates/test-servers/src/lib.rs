@@ -2,6 +2,7 @@
 //! own. They end with the value that started them.
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test may stop at the first surprise"
 )]

@@ -18,6 +18,11 @@ pub(super) struct Exception {
 /// Every exception in force. One that is no longer needed is a finding.
 pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception {
+        rule: Rule::Budgets,
+        at: "crates/wasmcloud/src/capability/postgres/value.rs::case",
+        reason: "a list: what each kind of value of the interface is called, a line each",
+    },
+    Exception {
         rule: Rule::Majors,
         at: "sha2",
         reason: "Cranelift is still on 0.10, the client of PostgreSQL on 0.11; only bytes pass between them",

@@ -227,17 +227,6 @@ pub(crate) async fn sql_p3() {
     );
     let unknown = call(&host, "shop", "exec", &["plain", "\"1\"", "[]"]).await;
     assert_eq!(unknown, "err(\"unknown-prepared-statement\")");
-    // Rows that were on their way when something failed have come, and the future says what.
-    let later = quoted("SELECT 1/(3-n) FROM generate_series(1, 9) n");
-    assert_eq!(
-        call(&host, "shop", "ended", &[&later]).await,
-        "(2, \"query-failed: ERROR 22012 division by zero () \")"
-    );
-    let odd = quoted("SELECT CASE WHEN n > 2 THEN row(n) END AS odd FROM generate_series(1, 9) n");
-    assert_eq!(
-        call(&host, "shop", "ended", &[&odd]).await,
-        "(2, \"value-conversion-failed: column 1 `odd` of type `record`: no value of the interface holds it; cast it to text\")"
-    );
     let open = batch(&host, "shop", "plain", "BEGIN").await;
     assert!(
         open.starts_with("err(\"invalid-query: it leaves a transaction open"),
@@ -256,6 +245,25 @@ pub(crate) async fn sql_p3() {
     );
     host.stop_finds_nothing_running("shop").await;
     until_none(&postgres, SESSIONS).await;
+}
+
+/// Rows that were on their way when something failed have come, and the future says what.
+#[tokio::test]
+async fn what_ends_a_stream_of_rows_is_told_behind_it() {
+    let postgres = Postgres::start();
+    let host = host().await;
+    let plain = url(postgres.url("notes"));
+    host.run("shop", &asynchronous(&plain, &plain)).await;
+    let later = quoted("SELECT 1/(3-n) FROM generate_series(1, 9) n");
+    assert_eq!(
+        call(&host, "shop", "ended", &[&later]).await,
+        "(2, \"query-failed: ERROR 22012 division by zero () \")"
+    );
+    let odd = quoted("SELECT CASE WHEN n > 2 THEN row(n) END AS odd FROM generate_series(1, 9) n");
+    assert_eq!(
+        call(&host, "shop", "ended", &[&odd]).await,
+        "(2, \"value-conversion-failed: column 1 `odd` of type `record`: no value of the interface holds it; cast it to text\")"
+    );
 }
 
 #[tokio::test]

@@ -250,7 +250,7 @@ impl Outlets {
 /// What one workload sends to, and hears.
 struct Bound {
     outlets: Arc<Outlets>,
-    handlings: Vec<(Arc<dyn Broker>, Handling)>,
+    handlings: Handlings,
     own: Own,
     opened: Vec<Opened>,
     presence: Option<Presence>,
@@ -302,12 +302,12 @@ impl Binding for Bound {
     }
 }
 
+/// How messages are handled, and whose they are.
+type Handlings = Vec<(Arc<dyn Broker>, Handling)>;
+
 impl Bound {
     /// What a component handles: what the entries say that name it, else those that name none, with what it says itself.
-    fn handlings_of(
-        &self,
-        component: &ComponentName,
-    ) -> Result<Vec<(Arc<dyn Broker>, Handling)>, PluginError> {
+    fn handlings_of(&self, component: &ComponentName) -> Result<Handlings, PluginError> {
         let named = self.handlings_for(Some(component.as_str()));
         if !named.is_empty() {
             return Ok(named);
@@ -318,7 +318,7 @@ impl Bound {
     }
 
     /// What the entries say that name a component, or none.
-    fn handlings_for(&self, component: Option<&str>) -> Vec<(Arc<dyn Broker>, Handling)> {
+    fn handlings_for(&self, component: Option<&str>) -> Handlings {
         let all = self.handlings.iter();
         let those = all.filter(|(_, handling)| handling.component.as_deref() == component);
         those.cloned().collect()

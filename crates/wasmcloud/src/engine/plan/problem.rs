@@ -339,10 +339,7 @@ impl fmt::Display for Problem {
             Self::Cycle { components } => f.write_str(&circle(components)),
             Self::LinkWithoutImport {
                 component, import, ..
-            } => write!(
-                f,
-                "the link is for `{import}`, but component `{component}` does not import it"
-            ),
+            } => f.write_str(&unused_link(component, import)),
             Self::LinkWithoutExport { import, to, .. } => {
                 write!(f, "the link sends `{import}` to {}", lacking(to))
             }
@@ -358,13 +355,9 @@ impl fmt::Display for Problem {
             } => f.write_str(&confinement(component, import, confined)),
             Self::LinksDisagree {
                 exports,
-                candidates: [one, other],
+                candidates,
                 ..
-            } => write!(
-                f,
-                "the outside is to call {} in `{other}`, but an earlier link chooses `{one}`",
-                either(exports)
-            ),
+            } => f.write_str(&disagreement(exports, candidates)),
             Self::UnknownInterface { interface, .. } => {
                 write!(f, "this host does not know the interface `{interface}`")
             }
@@ -379,12 +372,7 @@ impl fmt::Display for Problem {
             Self::AmbiguousEntry {
                 exports,
                 candidates,
-            } => write!(
-                f,
-                "several components export {} and none of them calls the others: {}",
-                either(exports),
-                list(candidates.iter().map(|(name, _)| name))
-            ),
+            } => f.write_str(&several(exports, candidates)),
             Self::EntryMissing { exports } => write!(f, "no component exports {}", either(exports)),
             Self::HandlerMissing {
                 component,
@@ -405,6 +393,25 @@ impl fmt::Display for Problem {
             } => f.write_str(&nothing_to_run(ungranted.first(), callable)),
         }
     }
+}
+
+fn unused_link(component: &ComponentName, import: &Interface) -> String {
+    format!("the link is for `{import}`, but component `{component}` does not import it")
+}
+
+fn disagreement(exports: &[Interface], [one, other]: &[ComponentName; 2]) -> String {
+    format!(
+        "the outside is to call {} in `{other}`, but an earlier link chooses `{one}`",
+        either(exports)
+    )
+}
+
+fn several(exports: &[Interface], candidates: &[(ComponentName, Interface)]) -> String {
+    format!(
+        "several components export {} and none of them calls the others: {}",
+        either(exports),
+        list(candidates.iter().map(|(name, _)| name))
+    )
 }
 
 fn idle(exports: &[Interface]) -> String {

@@ -365,7 +365,12 @@ async fn every_value_comes_back_as_it_was() {
     let all = same.map(|(ty, value)| (ty, value.clone(), value));
     let mut seen = BTreeSet::new();
     for (ty, sent, wanted) in all.chain(synonyms()) {
-        let came = one(&database, &format!("SELECT $1::{ty}"), &[sent.clone()]).await;
+        let came = one(
+            &database,
+            &format!("SELECT $1::{ty}"),
+            std::slice::from_ref(&sent),
+        )
+        .await;
         assert_eq!(came, Ok(wanted), "{ty} of {}", sent.case());
         seen.insert(sent.case());
     }

@@ -313,18 +313,21 @@ async fn a_cluster_goes_on_without_one_of_its_servers() {
     // It takes a while until they have agreed on who leads.
     until_back(&*bucket).await;
     let mut counted = 0;
-    for gone in 0..2 {
+    for (gone, server) in cluster.iter_mut().take(2).enumerate() {
         for _ in 0..10 {
             counted = bucket.increment("n", 1, Sign::Any).await.unwrap();
         }
         set(&*bucket, "k", &gone.to_string()).await;
         let current = bucket.current("k").await.unwrap().unwrap();
-        cluster[gone].stop();
+        server.stop();
         until_back(&*bucket).await;
         assert_eq!(bucket.increment("n", 0, Sign::Any).await, Ok(counted));
         assert_eq!(bucket.current("k").await.unwrap(), Some(current));
+        // Listing asks more of the server than writing: whoever leads now may not be ready for it.
+        let all = || Wanted::named(None, None).unwrap();
+        while bucket.list(all()).await.is_err() {}
         assert_eq!(names(&*bucket, "").await, ["back", "k", "n"]);
-        cluster[gone].start();
+        server.start();
         until_back(&*bucket).await;
     }
 }
