@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
+const MISSING: &str = "this test needs NATS: `apt-get install nats-server` (Debian, Ubuntu)";
 /// Longer than it takes to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,15 +23,15 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts a server, and returns when it takes connections. `None`: there is none on this machine.
+    /// Starts a server, and returns when it takes connections.
     #[must_use]
-    pub fn launch() -> Option<Self> {
+    pub fn launch() -> Self {
         Self::launch_with(&[])
     }
 
     /// Starts one with more on its command line.
     #[must_use]
-    pub fn launch_with(settings: &[&str]) -> Option<Self> {
+    pub fn launch_with(settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let mut server = Self {
             folder,
@@ -38,14 +39,11 @@ impl Nats {
             settings: settings.iter().map(|&it| it.to_owned()).collect(),
             child: None,
         };
-        match server.spawn("-1") {
-            Ok(child) => server.child = Some(child),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => panic!("nats-server does not start: {error}"),
-        }
+        let child = server.spawn("-1");
+        server.child = Some(child.unwrap_or_else(|error| panic!("{MISSING}: {error}")));
         server.port = server.told_port();
         server.wait();
-        Some(server)
+        server
     }
 
     /// Where it listens.

@@ -18,9 +18,7 @@ fn jetstream(server: &Nats, more: Value) -> Value {
 /// What is asked and answered is the same, whoever passes it on.
 #[tokio::test]
 async fn a_request_is_answered_over_every_backend() {
-    let Some(server) = Nats::launch() else {
-        return;
-    };
+    let server = Nats::launch();
     let host = host_with_loopback().await;
     let backends = [
         json!({"subscriptions": "jobs.>"}),
@@ -60,9 +58,7 @@ async fn a_request_is_answered_over_every_backend() {
 /// Nobody handles anything, on no host at all, and the server falls over meanwhile.
 #[tokio::test]
 async fn messages_wait_for_a_handler_that_does_not_run() {
-    let Some(mut server) = Nats::launch() else {
-        return;
-    };
+    let mut server = Nats::launch();
     let config = jetstream(
         &server,
         json!({"shared": "team", "subscriptions": "jobs.*"}),
@@ -98,9 +94,7 @@ async fn messages_wait_for_a_handler_that_does_not_run() {
 /// As within the host: not for ever, not at once, and others are handled.
 #[tokio::test]
 async fn a_handler_that_always_traps_ends_in_a_dead_letter() {
-    let Some(server) = Nats::launch() else {
-        return;
-    };
+    let server = Nats::launch();
     let log = Log::capture();
     let host = host_with_loopback().await;
     let config = jetstream(
@@ -130,9 +124,7 @@ async fn a_handler_that_always_traps_ends_in_a_dead_letter() {
 
 #[tokio::test]
 async fn what_is_rejected_does_not_come_back_and_what_fails_does() {
-    let Some(server) = Nats::launch() else {
-        return;
-    };
+    let server = Nats::launch();
     let host = host_with_loopback().await;
     let config = jetstream(
         &server,
@@ -156,9 +148,7 @@ async fn what_is_rejected_does_not_come_back_and_what_fails_does() {
 /// Replicas on two hosts have one consumer, unless each wants everything.
 #[tokio::test]
 async fn replicas_share_messages_unless_they_want_all() {
-    let Some(server) = Nats::launch() else {
-        return;
-    };
+    let server = Nats::launch();
     let (one, other) = (host_with_loopback().await, host_with_loopback().await);
     for host in [&one, &other] {
         let config = jetstream(&server, json!({"subscriptions": "a.*"}));
@@ -203,9 +193,7 @@ async fn replicas_share_messages_unless_they_want_all() {
 /// The workload starts, senders are told, and everything is well when it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_absent_keeps_no_workload_from_starting() {
-    let Some(mut server) = Nats::launch() else {
-        return;
-    };
+    let mut server = Nats::launch();
     let config = jetstream(&server, json!({"subscriptions": "a.*"}));
     server.stop();
     let log = Log::capture();
@@ -232,9 +220,7 @@ async fn a_server_that_is_absent_keeps_no_workload_from_starting() {
 /// A stream that is named has to be there, and settings of a stream of our own mean nothing beside it.
 #[tokio::test]
 async fn what_cannot_be_is_an_error_at_the_start() {
-    let Some(server) = Nats::launch() else {
-        return;
-    };
+    let server = Nats::launch();
     let host = host_with_loopback().await;
     for (more, wanted) in [
         (

@@ -329,18 +329,14 @@ mod tests {
 
     #[tokio::test]
     async fn nats_is_a_broker() {
-        let Some(server) = test_servers::Nats::launch() else {
-            return;
-        };
+        let server = test_servers::Nats::launch();
         conformance::conforms(&nats(&server, ROOM).await).await;
     }
 
     /// What is sent while the server is away is an error, and nobody has to do anything when it is back.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_server_that_was_killed_is_found_again() {
-        let Some(mut server) = test_servers::Nats::launch() else {
-            return;
-        };
+        let mut server = test_servers::Nats::launch();
         let nats = nats(&server, ROOM).await;
         let mut all = nats.subscribe(wanted("a")).await.unwrap();
         nats.publish(about("a")).await.unwrap();
@@ -370,9 +366,7 @@ mod tests {
     /// Whoever asks is told that there is no room, instead of waiting for nothing.
     #[tokio::test]
     async fn who_is_too_busy_says_so() {
-        let Some(server) = test_servers::Nats::launch() else {
-            return;
-        };
+        let server = test_servers::Nats::launch();
         let room = Room {
             messages: 1,
             bytes: 16 << 20,
@@ -394,9 +388,7 @@ mod tests {
     /// What it has taken when it closes is still handled: the server gives it to nobody else.
     #[tokio::test]
     async fn closing_gives_what_was_taken() {
-        let Some(server) = test_servers::Nats::launch() else {
-            return;
-        };
+        let server = test_servers::Nats::launch();
         let nats = nats(&server, ROOM).await;
         let mut all = nats.subscribe(wanted("a")).await.unwrap();
         for _ in 0..10 {

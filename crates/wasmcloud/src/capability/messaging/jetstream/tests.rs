@@ -114,17 +114,13 @@ async fn consumers(jetstream: &JetStream) -> Vec<jetstream::consumer::Info> {
 
 #[tokio::test]
 async fn a_stream_of_our_own_is_a_broker() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     conformance::conforms(&jetstream(&server.url(), own(), ACK_WAIT).await).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_is_there_is_a_broker() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let client = client(&server.url()).await;
     let subjects = ["m1.>", "*", "m5.>", "dead.>"];
     let config = Config {
@@ -145,9 +141,7 @@ async fn a_stream_that_is_there_is_a_broker() {
 /// A manifest that names a stream that nobody has made is wrong, and that is told at once.
 #[tokio::test]
 async fn a_stream_that_is_not_there_is_an_error_at_the_start() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let place = Place::existing("NOWHERE").unwrap();
     let jetstream = jetstream(&server.url(), place, ACK_WAIT).await;
     let Err(error) = jetstream.subscribe(wanted("a")).await else {
@@ -159,9 +153,7 @@ async fn a_stream_that_is_not_there_is_an_error_at_the_start() {
 
 #[tokio::test]
 async fn tenants_do_not_hear_each_other() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let ours = jetstream(&server.url(), own(), ACK_WAIT).await;
     let other = Place::of(&tenant("others"), Keep::default());
     let theirs = jetstream(&server.url(), other, ACK_WAIT).await;
@@ -179,9 +171,7 @@ async fn tenants_do_not_hear_each_other() {
 
 #[tokio::test]
 async fn what_comes_while_nobody_is_there_is_kept() {
-    let Some(mut server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let mut server = test_servers::Nats::launch();
     let one = jetstream(&server.url(), own(), ACK_WAIT).await;
     drop(one.subscribe(wanted("a.*")).await.unwrap());
     for number in 0..3 {
@@ -200,9 +190,7 @@ async fn what_comes_while_nobody_is_there_is_kept() {
 /// As many as there are places for, and no more, wherever the messages are.
 #[tokio::test]
 async fn no_more_is_pulled_than_there_are_places() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let jetstream = jetstream(&server.url(), own(), ACK_WAIT).await;
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
     for number in 0..10 {
@@ -223,9 +211,7 @@ async fn no_more_is_pulled_than_there_are_places() {
 /// The server hears that it is still being handled.
 #[tokio::test]
 async fn a_handler_may_take_longer_than_the_server_waits() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let jetstream = jetstream(&server.url(), own(), SHORT_WAIT).await;
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
     jetstream.publish(about("a", "x")).await.unwrap();
@@ -239,9 +225,7 @@ async fn a_handler_may_take_longer_than_the_server_waits() {
 /// Somebody took it again and again, and never said what came of it: as when it takes the host down with it.
 #[tokio::test]
 async fn a_message_that_nobody_survives_is_a_dead_letter() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let jetstream = jetstream(&server.url(), own(), SHORT_WAIT).await;
     let mut dead = jetstream.subscribe(wanted("dead")).await.unwrap();
     drop(jetstream.subscribe(wanted("a")).await.unwrap());
@@ -277,9 +261,7 @@ fn named_for(subject: &str, consumers: &[jetstream::consumer::Info]) -> String {
 /// A start does not wait for it, what is sent is an error, and everything is well when it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_absent_at_the_start_is_found_when_it_comes() {
-    let Some(mut server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let mut server = test_servers::Nats::launch();
     server.stop();
     let jetstream = jetstream(&server.url(), own(), ACK_WAIT).await;
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
@@ -362,9 +344,7 @@ async fn nothing_is_lost(urls: [String; 3], count: usize, mut happens: impl FnMu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_stored_is_lost_when_the_server_is_killed() {
-    let Some(mut server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let mut server = test_servers::Nats::launch();
     let urls = [(); 3].map(|()| server.url());
     nothing_is_lost(urls, 200, |_| {
         server.stop();
@@ -375,9 +355,7 @@ async fn nothing_that_was_stored_is_lost_when_the_server_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_stored_is_lost_when_connections_break() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let proxies = [(); 3].map(|()| Proxy::to(server.port()));
     let urls = proxies
         .each_ref()
@@ -392,9 +370,7 @@ async fn nothing_that_was_stored_is_lost_when_connections_break() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_way_only_takes_longer() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let proxy = Proxy::to(server.port());
     proxy.set(Way::Slow(Duration::from_millis(5)));
     let url = format!("nats://127.0.0.1:{}", proxy.port());
@@ -404,9 +380,7 @@ async fn a_slow_way_only_takes_longer() {
 /// Nothing passes and nobody is told. What is sent fails in time, and what was sent before is handled when the way is open again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_is_an_error_and_passes() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let proxy = Proxy::to(server.port());
     let url = format!("nats://127.0.0.1:{}", proxy.port());
     let (inside, outside) = (
@@ -431,9 +405,7 @@ async fn a_partition_is_an_error_and_passes() {
 /// It is made again by whoever needs it first, with its consumers, so that nothing that is stored from then on is for nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_deleted_under_it_is_made_again() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let jetstream = jetstream(&server.url(), own(), ACK_WAIT).await;
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
     let shared = &jetstream.shared;
@@ -454,9 +426,7 @@ async fn a_stream_that_is_deleted_under_it_is_made_again() {
 /// What is full is full for who sends, and nothing that waits makes room for it.
 #[tokio::test]
 async fn a_full_stream_refuses_what_comes() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     let keep = Keep {
         bytes: Some(1 << 20),
         ..Keep::default()
@@ -489,9 +459,7 @@ async fn a_full_stream_refuses_what_comes() {
 /// A later version of the same workload may keep more or less.
 #[tokio::test]
 async fn what_a_stream_keeps_is_changed_with_the_settings() {
-    let Some(server) = test_servers::Nats::launch() else {
-        return;
-    };
+    let server = test_servers::Nats::launch();
     for bytes in [Some(1 << 20), Some(2 << 20), None] {
         let keep = Keep {
             bytes,

@@ -11,10 +11,9 @@ const TIMES: Times = Times {
     patient: Duration::from_secs(2),
     sweep: Duration::from_secs(300),
 };
-const MISSING: &str = "this test needs NATS: `apt-get install nats-server` (Debian, Ubuntu)";
 
 fn launch() -> Nats {
-    Nats::launch().unwrap_or_else(|| panic!("{MISSING}"))
+    Nats::launch()
 }
 
 fn server(url: &str) -> Arc<Server> {
@@ -257,8 +256,7 @@ async fn what_the_server_will_never_do_is_told_at_the_start() {
 
 #[tokio::test]
 async fn a_wrong_password_is_denied_and_told_to_nobody() {
-    let nats = Nats::launch_with(&["--user", "ann", "--pass", "right"])
-        .unwrap_or_else(|| panic!("{MISSING}"));
+    let nats = Nats::launch_with(&["--user", "ann", "--pass", "right"]);
     let url = |password: &str| format!("nats://ann:{password}@127.0.0.1:{}", nats.port());
     let bucket = place(&url("right"), "one", Wish::default()).await;
     set(&*bucket, "k", "v").await;
@@ -294,7 +292,7 @@ fn cluster() -> Vec<Nats> {
         let name = format!("at-{port}");
         let place = ["--name", &name, "--cluster_name", "tests"];
         let others = ["--cluster", &route(port), "--routes", &routes];
-        Nats::launch_with(&[place, others].concat()).unwrap_or_else(|| panic!("{MISSING}"))
+        Nats::launch_with(&[place, others].concat())
     };
     ports.iter().map(launch).collect()
 }
