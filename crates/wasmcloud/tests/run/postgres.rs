@@ -6,7 +6,7 @@ use wasmcloud::control::{Answered, Call, Client, Command, SocketPath};
 
 use crate::support::Sandbox;
 
-const SHOP: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: { name: shop }\nspec:\n  components:\n    - { name: sql, image: ../sql.wasm }\n  hostInterfaces:\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query, prepared], config: { database: notes } }\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query], name: archive, config: { database: absent_s3cret } }\n";
+const SHOP: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: { name: shop }\nspec:\n  components:\n    - { name: sql, image: ../sql.wasm }\n  hostInterfaces:\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query, prepared], config: { database: notes } }\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query], name: archive, config: { database: absent_s3cret } }\n  schedules:\n    - { name: seldom, component: sql, function: batch, args: [plain, '\"SELECT 1\"'], schedule: \"0 0 29 2 *\" }\n";
 
 fn ask(sandbox: &Sandbox, way: &str, sql: &str, param: &str) -> String {
     let call = Call {
