@@ -102,7 +102,10 @@ impl S3Writing {
     /// Sends what is held as a part.
     async fn send(&mut self) -> Result<(), BlobError> {
         let part = std::mem::take(&mut self.held).freeze();
-        self.send_part(part.clone().into()).await?;
+        // In pieces, so that nobody on the way has to take a whole part at once.
+        let pieces = (0..part.len()).step_by(PIECE);
+        let pieces = pieces.map(|at| part.slice(at..part.len().min(at + PIECE)));
+        self.send_part(pieces.collect()).await?;
         // Nobody has it any more, unless the client is slow to let it go.
         if let Ok(mut memory) = part.try_into_mut() {
             memory.clear();
