@@ -88,14 +88,9 @@ impl Browser {
         text.as_str().expect("a text").to_owned()
     }
 
-    /// Waits until a script on the page says `true`: the last thing in it must be `return` with a condition.
-    pub fn wait_until(&self, condition: &str) {
-        let script = format!(
-            "const done = arguments[0]; const look = () => {{ if ((() => {{ {condition} }})()) done(true); \
-             else setTimeout(look, 10); }}; look();"
-        );
-        self.does("/timeouts", &json!({ "script": APPEARS }));
-        self.does("/execute/async", &json!({ "script": script, "args": [] }));
+    /// Waits until an element is there, also when the page is loaded anew meanwhile: a script that waits would go with its page.
+    pub fn wait_for(&self, css: &str) {
+        let _ = self.element(css);
     }
 
     /// What a script on the page returns.
