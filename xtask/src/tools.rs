@@ -1,6 +1,6 @@
 //! What the tests and the bench need beside Rust: how to see that it is there, and how to get it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -29,6 +29,11 @@ enum Source {
         packages: &'static [&'static str],
         command: &'static str,
     },
+    /// Packages of a later Debian than the machine's. They are not installed: their programs lie in `$TOOLS/SUITE`.
+    Later {
+        suite: &'static str,
+        packages: &'static [&'static str],
+    },
 }
 
 /// Where tools are put that are none of the machine's. The tests look there.
@@ -47,6 +52,34 @@ const MOTO: Source = Source::Shell {
     command: "python3 -m venv \"$TOOLS/moto\" && \"$TOOLS/moto/bin/pip\" install --quiet 'moto[server]==5.2.1'",
 };
 
+/// A registry with the referrers API, which Debian's has not.
+const FERRO: Source = Source::Shell {
+    packages: &[],
+    command: "CARGO_PROFILE_DEV_DEBUG=0 cargo install ferro-oci-server --version 1.0.0 --locked --debug \
+              --root \"$TOOLS\" --target-dir \"$TOOLS/build\" && rm -rf \"$TOOLS/build\"",
+};
+
+/// Unpacks `$PACKAGES` of the Debian `$SUITE` below `$TOOLS`, by a configuration of apt that is only theirs.
+/// They come from where the machine's own packages come from.
+const LATER: &str = r#"
+set -e
+folder="$TOOLS/$SUITE"
+mkdir -p "$folder/lists/partial" "$folder/archives/partial"
+cd "$folder"
+. /etc/os-release
+archive="$(apt-get update --print-uris | sed -n "s|^'\(.*\)/dists/$VERSION_CODENAME/InRelease'.*|\1|p" | head -n 1)"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $SUITE main" >sources
+later() {
+    apt-get -qq -o APT::Sandbox::User=root -o Dir::Etc::SourceParts=- -o Dir::Etc::SourceList="$folder/sources" \
+        -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder" -o Acquire::Languages=none \
+        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+}
+later update
+later download $PACKAGES
+for package in *.deb; do dpkg-deb -x "$package" .; done
+rm -rf lists archives sources ./*.deb ./*.bin
+"#;
+
 /// The task that needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
@@ -56,6 +89,8 @@ pub(crate) enum For {
     BenchLoad,
     /// `cargo xtask bench capabilities`: the servers that capabilities speak to.
     BenchCapabilities,
+    /// `cargo xtask bench oci`: a registry, and the client that ours is compared with.
+    BenchOci,
 }
 
 const TOOLS: &[Tool] = &[
@@ -110,6 +145,54 @@ const TOOLS: &[Tool] = &[
         wanted_by: &[For::Test],
     },
     Tool {
+        name: "the registry of Debian",
+        probe: &["sh", "-c", "command -v docker-registry"],
+        source: Source::Debian("docker-registry"),
+        wanted_by: &[For::Test, For::BenchOci],
+    },
+    Tool {
+        name: "a second registry",
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/bin/ferro-oci-server || command -v ferro-oci-server",
+        ],
+        source: FERRO,
+        wanted_by: &[For::Test],
+    },
+    Tool {
+        name: "Skopeo",
+        probe: &["sh", "-c", "command -v skopeo"],
+        source: Source::Debian("skopeo"),
+        wanted_by: &[For::Test, For::BenchOci],
+    },
+    Tool {
+        name: "ORAS and Cosign 2",
+        probe: &[
+            "sh",
+            "-c",
+            "cd ~/.cache/wasmcloud-ci/tools/trixie/usr/bin && test -x oras && test -x cosign",
+        ],
+        source: Source::Later {
+            suite: "trixie",
+            packages: &["oras", "cosign"],
+        },
+        wanted_by: &[For::Test],
+    },
+    Tool {
+        name: "Cosign 3",
+        probe: &[
+            "sh",
+            "-c",
+            "test -x ~/.cache/wasmcloud-ci/tools/forky/usr/bin/cosign",
+        ],
+        source: Source::Later {
+            suite: "forky",
+            packages: &["cosign"],
+        },
+        wanted_by: &[For::Test],
+    },
+    Tool {
         name: "wrk",
         probe: &["sh", "-c", "command -v wrk"],
         source: Source::Debian("wrk"),
@@ -145,14 +228,26 @@ impl Source {
                 for package in packages {
                     install(package)?;
                 }
-                let home = std::env::var_os("HOME").context("`HOME` is not set")?;
-                let tools = Path::new(&home).join(FOLDER);
-                std::fs::create_dir_all(&tools)
-                    .with_context(|| format!("{} cannot be made", tools.display()))?;
-                run(Command::new("sh").args(["-c", command]).env("TOOLS", tools))
+                run(Command::new("sh")
+                    .args(["-c", command])
+                    .env("TOOLS", folder()?))
             }
+            Self::Later { suite, packages } => run(Command::new("sh")
+                .args(["-c", LATER])
+                .env("TOOLS", folder()?)
+                .env("SUITE", suite)
+                .env("PACKAGES", packages.join(" "))),
         }
     }
+}
+
+/// Where tools are put, made if it is not there.
+fn folder() -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").context("`HOME` is not set")?;
+    let tools = Path::new(&home).join(FOLDER);
+    std::fs::create_dir_all(&tools)
+        .with_context(|| format!("{} cannot be made", tools.display()))?;
+    Ok(tools)
 }
 
 fn is_there(tool: &Tool) -> bool {

@@ -8,18 +8,31 @@
 )]
 
 mod browser;
+mod certificates;
+mod clients;
+mod faults;
+mod link;
 mod nats;
+mod other_registry;
 mod postgres;
 mod proxy;
 mod redis;
+mod registry;
 mod s3;
+mod tokens;
+mod wire;
 
 pub use browser::Browser;
+pub use clients::{cosign_2, cosign_3, oras, skopeo};
+pub use faults::{Answer, Answering, Fault, FaultyRegistry, Request, Rule};
 pub use nats::Nats;
+pub use other_registry::OtherRegistry;
 pub use postgres::{Postgres, PostgresSession};
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;
+pub use registry::{Registry, RegistryOptions};
 pub use s3::S3;
+pub use tokens::{TokenOptions, TokenRequest, Tokens};
 
 use std::net::TcpListener;
 

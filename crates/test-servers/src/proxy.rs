@@ -1,7 +1,7 @@
 //! A way to a server that can be cut, held up and slowed down, as a network can.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ pub enum Way {
     Slow(Duration),
 }
 
-/// Takes connections on 127.0.0.1 and passes them on to a port of the same machine.
+/// Takes connections and passes them on to a port of the same machine.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    at: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -38,32 +38,47 @@ struct State {
     cuts: u64,
     over: bool,
     streams: Vec<TcpStream>,
+    /// How many bytes have passed, both ways together.
+    passed: u64,
 }
 
 impl Proxy {
-    /// A way to a port, open at first.
+    /// A way from 127.0.0.1 to a port, open at first.
     #[must_use]
     pub fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let own = listener.local_addr().expect("an address").port();
+        Self::between((Ipv4Addr::LOCALHOST, 0).into(), port)
+    }
+
+    /// The same from an address of this machine.
+    #[must_use]
+    pub fn between(from: SocketAddr, port: u16) -> Self {
+        let listener = TcpListener::bind(from).expect("a port");
+        let at = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 way: Way::Open,
                 cuts: 0,
                 over: false,
                 streams: Vec::new(),
+                passed: 0,
             }),
             changed: Condvar::new(),
         });
         let of_listener = Arc::clone(&shared);
         std::thread::spawn(move || of_listener.listen(&listener, port));
-        Self { port: own, shared }
+        Self { at, shared }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.at.port()
+    }
+
+    /// How many bytes have passed so far, both ways together.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.shared.lock().passed
     }
 
     /// Changes how the way is, for the connections that there are as well.
@@ -91,7 +106,7 @@ impl Drop for Proxy {
         self.shared.changed.notify_all();
         drop(state);
         // Wakes the listener, so that it sees that it is over.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.at);
     }
 }
 
@@ -147,7 +162,11 @@ impl Shared {
         let mut piece = [0; 1024];
         while let Ok(length) = from.read(&mut piece) {
             let filled = piece.get(..length).unwrap_or_default();
-            if filled.is_empty() || !self.may_pass(cuts) || to.write_all(filled).is_err() {
+            if filled.is_empty() || !self.may_pass(cuts) {
+                break;
+            }
+            self.lock().passed += filled.len() as u64;
+            if to.write_all(filled).is_err() {
                 break;
             }
         }

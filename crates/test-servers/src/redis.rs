@@ -1,6 +1,7 @@
 //! A server of Redis.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -34,6 +35,20 @@ impl Redis {
         let mut redis = Self::of(&["--requirepass", password]);
         redis.resume();
         redis
+    }
+
+    /// Starts one with more on its command line.
+    #[must_use]
+    pub fn with_settings(settings: &[&str]) -> Self {
+        let mut redis = Self::of(settings);
+        redis.resume();
+        redis
+    }
+
+    /// Where it keeps its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts one that speaks TLS only, with a certificate and its key, both in PEM.

@@ -8,9 +8,11 @@ use super::{Finding, Rule};
 const ORDER: &[&str] = &[
     "workload",
     "policy",
+    "net",
     "instance",
     "plugin",
     "artifact",
+    "registry",
     "engine",
     "capability",
     "host",

@@ -7,7 +7,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Fetch, FetchError, FetchErrorKind};
+use super::{Fetch, FetchError, FetchErrorKind, Fetched, Wanted};
 use crate::workload::Image;
 
 /// Reads components from the file system.
@@ -26,15 +26,15 @@ impl Default for Files {
 
 #[async_trait]
 impl Fetch for Files {
-    async fn fetch(&self, image: &Image) -> Result<Bytes, FetchError> {
-        let read = match image {
+    async fn fetch(&self, wanted: Wanted<'_>) -> Result<Fetched, FetchError> {
+        let read = match wanted.image {
             Image::File(path) => self.read(path).await,
             Image::Registry(_) => Err(FetchErrorKind::Unsupported(
-                "this version reads components from files only; give a path such as `./app.wasm`",
+                "only components in files are read here; give a path such as `./app.wasm`",
             )),
         };
-        read.map_err(|kind| FetchError {
-            image: image.to_string(),
+        read.map(Fetched::from).map_err(|kind| FetchError {
+            image: wanted.image.to_string(),
             kind,
         })
     }
@@ -112,9 +112,10 @@ mod tests {
     use super::*;
 
     async fn fetch(path: &Path, limit: u64) -> Result<Bytes, String> {
-        Files { limit }
-            .fetch(&Image::File(path.to_owned()))
-            .await
+        let image = Image::File(path.to_owned());
+        let fetched = Files { limit }.fetch(Wanted::by_host(&image)).await;
+        fetched
+            .map(|fetched| fetched.bytes)
             .map_err(|error| error.kind.to_string())
     }
 
@@ -165,8 +166,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_registry_image_is_refused_with_what_works_instead() {
+        let image = "ghcr.io/a/b:1".parse().unwrap();
         let error = Files::default()
-            .fetch(&Image::Registry("ghcr.io/a/b:1".to_owned()))
+            .fetch(Wanted::by_host(&image))
             .await
             .unwrap_err();
         assert!(

@@ -1,28 +1,101 @@
-//! Gets the bytes of components: from files now, from registries behind the same trait.
+//! Gets the bytes of components: from files here, from registries behind the same trait.
 
-mod digest;
 mod file;
+
+use std::any::Any;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use digest::Digest;
 pub use file::Files;
 
-use crate::workload::Image;
+pub use crate::workload::Digest;
+use crate::workload::{Image, Namespace, Pull};
 
 /// A source of component bytes.
 ///
 /// - F1 Returns the whole bytes or an error, never a part.
 /// - F2 The same reference may give other bytes later; callers go by the digest of what they got.
 /// - F3 An image that it cannot serve is an error that says what can.
+/// - F4 Nobody gets what they could not have got from where the image is kept, whatever was fetched for others.
 #[async_trait]
 pub trait Fetch: Send + Sync + 'static {
     /// Gets the bytes of an image. Paths are taken as they stand: the caller resolves them against the manifest.
     ///
     /// # Errors
     /// When the image cannot be had; see [`FetchErrorKind`].
-    async fn fetch(&self, image: &Image) -> Result<Bytes, FetchError>;
+    async fn fetch(&self, wanted: Wanted<'_>) -> Result<Fetched, FetchError>;
+}
+
+/// What is wanted, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// How it is pulled, if a registry has it.
+    pub pull: &'a Pull,
+    /// Who wants it.
+    pub by: By<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    /// An image that the host itself wants, pulled in the usual way if need be.
+    #[must_use]
+    pub fn by_host(image: &'a Image) -> Self {
+        static USUAL: Pull = Pull {
+            policy: None,
+            secret: None,
+        };
+        Self {
+            image,
+            pull: &USUAL,
+            by: By::Host,
+        }
+    }
+}
+
+/// Who wants an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By<'a> {
+    /// Whoever runs the host: for plugins, and at a command line.
+    Host,
+    /// A workload of this namespace.
+    Workload(&'a Namespace),
+}
+
+/// An image.
+#[derive(Clone)]
+pub struct Fetched {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// What names the same bytes for good, where the image may come to name others.
+    pub pinned: Option<Image>,
+    /// Held while what was made from it runs: until then, no cache drops it.
+    pub hold: Option<Hold>,
+}
+
+/// Whoever has it, has something kept for them.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
+impl From<Bytes> for Fetched {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            pinned: None,
+            hold: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetched")
+            .field("bytes", &self.bytes.len())
+            .field("pinned", &self.pinned)
+            .field("is_held", &self.hold.is_some())
+            .finish()
+    }
 }
 
 /// Why an image could not be fetched.
@@ -56,6 +129,15 @@ pub enum FetchErrorKind {
     /// The source does not serve this kind of image.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// A registry does not give it, or it must not be used.
+    #[error("{problem}")]
+    Registry {
+        /// What is wrong.
+        #[source]
+        problem: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// Reading failed.
     #[error("{0}")]
     Io(#[source] std::io::Error),

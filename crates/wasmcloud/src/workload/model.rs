@@ -11,6 +11,8 @@ use super::diagnostic::quoted;
 use super::interface::{self, Interface, InterfaceError};
 use super::names::{ComponentName, Namespace, WorkloadName};
 use super::ports::PublishedPort;
+use super::pull::Pull;
+use super::reference::Reference;
 use super::resources::{Keys, Limit, LocalResources, Mebibytes, Reuse};
 use super::schedule::Schedule;
 
@@ -67,6 +69,8 @@ pub struct Component {
     pub name: ComponentName,
     /// Where its bytes come from.
     pub image: Image,
+    /// How it is pulled, if a registry has it.
+    pub pull: Pull,
     /// What it runs with.
     pub local_resources: LocalResources,
     /// Whether its instances are reused.
@@ -92,6 +96,7 @@ impl Service {
             component: Component {
                 name: ComponentName::service(),
                 image,
+                pull: Pull::default(),
                 local_resources,
                 reuse: Reuse::Fresh,
             },
@@ -106,8 +111,8 @@ impl Service {
 pub enum Image {
     /// A file. As parsed it is relative to the manifest; see [`Image::resolve`].
     File(PathBuf),
-    /// An OCI reference, `registry/repository:tag` or `registry/repository@digest`.
-    Registry(String),
+    /// What a registry has.
+    Registry(Reference),
 }
 
 impl Image {
@@ -129,17 +134,17 @@ impl Image {
 #[error("{} is no image: {problem}; wanted a file such as `./api.wasm`, or `registry/repository:tag`", quoted(.found))]
 pub struct ImageError {
     found: String,
-    problem: &'static str,
+    problem: String,
 }
 
 impl FromStr for Image {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
-        let fail = |problem| {
+        let fail = |problem: &str| {
             Err(ImageError {
                 found: text.to_owned(),
-                problem,
+                problem: problem.to_owned(),
             })
         };
         if text.chars().any(char::is_control) {
@@ -164,26 +169,20 @@ impl FromStr for Image {
         if text.contains("://") {
             return fail("URLs are not fetched");
         }
-        if !is_reference(text) {
+        if !text.contains('/') {
             return fail("it has neither the form of a path nor that of a reference");
         }
-        Ok(Self::Registry(text.to_owned()))
+        match text.parse::<Reference>() {
+            Ok(reference) => Ok(Self::Registry(reference)),
+            Err(error) => fail(&error.problem().to_string()),
+        }
     }
-}
-
-/// A first look only: the registry client judges the details.
-fn is_reference(text: &str) -> bool {
-    text.contains('/')
-        && text.split('/').all(|part| !part.is_empty())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._/:@-+".contains(&b))
 }
 
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(reference) => f.write_str(reference),
+            Self::Registry(reference) => write!(f, "{reference}"),
             Self::File(path) => {
                 let text = path.display().to_string();
                 match text.parse() {

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 ///
 /// # Errors
 /// What was wanted.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let found = with_unit(text, &UNITS).map(Duration::from_millis);
     let found = found.ok_or("wanted a length of time such as `500ms`, `30s`, `10m` or `1h`")?;
     if found > LONGEST {
@@ -31,7 +31,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What was wanted.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let found = with_unit(text, &SIZES).filter(|found| *found > 0);
     found.ok_or_else(|| "wanted a size such as `512B`, `64KiB`, `10MiB` or `1GiB`".to_owned())
 }

@@ -14,6 +14,7 @@ use crate::workload::diagnostic::quoted;
 use crate::workload::egress::AllowedHostError;
 use crate::workload::model::{Component, Image, Service};
 use crate::workload::names::ComponentName;
+use crate::workload::pull::{Pull, PullPolicy};
 use crate::workload::reach::ReachError;
 use crate::workload::resources::{Limits, LocalResources, Mebibytes, Milliseconds, Reuse};
 use crate::workload::secret::{SecretName, SecretNameError};
@@ -60,7 +61,7 @@ fn component(
         checker.place_field(base, "localResources", raw.local_resources.as_ref());
     }
     let image = image(checker, at, &what, raw.image.as_ref());
-    pull_fields(
+    let pull = pull(
         checker,
         image.as_ref(),
         &raw.image_pull_secret,
@@ -72,6 +73,7 @@ fn component(
     Some(Component {
         name: name?,
         image: image?,
+        pull,
         local_resources,
         reuse,
     })
@@ -103,21 +105,40 @@ fn image(
     checker.parse(image)
 }
 
-fn pull_fields(
+fn pull(
     checker: &mut Checker,
     image: Option<&Image>,
-    secret: &raw::Refused,
+    secret: &Option<Spanned<raw::PullSecret>>,
     policy: &Option<Spanned<String>>,
-) {
-    let message = "`imagePullSecret` names a secret of a cluster, which a host does not see";
-    checker.refuse(secret, message, "remove it");
-    let Some(policy) = policy else { return };
-    if !POLICIES.contains(&policy.value.as_str()) {
-        checker.unknown(policy, "is no pull policy", &POLICIES);
-    } else if matches!(image, Some(Image::File(_))) {
-        let message = "`imagePullPolicy` is for registry images; a file is always read";
-        checker.error(policy.referenced, message, Some("remove it"));
+) -> Pull {
+    let places = [
+        ("imagePullSecret", secret.as_ref().map(|it| it.referenced)),
+        ("imagePullPolicy", policy.as_ref().map(|it| it.referenced)),
+    ];
+    for (field, at) in places {
+        if let (Some(Image::File(_)), Some(at)) = (image, at) {
+            let message = format!("`{field}` is for registry images; a file is always read");
+            checker.error(at, message, Some("remove it"));
+        }
     }
+    Pull {
+        policy: policy
+            .as_ref()
+            .and_then(|policy| pull_policy(checker, policy)),
+        secret: secret.as_ref().and_then(|secret| {
+            let (at, raw) = (secret.referenced, &secret.value);
+            let name = checker.required(at, "`imagePullSecret`", "name", raw.name.as_ref());
+            name.and_then(|name| checker.parse(name))
+        }),
+    }
+}
+
+fn pull_policy(checker: &mut Checker, policy: &Spanned<String>) -> Option<PullPolicy> {
+    let parsed = policy.value.parse().ok();
+    if parsed.is_none() {
+        checker.unknown(policy, "is no pull policy", &POLICIES);
+    }
+    parsed
 }
 
 fn reuse(checker: &mut Checker, raw: &raw::Component) -> Reuse {
@@ -156,7 +177,7 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
     let raw = &service.value;
     checker.place("spec.service", at);
     let image = image(checker, at, "the service", raw.image.as_ref());
-    pull_fields(
+    let pull = pull(
         checker,
         image.as_ref(),
         &raw.image_pull_secret,
@@ -185,10 +206,10 @@ pub(super) fn service(checker: &mut Checker, service: &Spanned<raw::Service>) ->
         0
     });
     let ports = ports(checker, &raw.ports);
-    Some(Service {
-        ports,
-        ..Service::new(image?, local_resources, max_restarts)
-    })
+    let mut service = Service::new(image?, local_resources, max_restarts);
+    service.component.pull = pull;
+    service.ports = ports;
+    Some(service)
 }
 
 fn local_resources(

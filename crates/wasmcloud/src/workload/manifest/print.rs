@@ -10,6 +10,7 @@ use crate::workload::model::{
     Component, HostInterface, Image, Link, Service, Volume, VolumeSource, Workload,
 };
 use crate::workload::ports::PublishedPort;
+use crate::workload::pull::{Pull, PullPolicy};
 use crate::workload::resources::{
     Limit, LocalResources, Mebibytes, Milliseconds, NO_LIMIT, Reuse, VolumeMount,
 };
@@ -77,6 +78,14 @@ fn image(image: &Image) -> Value {
     json!(image.to_string())
 }
 
+fn pull_secret(pull: &Pull) -> Value {
+    object([("name", json!(pull.secret))])
+}
+
+fn pull_policy(pull: &Pull) -> Value {
+    json!(pull.policy.map(PullPolicy::as_str))
+}
+
 fn component(component: &Component) -> Value {
     let (size, invocations, concurrency) = match component.reuse {
         Reuse::Fresh => (None, None, None),
@@ -89,6 +98,8 @@ fn component(component: &Component) -> Value {
     object([
         ("name", json!(component.name)),
         ("image", image(&component.image)),
+        ("imagePullSecret", pull_secret(&component.pull)),
+        ("imagePullPolicy", pull_policy(&component.pull)),
         ("poolSize", json!(size)),
         ("maxInvocations", json!(invocations)),
         ("maxConcurrency", json!(concurrency)),
@@ -103,6 +114,8 @@ fn service(service: &Service) -> Value {
     let component = &service.component;
     object([
         ("image", image(&component.image)),
+        ("imagePullSecret", pull_secret(&component.pull)),
+        ("imagePullPolicy", pull_policy(&component.pull)),
         ("maxRestarts", json!(service.max_restarts)),
         ("ports", list(&service.ports, port)),
         (

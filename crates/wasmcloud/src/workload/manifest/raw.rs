@@ -97,7 +97,7 @@ pub(super) struct Spec {
 pub(super) struct Component {
     pub(super) name: Text,
     pub(super) image: Text,
-    pub(super) image_pull_secret: Refused,
+    pub(super) image_pull_secret: Option<Spanned<PullSecret>>,
     pub(super) image_pull_policy: Text,
     pub(super) pool_size: Number,
     pub(super) max_invocations: Number,
@@ -109,11 +109,17 @@ pub(super) struct Component {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Service {
     pub(super) image: Text,
-    pub(super) image_pull_secret: Refused,
+    pub(super) image_pull_secret: Option<Spanned<PullSecret>>,
     pub(super) image_pull_policy: Text,
     pub(super) max_restarts: Number,
     pub(super) ports: List<Port>,
     pub(super) local_resources: Option<Spanned<LocalResources>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PullSecret {
+    pub(super) name: Text,
 }
 
 #[derive(Deserialize)]

@@ -56,6 +56,7 @@ spec:
     - name: api
       image: ghcr.io/demo/api:1.0.0
       imagePullPolicy: IfNotPresent
+      imagePullSecret: {name: demo}
       poolSize: 4
       maxInvocations: 100
       localResources:
@@ -516,7 +517,7 @@ fn what_a_host_could_only_ignore_is_refused() {
     hint: remove it; variables of a component go under its `localResources.environment.config`
     workload.yaml:8:15: `kubernetes` is for a scheduler; a host runs what it is given
     hint: remove it
-    workload.yaml:12:22: `imagePullSecret` names a secret of a cluster, which a host does not see
+    workload.yaml:12:22: `imagePullSecret` is for registry images; a file is always read
     hint: remove it
     workload.yaml:13:22: `imagePullPolicy` is for registry images; a file is always read
     hint: remove it

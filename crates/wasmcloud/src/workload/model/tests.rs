@@ -22,11 +22,11 @@ fn an_image_is_a_file_or_a_reference() {
     assert_eq!(image("target/x.wasm"), file("target/x.wasm"));
     assert_eq!(
         image("ghcr.io/a/b:1"),
-        Image::Registry("ghcr.io/a/b:1".into())
+        Image::Registry("ghcr.io/a/b:1".parse().unwrap())
     );
     assert_eq!(
         image("localhost:5000/b"),
-        Image::Registry("localhost:5000/b".into())
+        Image::Registry("localhost:5000/b".parse().unwrap())
     );
     for bad in [
         "",

@@ -1,0 +1,344 @@
+//! Requests of HTTP to servers: every connection goes through [`Dial`], and neither a connection, an answer nor a body is waited for
+//! without an end. No redirect is followed, and nothing is tried again: that is for whoever asks.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::client::TlsStream;
+
+use super::dial::{Dial, DialError, NamedBy};
+
+/// How many connections wait for the next request, and for how long.
+const IDLE: (usize, Duration) = (16, Duration::from_secs(30));
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WebError {
+    /// There is no connection. [`WebError::dial`] says why.
+    #[error("{}", told(.0))]
+    Connect(#[source] hyper_util::client::legacy::Error),
+    /// The connection broke, or the server does not speak HTTP.
+    #[error("the connection broke: {}", told(.0.as_ref()))]
+    Broken(#[source] Box<dyn Error + Send + Sync>),
+    /// There was no sign of life for so long.
+    #[error("the server did not answer for {} s", .0.as_secs())]
+    Late(Duration),
+}
+
+impl WebError {
+    /// Why there is no connection.
+    pub(crate) fn dial(&self) -> Option<&DialError> {
+        match self {
+            Self::Connect(error) => dial_error(error),
+            Self::Broken(_) | Self::Late(_) => None,
+        }
+    }
+}
+
+fn dial_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a DialError> {
+    let io = error.downcast_ref::<io::Error>();
+    let inner = io.and_then(io::Error::get_ref);
+    let found = inner.and_then(|inner| inner.downcast_ref::<DialError>());
+    found.or_else(|| error.source().and_then(dial_error))
+}
+
+/// The innermost cause, which says the most.
+fn told(error: &(dyn Error + 'static)) -> String {
+    if let Some(error) = dial_error(error) {
+        return error.to_string();
+    }
+    match error.source() {
+        Some(source) => told(source),
+        None => error.to_string(),
+    }
+}
+
+/// A client. Its connections are its own.
+pub(crate) struct Web<B> {
+    client: Client<Way, Watched<B>>,
+    patience: Duration,
+}
+
+impl<B> Clone for Web<B> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            patience: self.patience,
+        }
+    }
+}
+
+impl<B> Web<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// One that gives up after so long without a sign of life.
+    pub(crate) fn new(dial: Dial, by: NamedBy, patience: Duration) -> Self {
+        let way = Way { dial, by, patience };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE.1)
+            .pool_max_idle_per_host(IDLE.0)
+            .build(way);
+        Self { client, patience }
+    }
+
+    /// Sends a request, and waits so long for its answer after the last of its body was taken.
+    ///
+    /// # Errors
+    /// When there is no answer. One that refuses is an answer.
+    pub(crate) async fn send(
+        &self,
+        request: Request<B>,
+        patience: Duration,
+    ) -> Result<Response<Patient>, WebError> {
+        let life = Arc::new(Life::default());
+        let request = request.map(|body| Watched {
+            body,
+            life: Arc::clone(&life),
+        });
+        let answer = life.watch(self.client.request(request), patience).await?;
+        let answer = answer.map_err(|error| match error.is_connect() {
+            true => WebError::Connect(error),
+            false => WebError::Broken(error.into()),
+        })?;
+        Ok(answer.map(|body| Patient::new(body, self.patience)))
+    }
+}
+
+/// When the server has last taken something of a request.
+#[derive(Default)]
+struct Life(AtomicU64);
+
+impl Life {
+    fn sign(&self) {
+        let now = u64::try_from(began().elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// Waits for something until there has been no sign of life for so long.
+    async fn watch<T>(
+        &self,
+        work: impl Future<Output = T>,
+        patience: Duration,
+    ) -> Result<T, WebError> {
+        self.sign();
+        let mut work = std::pin::pin!(work);
+        loop {
+            let last = Duration::from_millis(self.0.load(Ordering::Relaxed));
+            let until = began() + last + patience;
+            match tokio::time::timeout_at(until, work.as_mut()).await {
+                Ok(done) => return Ok(done),
+                Err(_) if last == Duration::from_millis(self.0.load(Ordering::Relaxed)) => {
+                    return Err(WebError::Late(patience));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What time is counted from.
+fn began() -> Instant {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *BEGAN
+}
+
+/// A body of a request that tells when something of it is taken.
+struct Watched<B> {
+    body: B,
+    life: Arc<Life>,
+}
+
+impl<B: Body + Unpin> Body for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.life.sign();
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body of an answer that fails when nothing more of it comes for too long while somebody waits for it.
+pub(crate) struct Patient {
+    body: Incoming,
+    patience: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn new(body: Incoming, patience: Duration) -> Self {
+        Self {
+            body,
+            patience,
+            until: None,
+        }
+    }
+}
+
+impl Body for Patient {
+    type Data = Bytes;
+    type Error = WebError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WebError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.until = None;
+            let broken = |error: hyper::Error| WebError::Broken(error.into());
+            return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
+        }
+        let patience = this.patience;
+        let until = this.until.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(until.as_mut().poll(cx));
+        Poll::Ready(Some(Err(WebError::Late(patience))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The way to a server.
+#[derive(Clone)]
+struct Way {
+    dial: Dial,
+    by: NamedBy,
+    patience: Duration,
+}
+
+impl Way {
+    async fn connect(self, to: Uri) -> io::Result<Stream> {
+        let host = to.host().unwrap_or_default();
+        let tls = to.scheme_str() == Some("https");
+        let port = to.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let connected = self.dial.connect(host, port, self.by);
+        let connected = timeout(self.patience, connected).await?;
+        let stream = connected.map_err(io::Error::other)?;
+        if !tls {
+            return Ok(Stream::Plain(TokioIo::new(stream)));
+        }
+        let secured = timeout(self.patience, self.dial.secure(host, stream)).await?;
+        let secured = secured.map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(TokioIo::new(secured))))
+    }
+}
+
+impl tower_service::Service<Uri> for Way {
+    type Response = Stream;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(to))
+    }
+}
+
+/// A connection.
+enum Stream {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    /// Where pieces could not be written together, the client would copy each body into a buffer of its own.
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

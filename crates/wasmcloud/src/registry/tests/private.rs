@@ -1,0 +1,380 @@
+//! Private images, for those whose credentials fetch them and for nobody else, cached or not.
+
+use test_servers::{Answer, Fault, FaultyRegistry, Registry, RegistryOptions, Rule, TokenOptions};
+
+use super::PullPolicy::{Always, IfNotPresent, Never};
+use super::*;
+
+fn is_denied(error: ImageError) -> String {
+    let error = registry_error(error);
+    assert!(
+        matches!(error.kind, RegistryErrorKind::Denied(_)),
+        "{error}"
+    );
+    error.to_string()
+}
+
+/// Two tenants with secrets of their own, and a third with a wrong one.
+fn tenants(registry: &FaultyRegistry) -> Host {
+    let mut host = Host::before(registry);
+    let at = registry.address();
+    host.secret("ada", "mine", &at, "ada", "hunter2");
+    host.secret("bob", "mine", &at, "bob", "secret");
+    host.secret("eve", "mine", &at, "ada", "guessed");
+    host
+}
+
+async fn go_through(registry: &mut Registry) {
+    let faulty = FaultyRegistry::to(registry.port());
+    let host = tenants(&faulty);
+    let images = host.images();
+    let image = reference(&faulty.address(), "team/app:1");
+    let component = component(1, 10_000);
+    let ada = user(&faulty.address(), "ada", "hunter2");
+    push_as(&images, &image, &component, &ada).await;
+    let pulled = pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (pulled.bytes, pulled.from_cache),
+        (component.clone(), false)
+    );
+    faulty.forget();
+    let again = pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
+        .await
+        .unwrap();
+    assert!(again.from_cache && faulty.requests().is_empty());
+
+    // Whoever cannot fetch it does not get what others have fetched.
+    for (namespace, secret) in [("bob", None), ("eve", Some("mine")), ("ada", None)] {
+        let error = pull_with(&images, &image, Never, namespace, secret)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ImageError::NotProven), "{error}");
+        assert_eq!(faulty.requests().len(), 0);
+        for policy in [IfNotPresent, Always] {
+            let asked = pull_with(&images, &image, policy, namespace, secret).await;
+            is_denied(asked.unwrap_err());
+        }
+        assert_eq!(faulty.count("GET", "/blobs/"), 0);
+        faulty.forget();
+    }
+    // With credentials of their own, the registry is asked once.
+    let bob = pull_with(&images, &image, IfNotPresent, "bob", Some("mine"))
+        .await
+        .unwrap();
+    assert_eq!((bob.bytes, bob.from_cache), (component.clone(), true));
+    assert_eq!(faulty.count("GET", "/blobs/"), 0);
+    registry.stop();
+    let images = host.images();
+    for namespace in ["ada", "bob"] {
+        for policy in [IfNotPresent, Never] {
+            let image = if policy == Never {
+                &bob.reference
+            } else {
+                &image
+            };
+            let pulled = pull_with(&images, image, policy, namespace, Some("mine"))
+                .await
+                .unwrap();
+            assert!(pulled.from_cache);
+        }
+    }
+    let error = pull_with(&images, &image, Never, "eve", Some("mine"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ImageError::NotProven), "{error}");
+    assert!(error.hint().unwrap().contains("IfNotPresent"));
+    // With the network cut, it cannot be shown any more that somebody may have it.
+    let error = pull_with(&images, &image, IfNotPresent, "bob", None)
+        .await
+        .unwrap_err();
+    registry_error(error);
+    let text = std::fs::read_dir(host.cache().join("references")).unwrap();
+    for record in text {
+        let text = std::fs::read_to_string(record.unwrap().path()).unwrap();
+        assert!(
+            !["hunter2", "secret", "YWRh", "Ym9i"]
+                .iter()
+                .any(|it| text.contains(it)),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_private_image_is_for_those_whose_passwords_fetch_it() {
+    go_through(&mut Registry::with_users(&[
+        ("ada", "hunter2"),
+        ("bob", "secret"),
+    ]))
+    .await;
+}
+
+#[tokio::test]
+async fn a_private_image_is_for_those_whose_tokens_fetch_it() {
+    go_through(&mut Registry::with_tokens(&[
+        ("ada", "hunter2"),
+        ("bob", "secret"),
+    ]))
+    .await;
+}
+
+#[tokio::test]
+async fn what_anybody_may_pull_is_for_everybody_whoever_came_first() {
+    let registry = Registry::with(RegistryOptions {
+        tokens: Some(TokenOptions {
+            users: vec![("ada".to_owned(), "hunter2".to_owned())],
+            public: true,
+            ..TokenOptions::default()
+        }),
+        ..RegistryOptions::default()
+    });
+    let faulty = FaultyRegistry::to(registry.port());
+    let host = tenants(&faulty);
+    let images = host.images();
+    let image = reference(&faulty.address(), "app:1");
+    push_as(
+        &images,
+        &image,
+        &component(1, 10_000),
+        &user(&faulty.address(), "ada", "hunter2"),
+    )
+    .await;
+    pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
+        .await
+        .unwrap();
+    // Nobody knows yet whether anybody may.
+    let error = pull_with(&images, &image, Never, "carol", None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ImageError::NotProven), "{error}");
+    let carol = pull_with(&images, &image, IfNotPresent, "carol", None)
+        .await
+        .unwrap();
+    assert!(carol.from_cache);
+    faulty.forget();
+    for (namespace, secret) in [
+        ("carol", None),
+        ("dave", None),
+        ("eve", Some("mine")),
+        ("ada", Some("mine")),
+    ] {
+        pull_with(&images, &image, Never, namespace, secret)
+            .await
+            .unwrap();
+    }
+    assert_eq!(faulty.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pull_secret_is_for_its_namespace_only() {
+    let registry = Registry::with_users(&[("ada", "hunter2")]);
+    let faulty = FaultyRegistry::to(registry.port());
+    let host = tenants(&faulty);
+    let images = host.images();
+    let image = reference(&faulty.address(), "app:1");
+    push_as(
+        &images,
+        &image,
+        &component(1, 10),
+        &user(&faulty.address(), "ada", "hunter2"),
+    )
+    .await;
+    pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
+        .await
+        .unwrap();
+    faulty.forget();
+    for (namespace, name) in [("default", "mine"), ("carol", "mine"), ("bob", "other")] {
+        for policy in [Always, IfNotPresent, Never] {
+            let error = pull_with(&images, &image, policy, namespace, Some(name))
+                .await
+                .unwrap_err();
+            let told =
+                format!("the host has no pull secret `{name}` for the namespace `{namespace}`");
+            assert_eq!(error.to_string(), told);
+            assert!(error.hint().unwrap().contains("images.pullSecrets"));
+        }
+    }
+    assert_eq!(faulty.requests().len(), 0);
+    // Whoever runs the host has the secrets of the default namespace.
+    let secret: SecretName = "mine".parse().unwrap();
+    let pull = Pull {
+        policy: Some(Always),
+        secret: Some(secret),
+    };
+    let error = images
+        .pull(&image, &pull, By::Host, None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ImageError::NoSecret { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn credentials_for_one_registry_are_never_shown_to_another() {
+    let private = Registry::with_users(&[("ada", "hunter2")]);
+    let good = FaultyRegistry::to(private.port());
+    let evil = FaultyRegistry::alone();
+    let mut host = Host::new([good.address().as_str(), evil.address().as_str()]);
+    host.secret("ada", "mine", &good.address(), "ada", "hunter2");
+    let login = Login {
+        username: "ada".to_owned(),
+        password_file: host.private("password", "hunter2\n"),
+    };
+    host.options.logins.insert(good.address(), login);
+    let auths = json!({"auths": {good.address(): {"auth": BASE64_STANDARD.encode("ada:hunter2")}}});
+    host.options.auth = AuthSource::File(host.private("auth.json", &auths.to_string()));
+    let images = host.images();
+    let image = reference(&good.address(), "app:1");
+    push_as(&images, &image, &component(1, 10), &images.access()).await;
+    pull_with(&images, &image, Always, "ada", Some("mine"))
+        .await
+        .unwrap();
+    assert!(
+        good.requests()
+            .iter()
+            .any(|it| it.authorization().is_some())
+    );
+
+    let elsewhere = reference(&evil.address(), "app:1");
+    for challenge in [
+        "Basic realm=\"x\"".to_owned(),
+        format!("Bearer realm=\"{}/token\",service=\"x\"", evil.url()),
+    ] {
+        evil.heal();
+        evil.rule(Rule::on(
+            "/token",
+            Fault::Answer(Answer::status(200).body("{\"token\":\"x\"}")),
+        ));
+        evil.rule(Rule::on("/", Fault::challenge(&challenge)));
+        let asked = pull_with(&images, &elsewhere, Always, "ada", Some("mine")).await;
+        let told = is_denied(asked.unwrap_err());
+        assert!(
+            told.contains("wants credentials, and there are none"),
+            "{told}"
+        );
+    }
+    let shown = evil
+        .requests()
+        .into_iter()
+        .filter_map(|it| it.authorization().map(str::to_owned));
+    assert!(
+        shown.clone().all(|it| it == "Bearer x"),
+        "{:?}",
+        shown.collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn who_names_the_digest_of_a_private_layer_does_not_get_it() {
+    let private = Registry::with_users(&[("ada", "hunter2")]);
+    let good = FaultyRegistry::to(private.port());
+    let evil = FaultyRegistry::alone();
+    let mut host = Host::new([good.address().as_str(), evil.address().as_str()]);
+    host.secret("ada", "mine", &good.address(), "ada", "hunter2");
+    let images = host.images();
+    let image = reference(&good.address(), "app:1");
+    let secret = component(1, 10_000);
+    push_as(
+        &images,
+        &image,
+        &secret,
+        &user(&good.address(), "ada", "hunter2"),
+    )
+    .await;
+    let held = pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
+        .await
+        .unwrap();
+
+    // The same manifest, in a registry where anybody may say anything, without the layer.
+    let manifest = std::fs::read(host.blob(&held.verified.manifest)).unwrap();
+    let manifest = Answer::status(200).body(manifest);
+    let manifest = manifest.header("Content-Type", "application/vnd.oci.image.manifest.v1+json");
+    evil.rule(Rule::on("/manifests/", Fault::Answer(manifest)));
+    let stolen = reference(&evil.address(), "app:1");
+    for stolen in [stolen.clone(), stolen.at(held.verified.manifest)] {
+        for policy in [IfNotPresent, Always] {
+            let error = registry_error(
+                pull_with(&images, &stolen, policy, "eve", None)
+                    .await
+                    .unwrap_err(),
+            );
+            assert!(error.is_not_found(), "{error}");
+        }
+        let error = pull_with(&images, &stolen, Never, "eve", None)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ImageError::NotPresent), "{error}");
+    }
+    assert_eq!(evil.count("GET", &format!("/blobs/{}", held.layer)), 4);
+    // Who has the bytes may of course serve them.
+    evil.heal();
+    let manifest = std::fs::read(host.blob(&held.verified.manifest)).unwrap();
+    let layer = Answer::status(200).body(secret.to_vec());
+    evil.rule(Rule::on(
+        "/manifests/",
+        Fault::Answer(Answer::status(200).body(manifest)),
+    ));
+    evil.rule(Rule::on("/blobs/", Fault::Answer(layer)));
+    let pulled = pull_with(&images, &stolen, IfNotPresent, "eve", None)
+        .await
+        .unwrap();
+    assert_eq!((pulled.bytes, pulled.from_cache), (secret, false));
+}
+
+#[tokio::test]
+async fn a_private_image_of_a_mirror_with_a_login_is_found_again_without_asking() {
+    let behind = Registry::with_users(&[("mirror", "its secret")]);
+    let mirror = FaultyRegistry::to(behind.port());
+    let registry = FaultyRegistry::alone();
+    let mut host = Host::before(&registry);
+    host.registry(&registry.address()).mirrors = vec![Mirror {
+        location: format!("{}/hub", mirror.address()),
+        plain_http: true,
+        credentials: Some(Credentials::Basic {
+            username: "mirror".to_owned(),
+            password: "its secret".into(),
+        }),
+        ..Mirror::default()
+    }];
+    host.registry(&mirror.address()).plain_http = true;
+    let images = host.images();
+    let copy = reference(&mirror.address(), "hub/app:1");
+    let component = component(1, 10_000);
+    push_as(
+        &images,
+        &copy,
+        &component,
+        &user(&mirror.address(), "mirror", "its secret"),
+    )
+    .await;
+    let image = reference(&registry.address(), "app:1");
+    assert_eq!(
+        pull(&images, &image, IfNotPresent).await.unwrap().bytes,
+        component
+    );
+    mirror.forget();
+    for policy in [IfNotPresent, Never] {
+        assert!(pull(&images, &image, policy).await.unwrap().from_cache);
+    }
+    assert_eq!(mirror.requests().len() + registry.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_login_is_for_its_registry_however_its_name_is_written() {
+    let registry = Registry::with_users(&[("ada", "hunter2")]);
+    let port = registry.port();
+    let mut host = Host::new([format!("LocalHost:{port}").as_str()]);
+    let login = Login {
+        username: "ada".to_owned(),
+        password_file: host.private("password", "hunter2\n"),
+    };
+    host.options
+        .logins
+        .insert(format!("localhost:{port}"), login);
+    let images = host.images();
+    let image = reference(&format!("localhost:{port}"), "app:1");
+    push_as(&images, &image, &component(1, 10), &images.access()).await;
+    pull(&images, &image, IfNotPresent).await.unwrap();
+    assert!(pull(&images, &image, Never).await.unwrap().from_cache);
+}
