@@ -17,6 +17,9 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     if wants(&CAPABILITIES, args) {
         ensure(For::BenchCapabilities)?;
     }
+    if wants(&REGISTRY, args) {
+        ensure(For::BenchOci)?;
+    }
     let mut command = cargo()?;
     // A path after `--wasmtime` is relative to where it was typed.
     command.current_dir(env::current_dir().context("the current folder cannot be read")?);
@@ -30,6 +33,8 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
 const LOADING: [&str; 3] = ["http", "density", "neighbour"];
 /// The one whose guests speak to servers.
 const CAPABILITIES: [&str; 1] = ["capabilities"];
+/// The one that speaks to a registry.
+const REGISTRY: [&str; 1] = ["oci"];
 /// The others.
 const QUIET: [&str; 6] = [
     "call",
@@ -43,7 +48,9 @@ const QUIET: [&str; 6] = [
 /// Whether one of some benches is among what was asked for: by name, or because nothing was named.
 fn wants(some: &[&str], args: &[OsString]) -> bool {
     let names = |known: &[&str]| args.iter().any(|arg| known.iter().any(|name| arg == name));
-    let any = [&LOADING[..], &CAPABILITIES, &QUIET].into_iter().any(names);
+    let any = [&LOADING[..], &CAPABILITIES, &REGISTRY, &QUIET]
+        .into_iter()
+        .any(names);
     !names(&["--help", "-h"]) && (names(some) || !any)
 }
 

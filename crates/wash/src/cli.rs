@@ -8,6 +8,11 @@ use clap_complete::Shell;
 use ipnet::IpNet;
 use wasmcloud::capability::secrets::Variables;
 
+use crate::images::args::{
+    CacheCommandArgs, CompileArgs, CopyArgs, OciArgs, PullArgs, PushArgs, RegistryArgs, TagsArgs,
+    VerifyArgs,
+};
+
 /// Make, build, inspect and run WebAssembly component workloads while you write them.
 #[derive(Debug, Parser)]
 #[command(name = "wash", version, arg_required_else_help = true)]
@@ -48,6 +53,24 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Show the workloads and schedules of a host that runs on this machine.
     Status(StatusArgs),
+    /// Push a component to a registry.
+    Push(PushArgs),
+    /// Pull a component from a registry into a file.
+    Pull(PullArgs),
+    /// Copy an image from one registry to another.
+    Copy(CopyArgs),
+    /// List the tags of a repository.
+    Tags(TagsArgs),
+    /// Say whether an image in a registry is signed by whom it should be.
+    Verify(VerifyArgs),
+    /// Push, pull, copy and list, as `wash push` and its like do.
+    Oci(OciArgs),
+    /// Show, prune or verify the cache of images.
+    Cache(CacheCommandArgs),
+    /// Pull and compile an image, a component or the workloads of a manifest, and run nothing.
+    Compile(CompileArgs),
+    /// Fetch, build and publish packages of WIT.
+    Wit(crate::wit::WitArgs),
     /// Keep secrets in the encrypted store of a data folder.
     Secrets(SecretsArgs),
     /// Print a completion script for a shell.
@@ -82,12 +105,15 @@ pub(crate) struct BuildArgs {
 /// Arguments of `wash inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// A component (`.wasm`), a manifest (`.yaml`, `.json`), or the folder of a project.
+    /// A component (`.wasm`), a manifest (`.yaml`, `.json`), the folder of a project, or an image in a registry
+    /// (`registry/repository:tag`), of which no more is fetched than is shown.
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
     /// Print the world of a component as WIT.
     #[arg(long)]
     pub(crate) wit: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Arguments of `wash dev`.

@@ -6,11 +6,13 @@ mod cli;
 mod completion;
 mod dev;
 mod failure;
+mod images;
 mod inspect;
 mod new;
 mod project;
 mod secrets;
 mod ui;
+mod wit;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,15 @@ async fn run(command: Command, ui: &Ui) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, ui).await,
         Command::Inspect(args) => inspect::run(&args, ui).await,
         Command::Dev(args) => dev::run(args, ui).await,
+        Command::Push(args) => images::push(args, ui).await,
+        Command::Pull(args) => images::pull(args, ui).await,
+        Command::Copy(args) => images::copy(args, ui).await,
+        Command::Tags(args) => images::tags(args, ui).await,
+        Command::Verify(args) => images::verify(args, ui).await,
+        Command::Oci(args) => images::oci(args, ui).await,
+        Command::Cache(args) => images::cache(args, ui).await,
+        Command::Compile(args) => images::compile(args, ui).await,
+        Command::Wit(args) => wit::run(args, ui).await,
         Command::Secrets(args) => secrets::run(args, ui),
         Command::Completion(args) => completion::run(&args, ui),
     };

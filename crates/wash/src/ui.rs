@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use wasmcloud::capability::may_be_logged;
 
 use crate::cli::Format;
 use crate::failure::Failure;
@@ -35,16 +38,15 @@ impl Ui {
             "warn"
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-        let filter = wasmcloud::capability::postgres::UNLOGGED
-            .iter()
-            .filter_map(|directive| directive.parse().ok())
-            .fold(filter, EnvFilter::add_directive);
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(color)
             .without_time()
-            .with_target(false)
+            .with_target(false);
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(filter_fn(may_be_logged))
+            .with(lines)
             .init();
         Self {
             format,
@@ -105,6 +107,19 @@ impl Ui {
         ExitCode::from(failure.exit())
     }
 
+    /// Shows how far bytes are on their way until the returned value is dropped; nothing where nobody watches.
+    pub(crate) fn transfer(&self, text: impl Into<String>) -> Transfer {
+        if !self.terminal || self.is_json() {
+            return Transfer(None);
+        }
+        let bar = ProgressBar::new(0).with_message(text.into());
+        let style = "{msg} [{bar:30}] {bytes} of {total_bytes} ({elapsed})";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Transfer(Some(bar))
+    }
+
     /// Shows that something goes on until the returned value is dropped; nothing where nobody watches.
     pub(crate) fn progress(&self, text: impl Into<String>) -> Progress {
         if !self.terminal || self.is_json() {
@@ -116,6 +131,26 @@ impl Ui {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress(Some(bar))
+    }
+}
+
+/// Bytes on their way, shown as a bar where somebody watches.
+pub(crate) struct Transfer(Option<ProgressBar>);
+
+impl wasmcloud::registry::Progress for Transfer {
+    fn moved(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 

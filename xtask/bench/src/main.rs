@@ -13,6 +13,7 @@ mod manifest;
 mod many_services;
 mod neighbour;
 mod network;
+mod oci;
 mod plain;
 mod process;
 mod record;
@@ -84,6 +85,8 @@ enum Bench {
     ManyServices,
     /// Calls of capabilities: keys and values, blobs, messages, databases.
     Capabilities,
+    /// Components from registries.
+    Oci,
 }
 
 /// What this program plays when it starts itself as another process.
@@ -208,5 +211,6 @@ async fn run(bench: Bench, cli: &Cli, records: &mut Vec<Record>) -> anyhow::Resu
         Bench::Services => services::run(records).await,
         Bench::ManyServices => many_services::run(records).await,
         Bench::Capabilities => capabilities::run(records, &cli.only).await,
+        Bench::Oci => oci::run(records).await,
     }
 }

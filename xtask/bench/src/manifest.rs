@@ -32,6 +32,16 @@ impl Http<'_> {
     }
 }
 
+/// A workload of one component in a registry that answers HTTP.
+pub(crate) fn of_image(name: &str, image: &str, host: Option<&str>) -> Value {
+    let component = json!({ "name": "main", "image": image, "imagePullPolicy": "IfNotPresent" });
+    let config = host.map_or_else(|| json!({}), |host| json!({ "host": host }));
+    let grant = json!({
+        "namespace": "wasi", "package": "http", "interfaces": ["incoming-handler"], "config": config
+    });
+    workload(name, &[component], &[grant], &json!([]))
+}
+
 /// How one component of the `call` bench reaches the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {

@@ -86,6 +86,7 @@ pub(crate) async fn build(
     profile: &str,
     ui: &Ui,
 ) -> Result<Outcome, BuildError> {
+    crate::wit::ensure(project, ui).await?;
     match recipe {
         Recipe::None => Ok(Outcome {
             components: Vec::new(),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmcloud::artifact::{Fetch as _, Files};
+use wasmcloud::artifact::{Fetch as _, Files, Wanted};
 use wasmcloud::assembly::{Assembled, HostConfig, assemble, offers};
-use wasmcloud::capability::postgres::PostgresOptions;
+use wasmcloud::capability::postgres::{Databases, PostgresOptions, Workloads};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
 use wasmcloud::engine::EngineOptions;
@@ -20,6 +20,7 @@ use super::{Returned, in_a_shell};
 use crate::cli::CallArgs;
 use crate::dev::{egress_hints, usual_cache};
 use crate::failure::Failure;
+use crate::images;
 use crate::inspect::of_folder;
 use crate::project::{self, Project, ToRun};
 use crate::ui::{Ui, printable};
@@ -96,10 +97,11 @@ pub(super) async fn exports(args: &CallArgs, folder: &Path) -> BTreeSet<String> 
     let mut names = BTreeSet::new();
     for component in &scene.to_run.workload.components {
         let image = component.image.resolve(&scene.to_run.base);
-        let Ok(bytes) = Files::default().fetch(&image).await else {
+        // Whoever completes a command line is not to wait for a registry.
+        let Ok(fetched) = Files::default().fetch(Wanted::by_host(&image)).await else {
             continue;
         };
-        if let Ok(inspected) = inspect(&bytes) {
+        if let Ok(inspected) = inspect(&fetched.bytes) {
             let functions = inspected.world.functions.iter();
             names.extend(functions.map(|function| function.name.function.clone()));
         }
@@ -175,8 +177,11 @@ fn config(args: &CallArgs, project: Option<&Project>, ui: &Ui) -> HostConfig {
             ..VolumeOptions::default()
         },
         component_plugins: plugins.cloned().collect(),
+        images: config.map_or_else(images::usual, |config| config.images()),
         postgres: PostgresOptions {
             url: config.and_then(|config| config.postgres_url.clone()),
+            // Who names the server writes the manifest as well.
+            databases: vec![(Workloads::All, Databases::All)],
             ..PostgresOptions::default()
         },
         output: Arc::new(Lines(*ui)),

@@ -149,11 +149,15 @@ fn text(status: &StatusReply) -> String {
             field(workload, "namespace"),
             field(workload, "name")
         );
-        rows.push(vec![
-            name.clone(),
-            field(workload, "state"),
-            field(workload, "message"),
-        ]);
+        let troubles = workload["troubles"].as_array().into_iter().flatten();
+        let troubles = troubles.filter_map(|it| Some(printable(it.as_str()?).into_owned()));
+        let mut told = vec![field(workload, "message")];
+        told.extend(troubles);
+        told.retain(|it| !it.is_empty());
+        let mut told = told.into_iter();
+        let state = field(workload, "state");
+        rows.push(vec![name.clone(), state, told.next().unwrap_or_default()]);
+        rows.extend(told.map(|more| vec![String::new(), String::new(), more]));
         for schedule in workload["schedules"].as_array().into_iter().flatten() {
             let calls = format!(
                 "{} {}",
@@ -189,6 +193,26 @@ fn text(status: &StatusReply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_see_what_is_away() {
+        let status = StatusReply {
+            http: None,
+            workloads: vec![
+                json!({"namespace": "default", "name": "shop", "state": "running", "troubles": [
+                    "blobstore: s3 at `s3:9000`: it cannot be reached",
+                    "keyvalue `carts`: redis at `cache:6379`: it\u{1b} cannot be reached",
+                ]}),
+            ],
+        };
+        let wanted = format!(
+            "WORKLOAD      STATE\n\
+             default/shop  running  blobstore: s3 at `s3:9000`: it cannot be reached\n\
+             {:23}keyvalue `carts`: redis at `cache:6379`: it\\u{{1b}} cannot be reached",
+            ""
+        );
+        assert_eq!(text(&status), wanted);
+    }
 
     #[test]
     fn people_see_workloads_and_schedules() {

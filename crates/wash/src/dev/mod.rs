@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wasmcloud::assembly::{AssembleError, Assembled, HostConfig, assemble};
 use wasmcloud::capability::http::{ErrorDetail, HttpOptions};
-use wasmcloud::capability::postgres::PostgresOptions;
+use wasmcloud::capability::postgres::{Databases, PostgresOptions};
 use wasmcloud::capability::secrets::{SecretsOptions, Variables, Workloads};
 use wasmcloud::capability::sockets::SocketOptions;
 use wasmcloud::capability::wasi::VolumeOptions;
@@ -163,9 +163,12 @@ fn host_config(
             ..VolumeOptions::default()
         },
         component_plugins: project.config.host_plugins.clone(),
+        images: project.config.images(),
         data_dir: Some(project.path(KEPT)),
         postgres: PostgresOptions {
             url: project.config.postgres_url.clone(),
+            // Who names the server writes the manifest as well.
+            databases: vec![(Workloads::All, Databases::All)],
             ..PostgresOptions::default()
         },
         secrets: secrets(project, &args.allow_env),
@@ -200,6 +203,11 @@ pub(crate) fn egress_hints(how: &str) -> EgressHints {
 
 /// The folder for compiled components below the user's cache folder, if the user has one.
 pub(crate) fn usual_cache() -> Option<PathBuf> {
+    user_cache().map(|cache| cache.join("compiled"))
+}
+
+/// The user's cache folder for this program, if the user has one.
+pub(crate) fn user_cache() -> Option<PathBuf> {
     let absolute = |key: &str| {
         env::var_os(key)
             .map(PathBuf::from)
@@ -207,7 +215,7 @@ pub(crate) fn usual_cache() -> Option<PathBuf> {
     };
     let cache =
         absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("wash").join("compiled"))
+    Some(cache.join("wash"))
 }
 
 fn cannot_start(error: &AssembleError) -> Failure {
@@ -217,7 +225,10 @@ fn cannot_start(error: &AssembleError) -> Failure {
             failure.hint("another program listens there; choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port")
         }
         AssembleError::Listen { .. } => failure.hint("choose another address with `--http-addr`, such as 127.0.0.1:0 for any free port"),
-        AssembleError::Trust(_) | AssembleError::Authorities(_) | AssembleError::Plugin { .. } => failure,
+        AssembleError::Trust(_)
+        | AssembleError::Authorities(_)
+        | AssembleError::Images(_)
+        | AssembleError::Plugin { .. } => failure,
     }
 }
 

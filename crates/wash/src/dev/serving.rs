@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use wasmcloud::artifact::{Digest, Fetch as _, Files};
+use wasmcloud::artifact::{Digest, Fetch as _, Files, Wanted};
 use wasmcloud::engine::LinkPlan;
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::host::{Host, LocalHost, StartRequest, Watched, WorkloadState};
-use wasmcloud::workload::{Namespace, Workload, WorkloadId, WorkloadName};
+use wasmcloud::workload::{Image, Namespace, Workload, WorkloadId, WorkloadName};
 
 use super::events::Reporter;
 use super::followed::{Followed, Follower, Told};
@@ -257,8 +257,14 @@ fn reachable(workload: &Workload, http: SocketAddr) -> Workload {
 async fn digests(workload: &Workload, base: &Path) -> Vec<Option<Digest>> {
     let mut digests = Vec::new();
     for component in workload.parts() {
-        let fetched = Files::default().fetch(&component.image.resolve(base)).await;
-        digests.push(fetched.ok().map(|bytes| Digest::of(&bytes)));
+        let image = component.image.resolve(base);
+        let Image::File(_) = &image else {
+            // A registry is asked when the workload starts; no file of ours changes what it says.
+            digests.push(Some(Digest::of(image.to_string().as_bytes())));
+            continue;
+        };
+        let fetched = Files::default().fetch(Wanted::by_host(&image)).await;
+        digests.push(fetched.ok().map(|fetched| Digest::of(&fetched.bytes)));
     }
     digests
 }

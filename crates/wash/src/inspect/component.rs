@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wasmcloud::artifact::Fetch as _;
-use wasmcloud::artifact::Files;
+use wasmcloud::artifact::{Fetch as _, Files, Wanted};
 use wasmcloud::engine::inspect::{Extern, Inspected, inspect};
 use wasmcloud::workload::Image;
 use wit_component::{DecodedWasm, WitPrinter};
@@ -16,10 +15,11 @@ use crate::project::{Built, Project, Recipe};
 use crate::ui::{Ui, count, size};
 
 pub(super) async fn run(path: &Path, wit: bool, ui: &Ui) -> Result<(), Failure> {
-    let fetched = Files::default().fetch(&Image::File(path.to_owned())).await;
+    let image = Image::File(path.to_owned());
+    let fetched = Files::default().fetch(Wanted::by_host(&image)).await;
     let bytes = fetched
         .map_err(|error| Failure::new(format!("cannot read {}: {}", path.display(), error.kind)))?;
-    let inspected = look_at(path, &bytes)?;
+    let inspected = look_at(path, &bytes.bytes)?;
     if wit {
         let text = world_as_wit(&inspected)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
@@ -92,6 +92,12 @@ fn outputs(project: &Project) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+/// The world of a component from elsewhere as WIT.
+pub(crate) fn world_of_bytes(about: &str, bytes: &[u8]) -> Result<String, Failure> {
+    let inspected = look_at(Path::new(about), bytes)?;
+    world_as_wit(&inspected).map_err(|error| Failure::new(format!("{about}: {error}")))
 }
 
 fn world_as_wit(inspected: &Inspected) -> Result<String, String> {

@@ -8,17 +8,25 @@ use std::path::Path;
 
 use wasmcloud::assembly::HostConfig;
 use wasmcloud::engine::plan::Offers;
+use wasmcloud::registry::ImageOptions;
 
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
+use crate::images;
 use crate::project::{self, Project, ToRun};
 use crate::ui::Ui;
 
-pub(crate) use component::built_file;
+pub(crate) use component::{built_file, world_of_bytes};
 pub(crate) use plan::{plan_json, plan_text};
 
 pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
     let path = &args.path;
+    if let Some(text) = path.to_str().filter(|text| images::is_reference(text)) {
+        return match args.wit {
+            true => images::inspect_wit(text, &args.registry, ui).await,
+            false => images::inspect(text, &args.registry, ui).await,
+        };
+    }
     let metadata = path.metadata().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new(format!("there is no {}", path.display())),
         _ => Failure::io("cannot open", path.display(), &error),
@@ -38,20 +46,28 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
     } else {
         (project::of_manifest(path)?, wasmcloud::assembly::offers())
     };
-    plan::run(&workloads, &offers, ui).await
+    let source = images::source(&images_of(path))?;
+    plan::run(&workloads, &offers, source.as_ref(), ui).await
+}
+
+/// How the images of a project, or of a manifest by itself, are come by.
+fn images_of(path: &Path) -> ImageOptions {
+    let project = path.is_dir().then(|| Project::open(path).ok()).flatten();
+    project.map_or_else(images::usual, |project| project.config.images())
 }
 
 /// What the host of a project offers, with the plugins of its configuration.
 async fn offers_of(project: &Project) -> Result<Offers, Failure> {
     let config = HostConfig {
         component_plugins: project.config.host_plugins.clone(),
+        images: project.config.images(),
         ..HostConfig::default()
     };
     let offers = wasmcloud::assembly::offers_of(&config).await;
     offers.map_err(|error| Failure::new(error.to_string()))
 }
 
-fn is_manifest(path: &Path) -> bool {
+pub(crate) fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| {
         ["yaml", "yml", "json"]

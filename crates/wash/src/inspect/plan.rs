@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wasmcloud::artifact::{Fetch as _, FetchErrorKind, Files};
+use wasmcloud::artifact::{By, Fetch, FetchErrorKind, Wanted};
 use wasmcloud::assembly::check;
 use wasmcloud::engine::inspect::{World, inspect};
 use wasmcloud::engine::plan::{
@@ -16,11 +16,16 @@ use crate::failure::Failure;
 use crate::project::{MISSING, ToRun};
 use crate::ui::{Ui, table};
 
-pub(super) async fn run(workloads: &[ToRun], offers: &Offers, ui: &Ui) -> Result<(), Failure> {
+pub(super) async fn run(
+    workloads: &[ToRun],
+    offers: &Offers,
+    source: &dyn Fetch,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let mut plans = Vec::new();
     let mut problems = Vec::new();
     for to_run in workloads {
-        match plan_one(to_run, offers).await {
+        match plan_one(to_run, offers, source).await {
             Ok(plan) => plans.push((&to_run.workload, plan)),
             Err(found) => problems.extend(found),
         }
@@ -48,11 +53,15 @@ pub(super) async fn run(workloads: &[ToRun], offers: &Offers, ui: &Ui) -> Result
     ui.result(value, text)
 }
 
-async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagnostic>> {
+async fn plan_one(
+    to_run: &ToRun,
+    offers: &Offers,
+    source: &dyn Fetch,
+) -> Result<LinkPlan, Vec<Diagnostic>> {
     let mut worlds = Worlds::new();
     let mut problems = Vec::new();
     for component in to_run.workload.parts() {
-        match world(to_run, component).await {
+        match world(to_run, component, source).await {
             Ok(world) => drop(worlds.insert(component.name.clone(), world)),
             Err(problem) => problems.push(problem),
         }
@@ -74,20 +83,32 @@ async fn plan_one(to_run: &ToRun, offers: &Offers) -> Result<LinkPlan, Vec<Diagn
     }
 }
 
-async fn world(to_run: &ToRun, component: &Component) -> Result<Arc<World>, Diagnostic> {
+async fn world(
+    to_run: &ToRun,
+    component: &Component,
+    source: &dyn Fetch,
+) -> Result<Arc<World>, Diagnostic> {
     let place = format!("spec.components.{}.image", component.name);
-    let fetched = Files::default()
-        .fetch(&component.image.resolve(&to_run.base))
-        .await;
-    let bytes = fetched.map_err(|error| {
-        let hint = matches!(error.kind, FetchErrorKind::NotFound).then(|| MISSING.to_owned());
+    let image = component.image.resolve(&to_run.base);
+    let wanted = Wanted {
+        pull: &component.pull,
+        by: By::Workload(&to_run.workload.namespace),
+        ..Wanted::by_host(&image)
+    };
+    let fetched = source.fetch(wanted).await;
+    let fetched = fetched.map_err(|error| {
+        let hint = match &error.kind {
+            FetchErrorKind::NotFound => Some(MISSING.to_owned()),
+            FetchErrorKind::Registry { hint, .. } => hint.clone(),
+            _ => None,
+        };
         to_run.problem(
             &place,
             format!("component `{}`: {error}", component.name),
             hint,
         )
     })?;
-    let inspected = inspect(&bytes);
+    let inspected = inspect(&fetched.bytes);
     let inspected = inspected.map_err(|error| {
         to_run.problem(
             &place,

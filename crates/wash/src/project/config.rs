@@ -9,8 +9,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
 use wasmcloud::capability::postgres::ServerUrl;
-use wasmcloud::config::HostPlugins;
+use wasmcloud::config::{HostPlugins, ImagesSection, WrittenImages};
 use wasmcloud::host::PluginComponent;
+use wasmcloud::registry::ImageOptions;
 use wasmcloud::workload::{
     ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
 };
@@ -19,6 +20,7 @@ use super::resources::{self, Folder, Reach};
 use super::service::{self, ServiceSettings};
 use super::{only_one, raw};
 use crate::failure::Failure;
+use crate::images;
 
 /// The names of the file, the usual one first. TOML is read by wash 2 and refused here.
 const NAMES: [&str; 4] = [
@@ -55,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) allow_egress: Vec<IpNet>,
     /// Components that are plugins of the host.
     pub(crate) host_plugins: Vec<PluginComponent>,
+    /// Where packages of WIT come from.
+    pub(crate) wit: crate::wit::Settings,
+    /// How images are come by.
+    pub(crate) images: Option<ImagesSection>,
     /// The server of PostgreSQL for components that name none.
     pub(crate) postgres_url: Option<ServerUrl>,
 }
@@ -111,6 +117,15 @@ impl Config {
         }
     }
 
+    /// How images are come by: as the user's programs for containers do, and as the file says.
+    pub(crate) fn images(&self) -> ImageOptions {
+        let mut options = images::usual();
+        if let Some(section) = &self.images {
+            section.apply(&mut options);
+        }
+        options
+    }
+
     /// The user's own command for building and what it leaves behind; with `dev`, that of `wash dev` comes first.
     pub(super) fn command(&self, dev: bool) -> Option<(&str, Option<&Path>)> {
         let special = Some(&self.dev).filter(|_| dev);
@@ -157,6 +172,8 @@ impl Checker {
             build,
             dev,
             host,
+            images,
+            wit,
             workload,
             ..
         } = root;
@@ -215,6 +232,8 @@ impl Checker {
             allow_egress: resources::networks(self, &dev.allow_egress),
             host_plugins: self.host_plugins(plugins, dir),
             postgres_url: dev.postgres_url.and_then(|url| self.postgres(&url)),
+            images: images.and_then(|images| self.images(images, dir)),
+            wit: self.wit(wit.unwrap_or_default()),
         }
     }
 
@@ -239,6 +258,26 @@ impl Checker {
                 "`build.component_path` has no effect without a command",
                 "set `build.command`, or remove it",
             );
+        }
+    }
+
+    fn wit(&mut self, raw: crate::wit::RawWit) -> crate::wit::Settings {
+        match raw.read(&self.source, &self.file) {
+            Ok(settings) => settings,
+            Err(wrong) => {
+                self.problems.extend(wrong.0);
+                crate::wit::Settings::default()
+            }
+        }
+    }
+
+    fn images(&mut self, written: WrittenImages, dir: &Path) -> Option<ImagesSection> {
+        match written.read(&self.source, &self.file, dir) {
+            Ok(images) => Some(images),
+            Err(wrong) => {
+                self.problems.extend(wrong.0);
+                None
+            }
         }
     }
 
@@ -481,7 +520,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
-            "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nwit: {}\n",
+            "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nnew: {}\n",
             false,
         )
         .unwrap_err();
@@ -494,7 +533,7 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.contains(":4:6: `wit` is not supported yet"),
+            error.contains(":4:6: `new` is not supported yet"),
             "{error}"
         );
         let error = load(

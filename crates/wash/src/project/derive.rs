@@ -180,6 +180,7 @@ fn component(
     Component {
         name,
         image: Image::File(file.to_owned()),
+        pull: Default::default(),
         local_resources,
         reuse,
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
-use wasmcloud::config::HostPlugins;
+use wasmcloud::config::{HostPlugins, WrittenImages};
 
 use super::interface::Entry;
 use super::service::Port;
@@ -50,9 +50,11 @@ table! {
         build: Option<Build>,
         dev: Option<Dev>,
         host: Option<Host>,
+        images: Option<WrittenImages>,
+        wit: Option<crate::wit::RawWit>,
         workload: Option<Spanned<Workload>>,
     }
-    refused { new, configs, secrets, wit }
+    refused { new, configs, secrets }
 }
 
 table! {

@@ -5,7 +5,7 @@ use std::fs;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{Run, Sandbox};
+use crate::support::{Dev, Run, Sandbox};
 
 const MANIFEST: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1
 kind: Workload
@@ -247,4 +247,41 @@ fn a_call_that_is_interrupted_leaves_no_guest_behind() {
     };
     while usage() > 0 {}
     dev.stop("INT");
+}
+
+/// What is away is told as long as it is, and no secret with it.
+#[test]
+fn the_status_tells_what_is_away() {
+    let sandbox = project();
+    let mut redis = test_servers::Redis::absent();
+    let url = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
+    let keep = format!(
+        "  - {{name: keep, image: ./keep.wasm}}
+  hostInterfaces:
+  - {{namespace: wasi, package: keyvalue, interfaces: [store, atomics, batch], config: {{backend: redis, url: '{url}'}}}}
+  - {{namespace: wasi, package: keyvalue, interfaces: [store], name: sessions}}
+"
+    );
+    let manifest = MANIFEST.replace("  hostInterfaces:\n", &keep);
+    sandbox.write("p/workload.yaml", &manifest);
+    fs::copy(test_guests::KEEP_P2, sandbox.path("p/keep.wasm")).unwrap();
+    let mut command = sandbox.command(&["dev", "p", "--http-addr", "127.0.0.1:0"]);
+    command.args(["--output", "json", "--allow-egress", "127.0.0.1/32"]);
+    let mut dev = Dev::start(command);
+    dev.expect("ready");
+    let away = format!(
+        "keyvalue: redis at `127.0.0.1:{}`: it cannot be reached",
+        redis.port()
+    );
+    let json = || {
+        let status = run_in(&sandbox, "p", &["status", "--output", "json"]);
+        status.succeeded().json()["workloads"][0]["troubles"].clone()
+    };
+    assert_eq!(json(), json!([away]));
+    let text = run_in(&sandbox, "p", &["status"]).succeeded().stdout;
+    let line = format!("default/shop  running  {away}");
+    assert!(text.contains(&line) && !text.contains("s3cret"), "{text}");
+    redis.resume();
+    while json() != json!(null) {}
+    dev.stop("TERM");
 }

@@ -1,6 +1,7 @@
 //! The library's side of every comparison: nothing outside this folder uses the crate `wasmcloud`.
 
 pub(crate) mod capabilities;
+pub(crate) mod images;
 pub(crate) mod network;
 mod serve;
 pub(crate) mod turns;
@@ -104,6 +105,10 @@ pub(crate) async fn first_response(component: &Path, cache: &Path) -> anyhow::Re
 }
 
 async fn http_host(cache: Option<&Path>, instances: Option<u32>) -> anyhow::Result<Assembled> {
+    Ok(assemble(http_config(cache, instances)).await?)
+}
+
+fn http_config(cache: Option<&Path>, instances: Option<u32>) -> HostConfig {
     let mut engine = EngineOptions {
         cache_dir: cache.map(Path::to_owned),
         ..EngineOptions::default()
@@ -112,12 +117,11 @@ async fn http_host(cache: Option<&Path>, instances: Option<u32>) -> anyhow::Resu
         engine.allocation = Allocation::Pooled { instances };
     }
     let http = Some(HttpOptions::new(([127, 0, 0, 1], 0).into()));
-    Ok(assemble(HostConfig {
+    HostConfig {
         engine,
         http,
         ..HostConfig::default()
-    })
-    .await?)
+    }
 }
 
 /// What starts a workload, under its own name.
