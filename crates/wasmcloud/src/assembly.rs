@@ -1,6 +1,8 @@
 //! Puts a host together: typed configuration in, a running host out. The only place that names concrete plugins, for the
 //! binaries, embedders and tests alike.
 
+mod ahead;
+mod images;
 mod kept;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::artifact::{Fetch, Files};
+use crate::artifact::{By, Fetch, Files};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::BlobOptions;
 use crate::capability::caller::Caller;
@@ -25,7 +27,6 @@ use crate::capability::logging::Logging;
 use crate::capability::messaging::MessagingOptions;
 #[cfg(feature = "postgres")]
 use crate::capability::postgres::PostgresOptions;
-use crate::capability::resolve::{Resolve, SystemResolver};
 #[cfg(feature = "schedule")]
 use crate::capability::schedule::Schedules;
 #[cfg(feature = "secrets")]
@@ -33,8 +34,6 @@ use crate::capability::secrets::SecretsOptions;
 use crate::capability::sockets::{SocketOptions, Sockets};
 #[cfg(feature = "tls")]
 use crate::capability::tls::Tls;
-#[cfg(any(feature = "http", feature = "servers"))]
-use crate::capability::trust::TrustError;
 use crate::capability::wasi::{VolumeOptions, Wasi};
 use crate::engine::plan::{Offers, Worlds};
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
@@ -43,9 +42,16 @@ use crate::host::{
     Restarts, StartError, StartRequest,
 };
 use crate::instance::HostRoom;
+use crate::net::resolve::{Resolve, SystemResolver};
+#[cfg(any(feature = "http", feature = "servers"))]
+use crate::net::trust::TrustError;
 use crate::plugin::{GuestOutput, Plugin, TracingOutput};
 use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
+#[cfg(feature = "oci")]
+use crate::registry::{ImageOptions, ImagesError};
 use crate::workload::{ComponentName, Workload, unsupported};
+pub use ahead::{Compiled, compile};
+pub use images::sources;
 use kept::{configured, examined, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
@@ -88,8 +94,11 @@ pub struct HostConfig {
     /// What secrets workloads may read of the machine; by default none.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsOptions,
-    /// Where components are fetched from.
+    /// Where components are fetched from that are in no registry.
     pub fetch: Arc<dyn Fetch>,
+    /// How components in registries are come by, and what is demanded of them.
+    #[cfg(feature = "oci")]
+    pub images: ImageOptions,
     /// PEM files with certificates of authorities that may certify the servers of backends, besides those that the operating system
     /// trusts. They are read once, at the start.
     #[cfg(feature = "servers")]
@@ -138,6 +147,8 @@ impl Default for HostConfig {
             #[cfg(feature = "secrets")]
             secrets: SecretsOptions::default(),
             fetch: Arc::new(Files::default()),
+            #[cfg(feature = "oci")]
+            images: ImageOptions::default(),
             #[cfg(feature = "servers")]
             backend_authorities: Vec::new(),
             output: Arc::new(TracingOutput),
@@ -183,6 +194,10 @@ pub enum AssembleError {
     #[cfg(feature = "servers")]
     #[error("the servers of backends cannot be checked: {0}")]
     Authorities(TrustError),
+    /// Components in registries cannot be come by in this way.
+    #[cfg(feature = "oci")]
+    #[error("{0}")]
+    Images(#[from] ImagesError),
     /// A component cannot be a plugin.
     #[error("the plugin `{id}` cannot be used: {source}")]
     Plugin {
@@ -200,6 +215,7 @@ pub enum AssembleError {
 /// When the HTTP server cannot listen where it should, or certificates that should be trusted cannot be read.
 pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     let configured = configured(&config)?;
+    let fetch = sources(&config)?;
     let mut plugins = config.plugins;
     plugins.extend(configured);
     let policy = EgressPolicy::new(config.egress);
@@ -224,7 +240,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     wasi.sweep().await;
     plugins.extend(free_plugins(wasi, sockets));
     let of_components =
-        component_plugins(&config.component_plugins, config.fetch.as_ref(), &plugins).await?;
+        component_plugins(&config.component_plugins, fetch.as_ref(), &plugins).await?;
     let before: Vec<Arc<dyn Plugin>> = of_components.iter().map(|it| Arc::clone(it) as _).collect();
     plugins.splice(0..0, before);
     if let Some(cache) = config.engine.cache_dir.clone() {
@@ -248,7 +264,7 @@ pub async fn assemble(config: HostConfig) -> Result<Assembled, AssembleError> {
     };
     let host = LocalHost::new(
         engine,
-        config.fetch,
+        fetch,
         config.output,
         room,
         graces,
@@ -319,8 +335,9 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
     #[cfg(feature = "servers")]
     kept::authorities(config)?;
-    let fetch = config.fetch.as_ref();
-    component_plugins(&config.component_plugins, fetch, &unopened(Wasi::default())).await?;
+    let fetch = sources(config)?;
+    let others = unopened(Wasi::default());
+    component_plugins(&config.component_plugins, fetch.as_ref(), &others).await?;
     #[cfg(feature = "http")]
     {
         let (policy, resolver) = (EgressPolicy::default(), Arc::clone(&config.resolver));
@@ -346,8 +363,9 @@ pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
         unopened(Wasi::default()),
     ]
     .concat();
-    let fetch = config.fetch.as_ref();
-    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await?;
+    let fetch = sources(config)?;
+    let of_components =
+        component_plugins(&config.component_plugins, fetch.as_ref(), &plugins).await?;
     plugins.splice(0..0, of_components.into_iter().map(|it| it as _));
     Ok(Offers::of(&plugins))
 }
@@ -373,17 +391,8 @@ pub async fn validate(
 ) -> Result<LinkPlan, Vec<StartError>> {
     let workload = &request.workload;
     let wasi = Wasi::new(config.volumes.clone());
-    let mut plugins = [
-        config.plugins.clone(),
-        examined(config),
-        unopened(wasi.clone()),
-    ]
-    .concat();
-    let fetch = config.fetch.as_ref();
-    // Why one of these cannot be used is told where the configuration is checked.
-    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await;
-    let of_components = of_components.into_iter().flatten();
-    plugins.splice(0..0, of_components.map(|it| it as _));
+    let fetch = sources(config).map_err(|error| vec![StartError::Host(error.to_string())])?;
+    let plugins = examined_plugins(config, fetch.as_ref(), &wasi).await;
     let mut errors = refusals(workload, config, &plugins);
     errors.extend(wasi.examine(workload).await.into_iter().map(|error| {
         let (plugin, source) = (wasi.id(), Arc::new(error));
@@ -392,8 +401,9 @@ pub async fn validate(
     let mut worlds = Worlds::new();
     let settings = errors.len();
     for component in workload.parts() {
-        match host::look_at(config.fetch.as_ref(), component, &request.base, inspect).await {
-            Ok((name, inspected)) => drop(worlds.insert(name, inspected.world)),
+        let by = By::Workload(&workload.namespace);
+        match host::look_at(fetch.as_ref(), component, by, &request.base, inspect).await {
+            Ok(looked) => drop(worlds.insert(component.name.clone(), looked.inspected.world)),
             Err(error) => errors.push(error),
         }
     }
@@ -407,6 +417,25 @@ pub async fn validate(
         Err(wrong) => errors.push(StartError::Plan(Arc::new(wrong))),
     }
     Err(errors)
+}
+
+/// The plugins of a host of this configuration, none of which does anything yet.
+async fn examined_plugins(
+    config: &HostConfig,
+    fetch: &dyn Fetch,
+    wasi: &Wasi,
+) -> Vec<Arc<dyn Plugin>> {
+    let mut plugins = [
+        config.plugins.clone(),
+        examined(config),
+        unopened(wasi.clone()),
+    ]
+    .concat();
+    // Why one of these cannot be used is told where the configuration is checked.
+    let of_components = component_plugins(&config.component_plugins, fetch, &plugins).await;
+    let of_components = of_components.into_iter().flatten();
+    plugins.splice(0..0, of_components.map(|it| it as _));
+    plugins
 }
 
 /// What a start looks at before it fetches anything.

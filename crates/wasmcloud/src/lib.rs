@@ -122,8 +122,11 @@ pub mod control;
 pub mod engine;
 pub mod host;
 pub mod instance;
+pub mod net;
 pub mod plugin;
 pub mod policy;
+#[cfg(feature = "oci")]
+pub mod registry;
 pub mod supervisor;
 pub mod workload;
 

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use super::{AssembleError, HostConfig};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::{BlobOptions, Blobstore};
-#[cfg(feature = "servers")]
-use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue")]
 use crate::capability::keyvalue::{KeyValue, KeyValueOptions};
 #[cfg(feature = "messaging")]
 use crate::capability::messaging::Messaging;
 #[cfg(feature = "postgres")]
 use crate::capability::postgres::Postgres;
-#[cfg(all(feature = "keyvalue", feature = "servers"))]
-use crate::capability::resolve::SystemResolver;
 #[cfg(feature = "secrets")]
 use crate::capability::secrets::Secrets;
 #[cfg(feature = "servers")]
-use crate::capability::trust::Authorities;
+use crate::net::dial::Dial;
+#[cfg(all(feature = "keyvalue", feature = "servers"))]
+use crate::net::resolve::SystemResolver;
+#[cfg(feature = "servers")]
+use crate::net::trust::Authorities;
 use crate::plugin::Plugin;
 #[cfg(feature = "servers")]
 use crate::policy::EgressPolicy;

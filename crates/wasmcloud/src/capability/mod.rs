@@ -6,15 +6,11 @@ pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
 mod denied;
-#[cfg(feature = "servers")]
-#[cfg_attr(
-    not(all(feature = "keyvalue-redis", feature = "nats", feature = "postgres")),
-    allow(dead_code, reason = "each client needs a part of it")
-)]
-pub(crate) mod dial;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "keyvalue", feature = "postgres"))]
+mod in_flight;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
 #[cfg_attr(
@@ -22,6 +18,7 @@ pub mod keyvalue;
     allow(dead_code, reason = "only this server empties its queue")
 )]
 pub(crate) mod listen;
+mod logged;
 #[cfg(feature = "logging")]
 pub mod logging;
 #[cfg(feature = "messaging")]
@@ -38,7 +35,16 @@ pub mod messaging;
 mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-pub mod resolve;
+#[cfg(any(
+    feature = "blobstore-s3",
+    feature = "keyvalue-redis",
+    feature = "postgres"
+))]
+#[cfg_attr(
+    not(feature = "keyvalue-redis"),
+    allow(dead_code, reason = "not every capability finds out as much")
+)]
+mod reach;
 mod room;
 #[cfg(any(
     feature = "blobstore",
@@ -78,6 +84,8 @@ pub mod sockets;
 mod tenant;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(any(feature = "http", feature = "servers"))]
-pub(crate) mod trust;
 pub mod wasi;
+#[cfg(any(feature = "postgres", feature = "secrets"))]
+pub(crate) mod workloads;
+
+pub use logged::may_be_logged;

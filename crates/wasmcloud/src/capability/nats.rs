@@ -1,24 +1,37 @@
 //! Connections to NATS servers that manifests name: through the egress policy, and back by themselves when they are lost.
 
+#[cfg_attr(
+    not(all(
+        feature = "blobstore-nats",
+        feature = "keyvalue-nats",
+        feature = "messaging-nats"
+    )),
+    allow(dead_code, reason = "each capability needs a part of it")
+)]
+mod link;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use super::dial::{Dial, DialError, NamedBy};
+#[cfg(feature = "messaging-nats")]
+pub(crate) use link::Feed;
+pub(crate) use link::{Link, Live};
 
-/// How long a start waits for a server.
+use crate::net::dial::{Dial, DialError};
+
+/// How long a start waits for a server, and how long connecting to one address may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is asked whether a server is still there; two questions without an answer end the connection.
 const PING: Duration = Duration::from_secs(10);
-/// How long between two attempts to connect again, at first and at most.
+/// How long between two attempts to connect, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is told that a server is away.
@@ -46,6 +59,15 @@ impl NatsUrl {
         });
         servers.collect()
     }
+
+    /// Where the servers are, for people: without who they are spoken to as.
+    fn places(&self) -> String {
+        let servers = self.servers().unwrap_or_default();
+        let places = servers
+            .iter()
+            .map(|it| format!("`{}:{}`", it.host(), it.port()));
+        places.collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl FromStr for NatsUrl {
@@ -71,51 +93,24 @@ pub(crate) enum NatsError {
     Url(#[from] NatsUrlError),
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("the NATS server does not accept who it is spoken to as")]
+    #[error("the server does not accept who it is spoken to as")]
     Unauthorized,
-    #[error("TLS to the NATS server cannot be set up: {0}")]
+    #[error("TLS to the server cannot be set up: {0}")]
     Tls(String),
-    #[error("the NATS client failed: {0}")]
-    Client(&'static str),
+    /// For now.
+    #[error("it cannot be reached")]
+    Away,
 }
 
-/// Connects. A server that is away is waited for in the background; only what waiting will not cure is an error. `about` says in the
-/// log whose connection it is.
-pub(crate) async fn connect(
-    dial: &Dial,
-    url: &NatsUrl,
-    by: NamedBy,
-    about: &str,
-) -> Result<Client, NatsError> {
-    let mut addresses = Vec::new();
-    let servers = url.servers()?;
-    for server in &servers {
-        for address in dial.addresses(server.host(), server.port(), by).await? {
-            let address = format!("nats://{address}").parse::<ServerAddr>();
-            addresses.push(address.map_err(|_| NatsUrlError)?);
+impl NatsError {
+    /// Whether somebody has to do something about it.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Dial(error) => matches!(error, DialError::Denied { .. }),
+            Self::Url(_) | Self::Unauthorized | Self::Tls(_) => true,
+            Self::Away => false,
         }
     }
-    let options = || options(dial, &servers, about);
-    let first = options()?.connection_timeout(PATIENCE);
-    let first = tokio::time::timeout(PATIENCE, first.connect(addresses.clone())).await;
-    match first {
-        Ok(Ok(client)) => return Ok(client),
-        Ok(Err(error)) if is_refusal(error.kind()) => return Err(NatsError::Unauthorized),
-        Ok(Err(_)) | Err(_) => {
-            tracing::warn!(
-                about,
-                "the NATS server does not answer; it is waited for in the background"
-            );
-        }
-    }
-    let waiting = options()?.retry_on_initial_connect();
-    let client = waiting.connect(addresses).await;
-    client.map_err(|_| NatsError::Client("it did not start"))
-}
-
-/// Whether messages can be sent now.
-pub(crate) fn is_connected(client: &Client) -> bool {
-    client.connection_state() == State::Connected
 }
 
 fn is_refusal(kind: ConnectErrorKind) -> bool {
@@ -125,20 +120,14 @@ fn is_refusal(kind: ConnectErrorKind) -> bool {
     )
 }
 
-fn options(dial: &Dial, servers: &[ServerAddr], about: &str) -> Result<ConnectOptions, NatsError> {
-    let told = Arc::new(Mutex::new(None));
-    let name = about.to_owned();
+/// Everything but where the servers are, and what becomes of it when they are lost.
+fn options(dial: &Dial, servers: &[ServerAddr]) -> Result<ConnectOptions, NatsError> {
     let mut options = ConnectOptions::new()
         .name("wasmcloud")
         .ignore_discovered_servers()
-        .max_reconnects(None)
         .ping_interval(PING)
         .subscription_capacity(CAPACITY)
-        .reconnect_delay_callback(pause)
-        .event_callback(move |event| {
-            tell(&name, &event, &told);
-            std::future::ready(())
-        });
+        .reconnect_delay_callback(|_| FIRST_PAUSE);
     let user = servers
         .iter()
         .find_map(|server| Some((server.username()?, server.password())));
@@ -272,6 +261,8 @@ mod tests {
             let url: NatsUrl = good.parse().unwrap();
             assert_eq!(format!("{url:?}"), "NatsUrl");
         }
+        let two: NatsUrl = "nats://ann:s3cret@a,nats://t0ken@b:1".parse().unwrap();
+        assert_eq!(two.places(), "`a:4222`, `b:1`");
         for bad in ["", "http://h", "ws://h", "nats://", "nats://h:x"] {
             assert!(bad.parse::<NatsUrl>().is_err(), "{bad}");
         }

@@ -41,10 +41,25 @@ impl<T> Routes<T> {
         }
     }
 
+    /// All of them, with the label of those that have one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
+        let labelled = self.labelled.iter();
+        let labelled = labelled.map(|(label, it)| (Some(label.as_str()), it));
+        std::iter::once((None, &self.plain)).chain(labelled)
+    }
+
     /// What the import by a label leads to. One without an entry of its own leads where the plain one does: whether there has to be
     /// an entry is for the plan to say.
     pub(crate) fn to(&self, label: Option<&str>) -> &T {
         let labelled = label.and_then(|label| self.labelled.get(label));
         labelled.unwrap_or(&self.plain)
+    }
+}
+
+/// What the status of a workload says of an entry that cannot be used now.
+pub(crate) fn troubled(what: &str, label: Option<&str>, why: &str) -> String {
+    match label {
+        None => format!("{what}: {why}"),
+        Some(label) => format!("{what} `{label}`: {why}"),
     }
 }

@@ -17,6 +17,8 @@ pub struct BlobstoreSection {
     pub largest_object: Option<u64>,
     /// How many bytes a workload may keep in memory.
     pub memory: Option<u64>,
+    /// How many bytes it may keep in a folder.
+    pub disk: Option<u64>,
     /// How many streams of one workload may be open at once.
     pub most_streams: Option<u32>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Raw {
     roots: List,
     largest_object: Text,
     memory: Text,
+    disk: Text,
     most_streams: Number,
 }
 
@@ -39,6 +42,7 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> BlobstoreSection {
         roots: reader.list(raw.roots, |reader, path| reader.path(Some(path))),
         largest_object: reader.text(raw.largest_object, size),
         memory: reader.text(raw.memory, size),
+        disk: reader.text(raw.disk, size),
         most_streams: reader.number(raw.most_streams, 1..=MOST_STREAMS),
     }
 }
@@ -51,6 +55,7 @@ impl BlobstoreSection {
         }
         options.largest_object = self.largest_object.or(options.largest_object);
         options.memory = self.memory.unwrap_or(options.memory);
+        options.disk = self.disk.unwrap_or(options.disk);
         let number = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
         options.most_streams = self.most_streams.map_or(options.most_streams, number);
     }

@@ -15,7 +15,7 @@ use super::reader::{List, Number, Reader, Text};
 use crate::host::PluginComponent;
 use crate::workload::{
     Component, ComponentName, Diagnostics, Image, Limit, LocalResources, Mebibytes, Milliseconds,
-    Reuse,
+    Pull, Reuse,
 };
 
 /// The most milliseconds and MiB that a limit may be.
@@ -76,8 +76,8 @@ pub(super) struct RawPlugin {
     pool_size: Number,
     max_invocations: Number,
     max_restarts: Number,
-    image: Refused,
-    pull_policy: Refused,
+    image: Text,
+    pull_policy: Text,
     config_from: Refused,
     secret_from: Refused,
     ports: Refused,
@@ -88,18 +88,8 @@ type Refused = Option<Spanned<IgnoredAny>>;
 
 impl RawPlugin {
     /// What is refused, and what to do instead.
-    fn refused(&self) -> [(&'static str, &Refused, &'static str); 5] {
+    fn refused(&self) -> [(&'static str, &Refused, &'static str); 3] {
         [
-            (
-                "image",
-                &self.image,
-                "a plugin comes from a file: put the component beside the configuration, and name it as `file`",
-            ),
-            (
-                "pullPolicy",
-                &self.pull_policy,
-                "nothing is pulled: the `file` is read whenever the host starts, and `expectedDigest` says what it must be",
-            ),
             (
                 "configFrom",
                 &self.config_from,
@@ -140,8 +130,17 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
     if raw.id.is_none() {
         reader.error(at, "the plugin has no `id`", None);
     }
-    if raw.file.is_none() && raw.image.is_none() {
-        reader.error(at, "the plugin has no `file`", None);
+    match (&raw.file, &raw.image) {
+        (None, None) => reader.error(at, "the plugin has neither `file` nor `image`", None),
+        (Some(_), Some(_)) => {
+            let hint = "remove one of them";
+            reader.error(at, "the plugin has both `file` and `image`", Some(hint));
+        }
+        _ => {}
+    }
+    if let (Some(policy), None) = (&raw.pull_policy, &raw.image) {
+        let message = "`pullPolicy` is for an `image`; a file is always read";
+        reader.error(policy.referenced, message, Some("remove it"));
     }
     for (key, value, hint) in raw.refused() {
         if let Some(value) = value {
@@ -150,7 +149,9 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
         }
     }
     let name = raw.id.and_then(|id| named(reader, id));
-    let file = reader.path(raw.file);
+    let file = reader.path(raw.file).map(Image::File);
+    let image = raw.image.and_then(|text| item(reader, text));
+    let policy = raw.pull_policy.and_then(|text| item(reader, text));
     let expected_digest = reader.text(raw.expected_digest, digest);
     let mut resources = LocalResources {
         config: raw.config.unwrap_or_default(),
@@ -179,7 +180,11 @@ fn plugin(reader: &mut Reader, at: Location, raw: RawPlugin) -> Option<PluginCom
     Some(PluginComponent {
         component: Component {
             name: name?,
-            image: Image::File(file?),
+            image: file.or(image.map(Image::Registry))?,
+            pull: Pull {
+                policy,
+                secret: None,
+            },
             local_resources: resources,
             reuse,
         },

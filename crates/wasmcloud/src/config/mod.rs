@@ -6,10 +6,14 @@ mod backends;
 mod blobstore;
 mod egress;
 mod engine;
+#[cfg(any(feature = "postgres", feature = "secrets"))]
+mod grants;
 mod host_plugins;
 mod http;
 mod http_client;
 mod http_limits;
+#[cfg(feature = "oci")]
+mod images;
 mod keyvalue;
 mod limits;
 mod log;
@@ -39,6 +43,8 @@ pub use host_plugins::HostPlugins;
 pub use http::HttpSection;
 pub use http_client::{HttpClientSection, TrustSection};
 pub use http_limits::HttpLimitsSection;
+#[cfg(feature = "oci")]
+pub use images::{ImagesSection, MirrorSection, RegistrySection, WrittenImages};
 pub use keyvalue::KeyValueSection;
 pub use limits::{AllowanceSection, LimitsSection};
 pub use log::{LogFormat, LogSection};
@@ -95,6 +101,9 @@ pub struct HostFile {
     /// What secrets workloads may read of the machine.
     #[cfg(feature = "secrets")]
     pub secrets: SecretsSection,
+    /// How images are come by, and what is demanded of them.
+    #[cfg(feature = "oci")]
+    pub images: ImagesSection,
     /// Components whose exports are offered to all workloads.
     pub host_plugins: Vec<PluginComponent>,
     /// How components are compiled and instantiated.
@@ -128,6 +137,8 @@ struct Document {
     postgres: Option<postgres::Raw>,
     #[cfg(feature = "secrets")]
     secrets: Option<secrets::Raw>,
+    #[cfg(feature = "oci")]
+    images: Option<images::Raw>,
     host_plugins: Option<host_plugins::Raw>,
     engine: Option<engine::Raw>,
     log: Option<log::Raw>,
@@ -216,6 +227,11 @@ impl HostFile {
                 .secrets
                 .map(|raw| secrets::read(&mut reader, raw))
                 .unwrap_or_default(),
+            #[cfg(feature = "oci")]
+            images: raw
+                .images
+                .map(|raw| images::read(&mut reader, raw))
+                .unwrap_or_default(),
             host_plugins: raw
                 .host_plugins
                 .map(|raw| host_plugins::read(&mut reader, raw))
@@ -259,6 +275,8 @@ impl HostFile {
         self.postgres.apply(&mut config.postgres);
         #[cfg(feature = "secrets")]
         self.secrets.apply(&mut config.secrets);
+        #[cfg(feature = "oci")]
+        self.images.apply(&mut config.images);
         config.component_plugins.extend(self.host_plugins.clone());
     }
 }

@@ -2,14 +2,17 @@
 
 use serde::Deserialize;
 
+use super::grants::{Lists, lists};
 use super::reader::{Number, Reader, Text};
-use crate::capability::postgres::{PostgresOptions, ServerUrl};
+use crate::capability::postgres::{AllowError, Databases, PostgresOptions, ServerUrl, Workloads};
 
 /// What databases workloads may have. What is left out stays at its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostgresSection {
     /// The server for workloads that name none. It is in no log.
     pub url: Option<ServerUrl>,
+    /// Which databases of that server which workloads may use.
+    pub databases: Vec<(Workloads, Databases)>,
     /// How many connections all workloads together have open.
     pub connections: Option<u32>,
     /// How many connections an entry of a manifest may ask for.
@@ -20,6 +23,8 @@ pub struct PostgresSection {
     pub answer: Option<u64>,
     /// How long SQL may be, in bytes.
     pub sql: Option<u64>,
+    /// How many bytes of calls of one entry may be on their way at once.
+    pub in_flight: Option<u64>,
 }
 
 /// The section as it is written.
@@ -27,11 +32,13 @@ pub struct PostgresSection {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Raw {
     url: Text,
+    databases: Lists,
     connections: Number,
     connections_per_entry: Number,
     row: Text,
     answer: Text,
     sql: Text,
+    in_flight: Text,
 }
 
 /// More are mistakes.
@@ -40,11 +47,18 @@ const MOST: u32 = 100_000;
 pub(super) fn read(reader: &mut Reader, raw: Raw) -> PostgresSection {
     PostgresSection {
         url: reader.secret(raw.url),
+        databases: lists(reader, raw.databases, |reader, text| {
+            reader.text(Some(text), |text| {
+                text.parse()
+                    .map_err(|wanted: AllowError| wanted.to_string())
+            })
+        }),
         connections: reader.number(raw.connections, 1..=MOST),
         connections_per_entry: reader.number(raw.connections_per_entry, 1..=MOST),
         row: reader.size(raw.row),
         answer: reader.size(raw.answer),
         sql: reader.size(raw.sql),
+        in_flight: reader.size(raw.in_flight),
     }
 }
 
@@ -53,6 +67,7 @@ impl PostgresSection {
         if self.url.is_some() {
             options.url.clone_from(&self.url);
         }
+        options.databases.extend(self.databases.iter().cloned());
         let count = |count: Option<u32>, before: &mut usize| {
             *before = count.map_or(*before, |count| {
                 usize::try_from(count).unwrap_or(usize::MAX)
@@ -66,5 +81,6 @@ impl PostgresSection {
         size(self.row, &mut options.max_row);
         size(self.answer, &mut options.max_answer);
         size(self.sql, &mut options.max_sql);
+        size(self.in_flight, &mut options.max_in_flight);
     }
 }

@@ -1,14 +1,12 @@
 //! The section `secrets`: what secrets workloads may read of the machine.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
+use super::grants::{Lists, lists};
 use super::reader::{Reader, Text};
 use crate::capability::secrets::{AllowError, SecretsOptions, Variables, Workloads};
-use crate::workload::quoted;
 
 /// What secrets workloads may read of the machine. What is left out is denied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +18,6 @@ pub struct SecretsSection {
     /// Where the key of the encrypted store is.
     pub key_file: Option<PathBuf>,
 }
-
-/// Lists by workloads.
-type Lists = Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>;
 
 /// The section as it is written.
 #[derive(Deserialize)]
@@ -44,30 +39,6 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> SecretsSection {
         folders: lists(reader, raw.folders, |reader, text| reader.path(Some(text))),
         key_file: reader.path(raw.key_file),
     }
-}
-
-/// Each item of each list, with the workloads that it is for.
-fn lists<T>(
-    reader: &mut Reader,
-    lists: Lists,
-    mut item: impl FnMut(&mut Reader, Spanned<String>) -> Option<T>,
-) -> Vec<(Workloads, T)> {
-    let mut all = Vec::new();
-    for (workloads, list) in lists.unwrap_or_default() {
-        let workloads = match workloads.parse::<Workloads>() {
-            Ok(workloads) => Some(workloads),
-            Err(wanted) => {
-                let message = format!("found workloads {}, {wanted}", quoted(&workloads));
-                reader.error(list.referenced, message, None);
-                None
-            }
-        };
-        for text in list.value {
-            let item = item(reader, text);
-            all.extend(workloads.clone().zip(item));
-        }
-    }
-    all
 }
 
 impl SecretsSection {

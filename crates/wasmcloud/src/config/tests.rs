@@ -72,6 +72,8 @@ fn written(file: &HostFile) -> String {
     text.push_str(&format!(" {:?}", config.blobstore));
     #[cfg(feature = "servers")]
     text.push_str(&format!(" {:?}", config.backend_authorities));
+    #[cfg(feature = "oci")]
+    text.push_str(&format!(" {:?}", config.images));
     text
 }
 
@@ -149,12 +151,12 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
     let wrong = parse(
         "hostPlugins:\n  - { id: Ledger, allowedHosts: ['https://*'], maxInvocations: 1 }\n  - { id: one, file: a }\n  \
          - { id: one, file: b, expectedDigest: 'sha256:0' }\n  - { id: two, file: b, cpuLimit: 0 }\n  \
-         - { id: service, file: b }\n  - { id: three, image: registry/x:1, pullPolicy: Always }\n  \
+         - { id: service, file: b }\n  - { id: three, image: registry.example/X:1, pullPolicy: Alway }\n  - { id: five, file: a, image: r.example/x:1 }\n  - { id: six, file: a, pullPolicy: Always }\n  \
          - { id: four, file: b, maxRestarts: -1, configFrom: [a], secretFrom: [b], ports: [{ port: 1 }] }\n",
     );
     let wrong = wrong.unwrap_err();
     for told in [
-        "has no `file`",
+        "has neither `file` nor `image`",
         "`Ledger` is no component name",
         "`maxInvocations` has no effect without `poolSize`",
         "a plugin `one` is there already",
@@ -162,12 +164,13 @@ fn plugins_are_read_with_everything_that_is_wrong_with_them() {
         "wanted a number from 1",
         "wanted a number from 0",
         "cannot be called `service`",
-        "`image` is not supported for plugins",
-        "`pullPolicy` is not supported for plugins",
+        "a repository is of lower-case letters",
+        "`Alway` is no pull policy",
+        "both `file` and `image`",
+        "`pullPolicy` is for an `image`",
         "`configFrom` is not supported for plugins",
         "`secretFrom` is not supported for plugins",
         "`ports` is not supported for plugins",
-        "name it as `file`",
     ] {
         assert!(wrong.contains(told), "{told} is missing in:\n{wrong}");
     }
@@ -470,8 +473,10 @@ fn who_may_read_which_secrets_is_read() {
 #[cfg(feature = "postgres")]
 #[test]
 fn the_url_of_a_database_is_read_and_never_told() {
+    use crate::capability::postgres::{Databases, Workloads};
+
     let file = parse(
-        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB }\n",
+        "postgres: { url: 'postgres://ann:s3cret@db.example?sslmode=verify-ca', connections: 7, connectionsPerEntry: 3, row: 1MiB, answer: 2MiB, sql: 3KiB, inFlight: 5MiB, databases: { default/shop: [shop, goods], 'lab/*': ['*'] } }\n",
     )
     .unwrap();
     assert!(!format!("{file:?}").contains("s3cret"));
@@ -480,9 +485,92 @@ fn the_url_of_a_database_is_read_and_never_told() {
     let options = config.postgres;
     assert!(options.url.is_some());
     assert_eq!((options.max_connections, options.max_pool), (7, 3));
-    assert_eq!(options.max_row, 1 << 20);
+    assert_eq!((options.max_row, options.max_in_flight), (1 << 20, 5 << 20));
+    let granted = |workloads: &str, databases: &str| {
+        let workloads = workloads.parse::<Workloads>().unwrap();
+        (workloads, databases.parse::<Databases>().unwrap())
+    };
+    let wanted = [
+        granted("default/shop", "shop"),
+        granted("default/shop", "goods"),
+        granted("lab/*", "*"),
+    ];
+    assert_eq!(options.databases, wanted);
     assert_eq!((options.max_answer, options.max_sql), (2 << 20, 3 << 10));
     let told = parse("postgres:\n  url: mysql://ann:s3cret@db.example\n").unwrap_err();
     assert!(told.contains(":2:8: wanted a URL such as"), "{told}");
     assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[cfg(feature = "oci")]
+#[test]
+fn images_are_read_with_registries_secrets_and_rules() {
+    use crate::registry::{ImageOptions, Requirement};
+
+    let file = parse(
+        "images:\n  cacheDir: images\n  cacheSize: 1GiB\n  largest: 1MiB\n  silence: 5s\n  longest: 1m\n  attempts: 2\n  parallel: 8\n  \
+         authFile: auth.json\n  pullSecrets: { shop: { key: shop.json } }\n  registries:\n    \
+         'r.example:5000': { plainHttp: true, caFiles: [ca.pem], mirrors: [{ location: m.example/hub }], username: ada, passwordFile: word }\n  \
+         verify:\n    - { images: 'r.example:5000/**', keys: [a.pub, /b.pub] }\n    - { images: 'ghcr.io/*', allow: true }\n    \
+         - { images: '*', allow: false }\n",
+    );
+    let mut options = ImageOptions::default();
+    file.unwrap().images.apply(&mut options);
+    assert_eq!(
+        options.cache.as_deref(),
+        Some(Path::new("/etc/wasmcloud/images"))
+    );
+    assert_eq!(
+        (options.store.limit, options.settings.largest_image),
+        (1 << 30, 1 << 20)
+    );
+    assert_eq!(
+        (options.settings.retries.attempts, options.settings.parallel),
+        (2, 8)
+    );
+    let registry = &options.settings.registries["r.example:5000"];
+    assert!(registry.plain_http && registry.mirrors[0].location == "m.example/hub");
+    assert_eq!(options.logins["r.example:5000"].username, "ada");
+    let secret = ("shop".parse().unwrap(), "key".parse().unwrap());
+    assert_eq!(
+        options.pull_secrets[&secret],
+        Path::new("/etc/wasmcloud/shop.json")
+    );
+    let keys = vec!["/etc/wasmcloud/a.pub".into(), "/b.pub".into()];
+    assert_eq!(options.verify[0].1, Requirement::Keys(keys));
+    assert_eq!(options.verify[2].1, Requirement::Deny);
+}
+
+#[cfg(feature = "oci")]
+#[test]
+fn what_is_wrong_with_images_is_told_where_it_stands() {
+    let wrong = parse(
+        "images:\n  attempts: 0\n  cacheSize: 0B\n  pullSecrets: { Shop: { key: a }, shop: { 'a b': c } }\n  registries:\n    \
+         '*': { plainHttp: true }\n    'r.example': { username: ada }\n    'q.example': { mirrors: [{}, { location: 'http://m' }] }\n  \
+         verify:\n    - { images: 'r.example/*' }\n    - { images: 'r.example/*', allow: true, keys: [a] }\n    \
+         - { images: acme, allow: true }\n    - { images: '*', keys: [] }\n    - { images: '*', digests: ['sha256:1'] }\n    \
+         - { images: '*', identities: [] }\n    - { images: '*', trustRoot: t, identities: [{ subject: a, subjectPattern: b }] }\n    \
+         - { allow: false }\n",
+    );
+    let wrong = wrong.unwrap_err();
+    for told in [
+        "wanted a number from 1 to 100",
+        "wanted more than no bytes",
+        "`Shop`",
+        "this is no name of a secret",
+        "`*` is no registry",
+        "`username` needs a `passwordFile`",
+        "the mirror has no `location`",
+        "`http://m` is no mirror",
+        "a rule demands one of `allow`, `digests`, `keys` and `identities`",
+        "`acme` is no pattern",
+        "`keys` is empty",
+        "64 digits",
+        "`identities` and `trustRoot` belong together",
+        "the identity has no `issuer`",
+        "either a `subject` or a `subjectPattern`",
+        "for which `images` it is",
+    ] {
+        assert!(wrong.contains(told), "{told} is missing in:\n{wrong}");
+    }
 }

@@ -164,6 +164,7 @@ pub(super) fn planned_over(
 
 fn workload(kind: LinkKind, components: &Components, links: &[(&str, &str, &str)]) -> Workload {
     let components = components.keys().map(|name| Component {
+        pull: Default::default(),
         name: name.clone(),
         image: "./x.wasm".parse().unwrap(),
         local_resources: Default::default(),

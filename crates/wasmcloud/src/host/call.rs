@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::making::{Making, Pooled};
-use super::start::look_at;
+use super::start::{Kept, look_at};
 use super::{NotFound, StartError, WorkloadState};
-use crate::artifact::{Digest, Fetch};
+use crate::artifact::{By, Digest, Fetch};
 use crate::engine::plan::{CallPlan, PlannedCallee, Worlds};
 use crate::engine::{Artifact, Components, Engine, plan_call};
 use crate::instance::WorkloadRoom;
@@ -154,7 +154,8 @@ pub(super) fn for_calls_only(workload: &mut Workload) {
 /// What it takes to call any component of a workload.
 pub(super) struct Calling {
     pub(super) spec: Workload,
-    pub(super) base: PathBuf,
+    /// What is left of their images.
+    pub(super) kept: BTreeMap<ComponentName, Kept>,
     pub(super) worlds: Worlds,
     /// What the components were made of when the workload started.
     pub(super) digests: BTreeMap<ComponentName, Digest>,
@@ -387,9 +388,14 @@ impl Calling {
             }
             let engine = engine.clone();
             let inspect = move |bytes: &[u8]| engine.inspect(bytes);
-            let (name, inspected) = look_at(fetch, component, &self.base, inspect)
-                .await
-                .map_err(CallFailed::Prepare)?;
+            let (name, mut component) = (component.name.clone(), component.clone());
+            if let Some(kept) = self.kept.get(&name) {
+                component.image = kept.image.clone();
+                component.pull.policy = None;
+            }
+            let by = By::Workload(&self.spec.namespace);
+            let looked = look_at(fetch, &component, by, Path::new(""), inspect).await;
+            let inspected = looked.map_err(CallFailed::Prepare)?.inspected;
             if self.digests.get(&name) != Some(&inspected.digest) {
                 return Err(CallFailed::refused(
                     format!("component `{name}` is another one than when the workload started"),

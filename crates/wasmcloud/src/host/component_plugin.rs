@@ -11,7 +11,7 @@ use wasmtime::component::LinkerInstance;
 
 use super::start::look_at;
 use super::{StartError, StartRequest};
-use crate::artifact::Fetch;
+use crate::artifact::{By, Fetch};
 use crate::engine::inspect::{Extern, ExternKind};
 use crate::engine::plan::runs;
 use crate::engine::{World, define_to_one, inspect};
@@ -93,7 +93,8 @@ impl ComponentPlugin {
         fetch: &dyn Fetch,
         others: &[Arc<dyn Plugin>],
     ) -> Result<Self, ComponentPluginError> {
-        let (_, inspected) = look_at(fetch, &spec.component, &spec.base, inspect).await?;
+        let looked = look_at(fetch, &spec.component, By::Host, &spec.base, inspect).await?;
+        let inspected = looked.inspected;
         let found = inspected.digest.to_string();
         if let Some(wanted) = spec
             .expected_digest

@@ -100,9 +100,7 @@ impl StartError {
                 vec![Place {
                     path: format!("spec.components.{component}.image"),
                     message: self.to_string(),
-                    hint: self.is_missing_file().then(|| {
-                        "build it first, or correct `image`; paths begin at the folder of the manifest".to_owned()
-                    }),
+                    hint: self.fetch_hint(),
                 }]
             }
             Self::NoMemory { component, source } => vec![Place {
@@ -141,8 +139,18 @@ impl StartError {
         }
     }
 
-    fn is_missing_file(&self) -> bool {
-        matches!(self, Self::Fetch { source, .. } if matches!(source.kind, FetchErrorKind::NotFound))
+    fn fetch_hint(&self) -> Option<String> {
+        let Self::Fetch { source, .. } = self else {
+            return None;
+        };
+        match &source.kind {
+            FetchErrorKind::NotFound => Some(
+                "build it first, or correct `image`; paths begin at the folder of the manifest"
+                    .to_owned(),
+            ),
+            FetchErrorKind::Registry { hint, .. } => hint.clone(),
+            _ => None,
+        }
     }
 }
 

@@ -376,6 +376,7 @@ fn status(label: &Label, slot: &Slot<Held>) -> WorkloadStatus {
         status.schedules = held.schedules();
         status.service = held.service();
         status.ports = held.ports();
+        status.troubles = held.troubles();
     }
     status
 }

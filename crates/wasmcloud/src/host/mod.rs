@@ -114,6 +114,9 @@ pub struct WorkloadStatus {
     /// How its service is, or was when the workload came to its end, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceStatus>,
+    /// What it cannot have now of what it was granted, while it runs: backends that are away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
     /// The ports on which it listens, while it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,

@@ -101,6 +101,7 @@ pub(super) fn status(label: &Label, state: WorkloadState) -> WorkloadStatus {
         plan: None,
         compiled: None,
         service: None,
+        troubles: Vec::new(),
         ports: Vec::new(),
         usage: None,
         schedules: Vec::new(),

@@ -17,7 +17,7 @@ use super::call::{Calling, Ways};
 use super::making::{Made, MadeService, Making, Pooled, pools};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
-use crate::artifact::{Digest, Fetch};
+use crate::artifact::{By, Digest, Fetch, Fetched, Hold, Wanted};
 use crate::engine::plan::{PlannedKind, Worlds};
 use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
 use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
@@ -27,7 +27,8 @@ use crate::plugin::{
 };
 use crate::policy::GuestLimits;
 use crate::workload::{
-    Component, ComponentName, HostInterface, Image, Interface, Workload, unsupported,
+    Component, ComponentName, HostInterface, Image, Interface, Namespace, Pull, Workload,
+    unsupported,
 };
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
@@ -87,6 +88,14 @@ impl Held {
     pub(super) fn schedules(&self) -> Vec<ScheduleStatus> {
         let scheduled = self.scheduled.iter();
         scheduled.flat_map(|scheduled| scheduled.status()).collect()
+    }
+
+    /// What it cannot have now.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.bindings.iter().flat_map(|it| it.troubles()).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// How its service is.
@@ -223,7 +232,7 @@ impl Starter<'_> {
         }
         check(self.engine.plugins(), &request.workload)?;
         check_limits(&self.room.limits, &request.workload)?;
-        let components = self.components(&request.workload, &request.base).await?;
+        let (components, kept) = self.components(&request.workload, &request.base).await?;
         let worlds: Worlds = components
             .iter()
             .map(|(name, inspected)| (name.clone(), Arc::clone(&inspected.world)))
@@ -270,7 +279,7 @@ impl Starter<'_> {
         let memory = Arc::clone(&room.memory);
         let calling = Calling {
             spec: request.workload.clone(),
-            base: request.base.clone(),
+            kept,
             worlds,
             digests: digests(&components),
             context,
@@ -353,36 +362,43 @@ impl Starter<'_> {
         &self,
         workload: &Workload,
         base: &Path,
-    ) -> Result<BTreeMap<ComponentName, Inspected>, StartError> {
-        let mut first: BTreeMap<&Image, &Component> = BTreeMap::new();
+    ) -> Result<(Components, BTreeMap<ComponentName, Kept>), StartError> {
+        let mut first: BTreeMap<(&Image, &Pull), &Component> = BTreeMap::new();
         for component in workload.parts() {
-            first.entry(&component.image).or_insert(component);
+            let same = (&component.image, &component.pull);
+            first.entry(same).or_insert(component);
         }
         let fetches: Vec<_> = first
-            .into_values()
-            .map(|component| self.component(component, base))
+            .into_iter()
+            .map(|(same, component)| async move {
+                let looked = self.component(component, &workload.namespace, base).await;
+                looked.map(|looked| (same, looked))
+            })
             .collect();
-        let inspected: Vec<(Image, Inspected)> = stream::iter(fetches)
+        let looked: BTreeMap<(&Image, &Pull), Looked> = stream::iter(fetches)
             .buffer_unordered(FETCHES)
             .try_collect()
             .await?;
-        let inspected: BTreeMap<Image, Inspected> = inspected.into_iter().collect();
-        let named = workload.parts().filter_map(|component| {
-            let inspected = inspected.get(&component.image)?.clone();
-            Some((component.name.clone(), inspected))
-        });
-        Ok(named.collect())
+        let (mut components, mut kept) = (Components::new(), BTreeMap::new());
+        for component in workload.parts() {
+            if let Some(looked) = looked.get(&(&component.image, &component.pull)).cloned() {
+                components.insert(component.name.clone(), looked.inspected);
+                kept.insert(component.name.clone(), looked.kept);
+            }
+        }
+        Ok((components, kept))
     }
 
     async fn component(
         &self,
         component: &Component,
+        namespace: &Namespace,
         base: &Path,
-    ) -> Result<(Image, Inspected), StartError> {
+    ) -> Result<Looked, StartError> {
         let engine = self.engine.clone();
         let inspect = move |bytes: &[u8]| engine.inspect(bytes);
-        let (_, inspected) = look_at(self.fetch, component, base, inspect).await?;
-        Ok((component.image.clone(), inspected))
+        let by = By::Workload(namespace);
+        look_at(self.fetch, component, by, base, inspect).await
     }
 
     /// Binds the plugins that the plan uses.
@@ -452,20 +468,48 @@ fn digests(components: &Components) -> BTreeMap<ComponentName, Digest> {
         .collect()
 }
 
+/// A component that was fetched and looked at.
+#[derive(Clone)]
+pub(crate) struct Looked {
+    pub(crate) inspected: Inspected,
+    pub(crate) kept: Kept,
+}
+
+/// What is left of an image of which the bytes are not kept.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    /// What gives the same bytes again, but for files, which may change.
+    pub(super) image: Image,
+    _hold: Option<Hold>,
+}
+
 /// Fetches a component and looks at it, on a thread that serves nobody.
 pub(crate) async fn look_at(
     fetch: &dyn Fetch,
     component: &Component,
+    by: By<'_>,
     base: &Path,
     inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
-) -> Result<(ComponentName, Inspected), StartError> {
+) -> Result<Looked, StartError> {
     let name = component.name.clone();
     let image = component.image.resolve(base);
-    let fetched = fetch.fetch(&image).await;
-    let bytes = fetched.map_err(|error| StartError::Fetch {
-        component: name.clone(),
-        source: Arc::new(error),
-    })?;
+    let pull = &component.pull;
+    let wanted = Wanted {
+        image: &image,
+        pull,
+        by,
+    };
+    let Fetched {
+        bytes,
+        pinned,
+        hold,
+    } = fetch
+        .fetch(wanted)
+        .await
+        .map_err(|error| StartError::Fetch {
+            component: name.clone(),
+            source: Arc::new(error),
+        })?;
     let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
     let inspected = inspected.map_err(|_| {
         StartError::Host(format!(
@@ -473,11 +517,15 @@ pub(crate) async fn look_at(
         ))
     })?;
     let inspected = inspected.map_err(|error| StartError::Inspect {
-        component: name.clone(),
+        component: name,
         image: image.to_string(),
         source: Arc::new(error),
     })?;
-    Ok((name, inspected))
+    let kept = Kept {
+        image: pinned.unwrap_or(image),
+        _hold: hold,
+    };
+    Ok(Looked { inspected, kept })
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.

@@ -231,6 +231,12 @@ pub trait Binding: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What the workload cannot have now of what it was granted, in words for whoever runs it: which backend of what is away, and why as
+    /// far as is known. It is asked often, and must not wait; secrets are none of it.
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Changes whenever [`Binding::ports`] may have.
     fn port_changes(&self) -> Option<watch::Receiver<()>> {
         None

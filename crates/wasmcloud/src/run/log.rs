@@ -3,7 +3,11 @@
 use std::io::{self, IsTerminal as _};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
+use wasmcloud::capability::may_be_logged;
 use wasmcloud::config::{LogFormat, LogSection};
 
 /// Warnings, what components say, and how the engines were sized for the machine.
@@ -16,17 +20,11 @@ pub(super) fn begin(section: &LogSection) -> WorkerGuard {
         .finish(io::stderr());
     let configured = section.filter.as_deref().unwrap_or(FILTER);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(configured));
-    #[cfg(feature = "postgres")]
-    let filter = wasmcloud::capability::postgres::UNLOGGED
-        .iter()
-        .filter_map(|directive| directive.parse().ok())
-        .fold(filter, EnvFilter::add_directive);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let log = registry().with(filter).with(filter_fn(may_be_logged));
+    let lines = fmt::layer().with_writer(writer);
     match section.format.unwrap_or_default() {
-        LogFormat::Text => log.with_ansi(color()).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with(lines.with_ansi(color())).init(),
+        LogFormat::Json => log.with(lines.json()).init(),
     }
     guard
 }

@@ -197,6 +197,8 @@ fn cannot_assemble(error: AssembleError) -> Diagnostics {
         AssembleError::Authorities(_) => {
             "see `extraCaFiles` under `backends` in the configuration of the host"
         }
+        #[cfg(feature = "oci")]
+        AssembleError::Images(_) => "see `images` in the configuration of the host",
         AssembleError::Plugin { .. } => "see `hostPlugins` in the configuration of the host",
         AssembleError::Listen { .. } => {
             "choose an address of this machine with `--http-addr`, such as 127.0.0.1:8000"

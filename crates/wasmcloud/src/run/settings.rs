@@ -13,6 +13,9 @@ use wasmcloud::workload::Diagnostics;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 /// Where compiled components are, in the data folder.
 const CACHE: &str = "cache";
+/// Where images are kept, in the data folder.
+#[cfg(feature = "oci")]
+const IMAGES: &str = "images";
 /// Where capabilities keep what they are given, in the data folder.
 const KEPT: &str = "kept";
 /// Where ephemeral volumes are, in the data folder.
@@ -78,6 +81,10 @@ impl Settings {
         let data_dir = args.data_dir.clone().or(file.data_dir);
         let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
         host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
+        #[cfg(feature = "oci")]
+        if let (Some(data), None) = (&data_dir, &host.images.cache) {
+            host.images.cache = Some(data.join(IMAGES));
+        }
         if let (Some(data), None) = (&data_dir, &host.volumes.ephemeral_dir) {
             host.volumes.ephemeral_dir = Some(data.join(VOLUMES));
         }

@@ -81,7 +81,9 @@ fn unreadable(error: &FetchErrorKind) -> Diagnostic {
             "name a workload file, such as `./workload.yaml`, or a folder of them"
         }
         FetchErrorKind::TooLarge { .. } => "name a workload file, YAML or JSON",
-        FetchErrorKind::Unsupported(_) | FetchErrorKind::Io(_) => "check the access to it",
+        FetchErrorKind::Unsupported(_)
+        | FetchErrorKind::Registry { .. }
+        | FetchErrorKind::Io(_) => "check the access to it",
     };
     Diagnostic::new(format!("cannot be read: {error}")).with_hint(hint)
 }

@@ -7,8 +7,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use test_servers::{Nats, S3};
 use wasmcloud::assembly::HostConfig;
+use wasmcloud::host::Host as _;
 
-use crate::support::{TestHost, component, http_at};
+use crate::support::{TestHost, component, http_at, start_request};
+
+mod servers;
 
 /// A guest and the package that it keeps blobs through.
 #[derive(Clone, Copy)]
@@ -192,7 +195,12 @@ async fn a_server_that_goes_is_told_in_words_and_nobody_traps() {
         for line in script(&host, "all,c,o;put,c,p,x;list,c;exists,c;create,d;delete,c").await {
             assert!(line.starts_with(told), "{line}");
         }
+        host.until_troubled("blobs").await;
+        let told = host.troubles("blobs").await.concat();
+        assert!(told.contains("s3 at `127.0.0.1:"), "{told}");
+        assert!(!told.contains(S3::SECRET), "{told}");
         server.resume();
+        host.until_well("blobs").await;
         assert_eq!(script(&host, "all,c,o;delete,c").await, ["kept", "ok"]);
         host.stop("blobs").await;
     }
@@ -435,6 +443,99 @@ async fn tenants(host: &TestHost, kept: Value) {
     }
 }
 
+/// A name, and a name to share by, mean what they mean in one namespace.
+#[tokio::test]
+async fn the_same_names_in_two_namespaces_share_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let (s3, nats) = (S3::in_memory(), nats());
+    namespaces(&keeping(data.path()).await, json!({})).await;
+    namespaces(&reaching().await, json!({ "backend": "in-memory" })).await;
+    namespaces(&reaching().await, on_s3(&s3)).await;
+    namespaces(&reaching().await, on_nats(&nats)).await;
+}
+
+async fn namespaces(host: &TestHost, kept: Value) {
+    let mut shared = kept.clone();
+    shared["shared"] = json!("photos");
+    for namespace in ["here", "there"] {
+        let spec = P3.spec(namespace, kept.clone(), shared.clone());
+        let mut request = start_request(namespace, "blobs", &spec, None);
+        request.workload.namespace = namespace.parse().unwrap();
+        host.host.start(request).await.unwrap();
+    }
+    let both = "create,c;put,c,o,mine;@create,s;@put,s,o,ours";
+    let told = script_at(host, "here", both).await;
+    assert_eq!(told, ["c", "ok", "s", "ok"]);
+    let told = script_at(host, "there", "exists,c;@exists,s;exists,s;@exists,c").await;
+    assert_eq!(told, ["false", "false", "false", "false"]);
+    let told = script_at(
+        host,
+        "there",
+        "create,c;put,c,o,other;@create,s;delete,c;@delete,s",
+    )
+    .await;
+    assert_eq!(told, ["c", "ok", "s", "ok", "ok"]);
+    let told = script_at(host, "here", "all,c,o;@all,s,o;delete,c;@delete,s").await;
+    assert_eq!(told, ["mine", "ours", "ok", "ok"]);
+}
+
+/// What a workload keeps in files has an end, and what it was refused leaves room for others.
+#[tokio::test]
+async fn a_workload_keeps_no_more_in_files_than_the_host_allows() {
+    let data = tempfile::tempdir().unwrap();
+    let host = TestHost::with(|config: &mut HostConfig| {
+        config.data_dir = Some(data.path().to_owned());
+        config.blobstore.disk = 4 << 20;
+    });
+    let host = host.await;
+    for (guest, told) in [
+        (
+            P2,
+            "error: there is no room: at most 4194304 bytes are kept",
+        ),
+        (P3, "error: QuotaExceeded"),
+    ] {
+        host.run("blobs", &guest.spec("localhost", json!({}), json!({})))
+            .await;
+        host.run("other", &guest.spec("other", json!({}), json!({})))
+            .await;
+        let fill = "create,c;fill,c,one,2;fill,c,endless,1000;copy,c,one,c,two;list,c";
+        assert_eq!(script(&host, fill).await, ["c", "ok", told, told, "one"]);
+        let other = script_at(&host, "other", "create,c;fill,c,one,3;delete,c").await;
+        assert_eq!(other, ["c", "ok", "ok"]);
+        host.stop("blobs").await;
+        // It is counted again by whoever opens it.
+        host.run("blobs", &guest.spec("localhost", json!({}), json!({})))
+            .await;
+        let again = "fill,c,two,2;move,c,one,c,moved;rm,c,moved;fill,c,two,3;delete,c";
+        assert_eq!(script(&host, again).await, [told, "ok", "ok", "ok", "ok"]);
+        host.stop("blobs").await;
+        host.stop("other").await;
+    }
+}
+
+/// Nothing of a file is copied.
+#[tokio::test]
+async fn a_move_of_a_file_is_a_rename() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let data = tempfile::tempdir().unwrap();
+    let host = keeping(data.path()).await;
+    for guest in [P2, P3] {
+        host.run("blobs", &guest.plain()).await;
+        let home = data.path().join("blobstore/default/workload/blobs");
+        let number = |path: &str| home.join(path).metadata().unwrap().ino();
+        let told = script(&host, "create,c;create,d;put,c,o,kept").await;
+        assert_eq!(told, ["c", "d", "ok"]);
+        let before = number("c/o");
+        let told = script(&host, "move,c,o,d,moved;all,d,moved").await;
+        assert_eq!(told, ["ok", "kept"]);
+        assert_eq!(number("d/moved"), before);
+        assert_eq!(script(&host, "delete,c;delete,d").await, ["ok", "ok"]);
+        host.stop("blobs").await;
+    }
+}
+
 #[tokio::test]
 async fn blobs_outlive_the_host_and_both_dialects_see_them() {
     let data = tempfile::tempdir().unwrap();
@@ -632,6 +733,18 @@ mod memory {
         measured_on(P3, reaching().await, on_s3(&server)).await;
     }
 
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn s3_p2_measured() {
+        let server = S3::in_memory();
+        measured_on(P2, reaching().await, on_s3(&server)).await;
+    }
+
+    #[test]
+    fn a_big_blob_of_a_wasi_0_2_guest_on_its_way_to_s3_and_back_takes_little_memory() {
+        alone("s3_p2_measured");
+    }
+
     #[test]
     fn a_big_blob_on_its_way_to_s3_and_back_takes_little_memory() {
         alone("s3_measured");
@@ -642,6 +755,18 @@ mod memory {
     async fn nats_measured() {
         let server = nats();
         measured_on(P3, reaching().await, on_nats(&server)).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "run by the test below, in a process of its own"]
+    async fn nats_p2_measured() {
+        let server = nats();
+        measured_on(P2, reaching().await, on_nats(&server)).await;
+    }
+
+    #[test]
+    fn a_big_blob_of_a_wasi_0_2_guest_on_its_way_to_nats_and_back_takes_little_memory() {
+        alone("nats_p2_measured");
     }
 
     #[test]

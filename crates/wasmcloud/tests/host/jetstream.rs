@@ -198,7 +198,10 @@ async fn a_server_that_is_absent_keeps_no_workload_from_starting() {
     server.stop();
     let log = Log::capture();
     let host = host_with_loopback().await;
-    host.run("jobs", &p3(config)).await;
+    let started = host.run("jobs", &p3(config)).await;
+    let away = format!("nats at `127.0.0.1:{}`", server.port());
+    let told = started.troubles.concat();
+    assert!(told.contains(&away), "{told}");
     assert!(
         log.text().contains("the NATS server does not answer"),
         "{}",
@@ -214,6 +217,7 @@ async fn a_server_that_is_absent_keeps_no_workload_from_starting() {
         }
     })
     .await;
+    host.until_well("jobs").await;
     host.stop_finds_nothing_running("jobs").await;
 }
 
@@ -235,6 +239,26 @@ async fn what_cannot_be_is_an_error_at_the_start() {
         (
             json!({"stream": "A", "subscriptions": "a", "max_bytes": "1MiB"}),
             "`max_bytes` is not a setting",
+        ),
+        (
+            json!({"stream": "wasmcloud_default_workload_bank", "subscriptions": ">"}),
+            "are those of workloads",
+        ),
+        (
+            json!({"stream": "KV_wasmcloud__default__workload__bank", "subscriptions": ">"}),
+            "keep no messages",
+        ),
+        (
+            json!({"stream": "ORDERS", "subscriptions": "wasmcloud.messages.>"}),
+            "belong to hosts",
+        ),
+        (
+            json!({"stream": "ORDERS", "subscriptions": "a", "dead_letter": "runtime.host.a"}),
+            "belong to hosts",
+        ),
+        (
+            json!({"consumer_group": "wasmcloud.default.bank.pay"}),
+            "are those of components",
         ),
         (json!({"max_bytes": "1KiB"}), "wanted from 1MiB"),
         (json!({"ack_wait": "10ms"}), "wanted at least 1s"),

@@ -209,9 +209,8 @@ pub(crate) async fn keep_p3() {
     );
     let listed = says!(host, "shop", list(b, "some(\"p\")", "none"));
     assert_eq!(listed, "ok(([\"p1\", \"p2\"], none))");
+    // A cursor is what a page ended with, and no key.
     let listed = says!(host, "shop", list(b, "some(\"p\")", "some(\"p1\")"));
-    assert_eq!(listed, "ok(([\"p2\"], none))");
-    let listed = says!(host, "shop", list(b, "some(\"p\")", "some(\"q\")"));
     assert_eq!(listed, "err(\"invalid-argument\")");
     assert_eq!(says!(host, "shop", delete_many(b, "[\"p1\", \"q\"]")), "ok");
     assert_eq!(says!(host, "shop", delete(b, k)), "ok");
@@ -225,6 +224,34 @@ pub(crate) async fn keep_p3() {
         "err(\"the counter would be out of range; it is unchanged\")"
     );
     host.stop_finds_nothing_running("shop").await;
+}
+
+/// Also where the last key of the page begins with what is wanted.
+#[tokio::test]
+async fn a_cursor_of_the_asynchronous_package_is_good_for_its_own_listing_only() {
+    let host = host().await;
+    host.run("shop", &asynchronous(json!({}), json!({}))).await;
+    let pairs: Vec<_> = (0..700).map(|n| format!("(\"k{n:04}\", \"v\")")).collect();
+    for bucket in ["\"b\"", "\"other\""] {
+        for keys in ["k", "l"] {
+            let pairs = format!(
+                "[{}]",
+                pairs.join(", ").replace("(\"k", &format!("(\"{keys}"))
+            );
+            let set = says!(host, "shop", many(bucket, &pairs));
+            assert!(set.starts_with("ok("), "{set}");
+        }
+    }
+    let page = says!(host, "shop", list("\"b\"", "none", "none"));
+    let (_, cursor) = page.rsplit_once("], ").unwrap();
+    let cursor = cursor.strip_suffix("))").unwrap();
+    let rest = says!(host, "shop", list("\"b\"", "none", cursor));
+    assert!(rest.starts_with("ok(([\"l0300\","), "{rest}");
+    assert!(rest.ends_with("\"l0699\"], none))"), "{rest}");
+    for (bucket, prefix) in [("\"other\"", "none"), ("\"b\"", "some(\"l\")")] {
+        let refused = says!(host, "shop", list(bucket, prefix, cursor));
+        assert_eq!(refused, "err(\"invalid-argument\")", "{bucket} {prefix}");
+    }
 }
 
 #[tokio::test]
@@ -325,6 +352,34 @@ async fn workloads_see_their_own_data_and_what_they_share() {
     }
 }
 
+/// Namespaces are apart also where workloads have the same name, and give the same name to share by.
+#[tokio::test]
+async fn the_same_names_in_two_namespaces_have_nothing_in_common() {
+    let folder = tempfile::tempdir().unwrap();
+    let (redis, nats) = (Redis::start(), nats());
+    let host = host_in(&folder).await;
+    for (kind, place) in [
+        ("memory", json!({ "backend": "memory" })),
+        ("disk", json!({ "backend": "redb" })),
+        ("redis", json!({ "backend": "redis", "url": redis.url() })),
+        ("nats", json!({ "backend": "nats", "url": nats.url() })),
+    ] {
+        let mut shared = place.clone();
+        shared["shared"] = json!("till");
+        let spec = wasi(place, shared);
+        let red = host.run_in("red", kind, &spec).await;
+        let blue = host.run_in("blue", kind, &spec).await;
+        for way in ["plain", "sessions"] {
+            let set = says!(host, &red, set(way, "\"b\"", "\"k\"", "\"of red\""));
+            assert_eq!(set, "ok");
+            let theirs = says!(host, &blue, get(way, "\"b\"", "\"k\""));
+            assert_eq!(theirs, "ok(none)", "{kind} {way}");
+            let ours = says!(host, &red, get(way, "\"b\"", "\"k\""));
+            assert_eq!(ours, "ok(some(\"of red\"))", "{kind} {way}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_kept_is_there_after_a_restart_of_the_host() {
     let folder = tempfile::tempdir().unwrap();
@@ -342,8 +397,14 @@ async fn what_is_kept_is_there_after_a_restart_of_the_host() {
 async fn a_server_that_comes_later_is_found() {
     let mut redis = Redis::absent();
     let host = host().await;
-    let place = json!({ "backend": "redis", "url": redis.url() });
-    host.run("two", &wasi(place.clone(), json!({}))).await;
+    let url = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
+    let place = json!({ "backend": "redis", "url": url });
+    let started = host.run("two", &wasi(place.clone(), json!({}))).await;
+    let away = format!(
+        "keyvalue: redis at `127.0.0.1:{}`: it cannot be reached",
+        redis.port()
+    );
+    assert_eq!(started.troubles, std::slice::from_ref(&away));
     host.run("three", &asynchronous(place, json!({}))).await;
     let absent = says!(host, "two", get("plain", "\"b\"", "\"k\""));
     assert!(
@@ -354,6 +415,10 @@ async fn a_server_that_comes_later_is_found() {
     let absent = says!(host, "three", get("plain", "\"b\"", "\"k\""));
     assert_eq!(absent, "err(\"store-unavailable\")");
     redis.resume();
+    // Nobody has to have asked for anything.
+    for workload in ["two", "three"] {
+        host.until_well(workload).await;
+    }
     let found = async {
         while says!(host, "three", get("plain", "\"b\"", "\"k\"")) != "ok(none)" {
             tokio::task::yield_now().await;
@@ -367,6 +432,8 @@ async fn a_server_that_comes_later_is_found() {
     redis.kill();
     let absent = says!(host, "three", get("plain", "\"b\"", "\"k\""));
     assert_eq!(absent, "err(\"store-unavailable\")");
+    host.until_troubled("three").await;
+    assert_eq!(host.troubles("three").await, [away]);
 }
 
 /// The same with NATS, whose connection looks for the server by itself.
@@ -376,10 +443,16 @@ async fn a_nats_server_that_comes_later_is_found() {
     nats.stop();
     let host = host().await;
     let place = json!({ "backend": "nats", "url": nats.url() });
-    host.run("shop", &asynchronous(place, json!({}))).await;
+    let started = host.run("shop", &asynchronous(place, json!({}))).await;
+    let away = format!(
+        "keyvalue: nats at `127.0.0.1:{}`: it cannot be reached",
+        nats.port()
+    );
+    assert_eq!(started.troubles, std::slice::from_ref(&away));
     let absent = says!(host, "shop", get("plain", "\"b\"", "\"k\""));
     assert_eq!(absent, "err(\"store-unavailable\")");
     nats.start();
+    host.until_well("shop").await;
     let found = async {
         while says!(host, "shop", get("plain", "\"b\"", "\"k\"")) != "ok(none)" {
             tokio::task::yield_now().await;
@@ -392,6 +465,9 @@ async fn a_nats_server_that_comes_later_is_found() {
         set("plain", "\"b\"", "\"k\"", "\"v\"", "none", "false")
     );
     assert_eq!(set, "ok");
+    nats.stop();
+    host.until_troubled("shop").await;
+    assert_eq!(host.troubles("shop").await, [away]);
 }
 
 #[tokio::test]

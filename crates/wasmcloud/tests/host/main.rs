@@ -17,6 +17,7 @@ mod calc;
 mod calls;
 mod cancellation;
 mod component_plugins;
+mod configuration;
 mod control;
 mod crews;
 mod echo;
@@ -68,7 +69,7 @@ use fused::{
 };
 use isolated::{cross_back, cross_court, cross_envoy, cross_front};
 use keyvalue::{keep_front, keep_p2, keep_p3};
-use messaging::{send_p2, send_p3, tell_p2, tell_p3};
+use messaging::{send_labels, send_p2, send_p3, tell_p2, tell_p3};
 use misdeeds::{hostile_p2, hostile_p3};
 use postgres::{sql_p2, sql_p3};
 use secrets::{secrets_back, secrets_front};

@@ -473,13 +473,21 @@ async fn a_nats_server_may_come_and_go() {
     let config = json!({"backend": "nats", "url": server.url(), "subscriptions": "a.*"});
     server.stop();
     let host = host_with_loopback().await;
-    host.run("jobs", &p3(config)).await;
+    let started = host.run("jobs", &p3(config)).await;
+    let away = format!(
+        "messaging: nats at `127.0.0.1:{}`: it cannot be reached",
+        server.port()
+    );
+    assert_eq!(started.troubles, std::slice::from_ref(&away));
     let away = send(&host, "jobs", "publish", &["\"a.b\"", "\"x\""]).await;
     assert_eq!(away, "err(\"broker-unavailable\")");
     server.start();
     goes_through(&host, "jobs", "a.first").await;
     host.lines(1).await;
+    host.until_well("jobs").await;
     server.stop();
+    host.until_troubled("jobs").await;
+    assert_eq!(host.troubles("jobs").await, [away]);
     within(async {
         while send(&host, "jobs", "publish", &["\"lost\"", "\"x\""]).await == "ok" {
             tokio::task::yield_now().await;
@@ -510,4 +518,160 @@ async fn a_manifest_reaches_no_nats_server_that_the_policy_denies() {
     let told = format!("{error} {error:?} {}", log.text());
     assert!(told.contains("wanted `nats://HOST:PORT`"), "{told}");
     assert!(!told.contains("s3cr3t"), "{told}");
+}
+
+/// What the workload of a label hears, the plain import does not reach, and the other way.
+#[tokio::test]
+pub(crate) async fn send_labels() {
+    let host = host_with_loopback().await;
+    let server = test_servers::Nats::launch();
+    let nats = json!({"backend": "nats", "url": server.url()});
+    let shared = |name: &str| json!({"shared": name});
+    for (number, labelled) in [shared("orders"), nats].into_iter().enumerate() {
+        let unlabelled = shared(&format!("plain{number}"));
+        let (office, plain, orders) = (
+            format!("office{number}"),
+            format!("plain{number}"),
+            format!("orders{number}"),
+        );
+        let entry = |name: Option<&str>, config: Value| {
+            let mut entry = messaging("0.2.0", config);
+            entry["interfaces"] = json!(["types", "consumer"]);
+            if let Some(name) = name {
+                entry["name"] = json!(name);
+            }
+            entry
+        };
+        let sender = component("send", test_guests::SEND_LABELS);
+        let entries = [
+            entry(None, unlabelled.clone()),
+            entry(Some("orders"), labelled.clone()),
+        ];
+        host.run(&office, &spec([sender], entries)).await;
+        let heard = |config: &Value| {
+            let mut config = config.clone();
+            config["subscriptions"] = json!("a.*");
+            p2(config)
+        };
+        host.run(&plain, &heard(&unlabelled)).await;
+        host.run(&orders, &heard(&labelled)).await;
+        let before = host.lines(0).await.len();
+        for (by_label, subject) in [("false", "\"a.plain\""), ("true", "\"a.order\"")] {
+            let args = [by_label, subject, "\"x\""];
+            assert_eq!(send(&host, &office, "publish", &args).await, "ok");
+        }
+        let mut lines = host.lines(before + 2).await.split_off(before);
+        lines.sort_by(|a, b| a.text.cmp(&b.text));
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| (line.workload.as_str(), line.text.as_str()))
+            .collect();
+        let (plain, orders) = (format!("default/{plain}"), format!("default/{orders}"));
+        assert_eq!(lines, [(&*orders, "a.order x"), (&*plain, "a.plain x")]);
+    }
+}
+
+/// Workloads of other namespaces hear nothing of each other, though they are called the same and share by the same name.
+#[tokio::test]
+async fn the_same_names_in_two_namespaces_do_not_hear_each_other() {
+    let server = test_servers::Nats::launch();
+    let host = host_with_loopback().await;
+    for (name, config) in [
+        ("own", json!({})),
+        ("shared", json!({"shared": "team"})),
+        (
+            "streams",
+            json!({"backend": "jetstream", "url": server.url()}),
+        ),
+        (
+            "shared-streams",
+            json!({"backend": "jetstream", "url": server.url(), "shared": "team"}),
+        ),
+    ] {
+        let spec = p2(config);
+        let red = host.run_in("red", name, &spec).await;
+        let blue = host.run_in("blue", name, &spec).await;
+        let before = host.lines(0).await.len();
+        for (workload, body) in [(&red, "of red"), (&blue, "of blue")] {
+            publish(&host, workload, "a", body).await;
+        }
+        let lines = host.lines(before + 2).await.split_off(before);
+        let mut lines: Vec<_> = lines
+            .iter()
+            .map(|line| format!("{} {}", line.workload, line.text))
+            .collect();
+        lines.sort();
+        let wanted = [
+            format!("blue/{name} a of blue"),
+            format!("red/{name} a of red"),
+        ];
+        assert_eq!(lines, wanted);
+    }
+}
+
+/// Of the replicas of a component one gets each message, unless they want all of it: within a host as over a server.
+#[tokio::test]
+async fn everybody_hears_what_is_broadcast_within_a_host() {
+    let host = TestHost::start().await;
+    for (version, spec) in [("two", p2 as fn(Value) -> Value), ("three", p3)] {
+        let config = |group: &str| json!({"shared": version, "consumer_group": group});
+        let names = ["one", "other"].map(|name| format!("{version}-{name}"));
+        for name in &names {
+            host.run(name, &spec(config("broadcast"))).await;
+        }
+        let before = host.lines(0).await.len();
+        publish(&host, &names[0], "a", "x").await;
+        let mut heard: Vec<_> = host
+            .lines(before + 2)
+            .await
+            .split_off(before)
+            .into_iter()
+            .map(|line| (line.workload, line.text))
+            .collect();
+        heard.sort();
+        let wanted = names
+            .each_ref()
+            .map(|name| (format!("default/{name}"), "a x".to_owned()));
+        assert_eq!(heard, [wanted[0].clone(), wanted[1].clone()]);
+        for name in &names {
+            host.stop_finds_nothing_running(name).await;
+        }
+    }
+}
+
+/// Whoever shares a server with hosts and other workloads reaches neither what hosts say to each other, nor what others are asked.
+#[tokio::test]
+async fn over_a_shared_server_nobody_reaches_hosts_and_other_workloads() {
+    let server = test_servers::Nats::launch();
+    let host = host_with_loopback().await;
+    let bank = json!({"backend": "jetstream", "url": server.url()});
+    host.run("bank", &p2(bank)).await;
+    let config = json!({"backend": "nats", "url": server.url(), "subscriptions": "a"});
+    host.run("robber", &p3(config)).await;
+    for subject in [
+        "\"wasmcloud.messages.default.workload.bank.asked.echo\"",
+        "\"wasmcloud.messages.default.workload.bank.stored.echo\"",
+        "\"runtime.host.abc.workload.start\"",
+    ] {
+        let sent = send(&host, "robber", "publish", &[subject, "\"x\""]).await;
+        assert_eq!(sent, "err(\"access-denied\")");
+        let args = [subject, "\"x\"", "some(1000)"];
+        let asked = send(&host, "robber", "request", &args).await;
+        assert_eq!(asked, "err(\"access-denied\")");
+    }
+    for (pattern, wanted) in [
+        (">", "begin with a word"),
+        ("*.>", "begin with a word"),
+        ("*.messages.default.>", "begin with a word"),
+        ("wasmcloud.>", "belong to hosts"),
+        ("runtime.host.*.workload.start", "belong to hosts"),
+    ] {
+        let config = json!({"backend": "nats", "url": server.url(), "subscriptions": pattern});
+        let refused = host.try_run("listener", &p2(config)).await.unwrap_err();
+        let told = format!("{refused} {:?}", refused.places());
+        assert!(told.contains(wanted), "{pattern}: {told}");
+    }
+    // What is the bank's own still comes to it.
+    let args = ["\"jobs.echo\"", "\"hi\"", "10000"];
+    assert_eq!(send(&host, "bank", "request", &args).await, "ok(\"hi\")");
 }

@@ -47,6 +47,12 @@ async fn host_with(change: impl FnOnce(&mut HostConfig)) -> TestHost {
     .await
 }
 
+/// Lets a workload use a database of the host's server.
+fn grant(config: &mut HostConfig, workloads: &str, database: &str) {
+    let granted = (workloads.parse().unwrap(), database.parse().unwrap());
+    config.postgres.databases.push(granted);
+}
+
 async fn host() -> TestHost {
     host_with(|_| {}).await
 }
@@ -341,16 +347,53 @@ async fn an_endless_statement_ends_with_its_guest_or_its_time() {
     host.stop_finds_nothing_running("shop").await;
 }
 
+/// The server says that its disk is full; that ends the statement and nothing else.
+#[tokio::test]
+async fn a_disk_that_is_full_is_told_with_its_code_and_the_next_call_goes_on() {
+    let postgres = Postgres::start();
+    let host = host().await;
+    let plain = json!({ "url": postgres.url("notes"), "pool_size": "1" });
+    let full = "DO $$ BEGIN RAISE disk_full USING MESSAGE = 'could not extend file'; END $$";
+    for (name, spec, told, one) in [
+        (
+            "p2",
+            draft(&plain, &plain),
+            "err(\"unexpected: ERROR: could not extend file (SQLSTATE 53100)",
+            "ok([\"one=1\"])",
+        ),
+        (
+            "p3",
+            asynchronous(&plain, &plain),
+            "err(\"query-failed: ERROR 53100 could not extend file",
+            "ok(([\"one\"], [\"1\"]))",
+        ),
+    ] {
+        host.run(name, &spec).await;
+        let refused = batch(&host, name, "plain", full).await;
+        assert!(refused.starts_with(told), "{refused}");
+        let refused = ask(&host, name, "plain", full, &[]).await;
+        assert!(refused.starts_with(told), "{refused}");
+        let next = ask(&host, name, "plain", "SELECT 1 AS one", &[]).await;
+        assert_eq!(next, one);
+        host.stop_finds_nothing_running(name).await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_is_an_error_until_it_is_back() {
     let mut postgres = Postgres::start();
     let plain = url(postgres.url("notes"));
     postgres.stop();
     let host = host().await;
-    host.run("shop", &asynchronous(&plain, &plain)).await;
+    let started = host.run("shop", &asynchronous(&plain, &plain)).await;
+    let told = started.troubles.first().unwrap();
+    let at = format!("`127.0.0.1:{}`", postgres.port());
+    let wanted = format!("postgres at {at}: it cannot be reached");
+    assert!(told.ends_with(&wanted), "{told}");
     let away = ask(&host, "shop", "plain", "SELECT 1", &[]).await;
     assert_eq!(away, "err(\"connection-failed\")");
     postgres.resume();
+    host.until_well("shop").await;
     let back = async {
         while !ask(&host, "shop", "plain", "SELECT 1", &[])
             .await
@@ -375,6 +418,9 @@ async fn workloads_share_the_server_of_the_host_and_nothing_else() {
         // The host may lead anywhere.
         config.egress.allow.clear();
         config.postgres.url = Some(of_host.parse().unwrap());
+        for name in ["one", "other"] {
+            grant(config, &format!("default/{name}"), name);
+        }
     })
     .await;
     for name in ["one", "other"] {
@@ -414,6 +460,59 @@ async fn workloads_share_the_server_of_the_host_and_nothing_else() {
     .await;
     assert_eq!(still, pids[1]);
     host.stop_finds_nothing_running("other").await;
+}
+
+/// All of them log in as one user, so the host says who gets which database.
+#[tokio::test]
+async fn a_database_that_the_host_has_not_granted_is_refused() {
+    let postgres = Postgres::start();
+    for name in ["one", "other", "all"] {
+        postgres.sql("postgres", &format!("CREATE DATABASE {name} OWNER notes"));
+    }
+    let of_host = format!(
+        "postgres://notes:notes@127.0.0.1:{}/s3cret",
+        postgres.port()
+    );
+    let host = host_with(|config| {
+        config.postgres.url = Some(of_host.parse().unwrap());
+        grant(config, "default/one", "one");
+        grant(config, "lab/*", "*");
+        grant(config, "*", "all");
+    })
+    .await;
+    let own = |database: &str| json!({ "database": database });
+    let one = asynchronous(&own("one"), &own("all"));
+    host.run("one", &one).await;
+    let made = batch(
+        &host,
+        "one",
+        "plain",
+        "CREATE TABLE t AS SELECT 1 AS of_one",
+    )
+    .await;
+    assert_eq!(made, "ok");
+    let denied = "the server of the host does not give this workload";
+    for (plain, archive, index, told) in [
+        (own("one"), own("all"), 0, "the database `one`"),
+        (own("all"), own("one"), 1, "the database `one`"),
+        // Nothing is done to a name.
+        (own("One"), own("all"), 0, "the database `One`"),
+        (own("postgres"), own("all"), 0, "the database `postgres`"),
+        (json!({}), own("all"), 0, "its own database"),
+    ] {
+        let spec = asynchronous(&plain, &archive);
+        let error = host.try_run("other", &spec).await.unwrap_err();
+        let error = format!("{error:?} {error}");
+        assert!(error.contains(&format!("{denied} {told}")), "{error}");
+        let place = format!("spec.hostInterfaces.{index}.config.database");
+        assert!(error.contains(&place), "{error}");
+        assert!(error.contains("`postgres.databases`"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    host.run("other", &asynchronous(&own("all"), &own("all")))
+        .await;
+    let seen = ask(&host, "other", "plain", "SELECT * FROM t", &[]).await;
+    assert!(seen.contains("42P01"), "{seen}");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ fn ok(value: &str) -> String {
 const NOT_FOUND: &str = "err(\"SecretsError::NotFound\")";
 
 /// Writes a file for its owner only, in the place of another.
-fn write(path: &Path, text: &str) {
+fn write(path: &Path, content: impl AsRef<[u8]>) {
     let _ = fs::remove_file(path);
     let mut options = fs::OpenOptions::new();
     let mut file = options
@@ -78,7 +78,7 @@ fn write(path: &Path, text: &str) {
         .mode(0o600)
         .open(path)
         .unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    file.write_all(content.as_ref()).unwrap();
 }
 
 #[tokio::test]
@@ -145,16 +145,45 @@ async fn a_file_that_changes_is_read_again() {
             true => format!("key: {value}\n"),
             false => format!("{value}\n"),
         };
-        write(&key, &text("one"));
+        write(&key, text("one"));
         let config = json!({ "backend": "file", "path": path });
         host.run("shop", &shop(&["key"], &[], [entry(config)]))
             .await;
         for value in ["one", "two", "six"] {
-            write(&key, &text(value));
+            write(&key, text(value));
             assert_eq!(ask(&host, "read", "key").await, ok(value));
         }
         fs::remove_file(&key).unwrap();
         assert_eq!(ask(&host, "read", "key").await, NOT_FOUND);
+        host.stop("shop").await;
+    }
+}
+
+/// What is no text comes as bytes, as it is.
+#[tokio::test]
+async fn a_secret_may_be_any_bytes() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host = host(|config| {
+        let allowed = ("*".parse().unwrap(), folder.path().to_owned());
+        config.secrets.folders.push(allowed);
+        config.data_dir = Some(data.path().to_owned());
+    })
+    .await;
+    write(&folder.path().join("key"), [0xff, 0xfe]);
+    let owner = Owner::workload(&Default::default(), &"shop".parse().unwrap());
+    let vault = Vault::new(data.path(), None);
+    vault
+        .set(&owner, &"key".parse().unwrap(), &[0xff, 0xfe])
+        .unwrap();
+    for config in [
+        json!({ "backend": "file", "path": folder.path() }),
+        json!({ "backend": "encrypted" }),
+    ] {
+        host.run("shop", &shop(&["key"], &["key"], [entry(config)]))
+            .await;
+        for function in ["read", "read-behind", "show-behind"] {
+            assert_eq!(ask(&host, function, "key").await, ok("[255, 254]"));
+        }
         host.stop("shop").await;
     }
 }
@@ -223,6 +252,70 @@ async fn a_manifest_reads_no_more_of_the_machine_than_it_may() {
     host.run("shop", &shop(&["name"], &[], [environment("CARGO_PKG_")]))
         .await;
     assert_eq!(ask(&host, "read", "name").await, ok("wasmcloud"));
+}
+
+/// As in `wash dev`: the data folder is in the project, all of which may be read.
+#[tokio::test]
+async fn the_key_of_the_encrypted_store_is_no_secret_of_a_workload() {
+    let log = Log::capture();
+    let project = tempfile::tempdir().unwrap();
+    let data = project.path().join(".wash/data");
+    fs::create_dir_all(&data).unwrap();
+    let own = Owner::workload(&Default::default(), &"bank".parse().unwrap());
+    let vault = Vault::new(&data, None);
+    vault.set(&own, &"key".parse().unwrap(), b"one").unwrap();
+    let key = fs::read_to_string(data.join("secrets.key")).unwrap();
+    let host = host(|config| {
+        let allowed = ("*".parse().unwrap(), project.path().to_owned());
+        config.secrets.folders.push(allowed);
+        let variables = ("*".parse().unwrap(), "WASMCLOUD_*".parse().unwrap());
+        config.secrets.environment.push(variables);
+        config.data_dir = Some(data.clone());
+    })
+    .await;
+    let mut told = Vec::new();
+    let mut refused = async |name: &str, config: Value, wanted: &str| {
+        let shop = shop(&[name], &[], [entry(config)]);
+        let error = host.try_run("shop", &shop).await.unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        told.push(error);
+    };
+    let inside = "the host keeps what is its own in";
+    std::os::unix::fs::symlink(".wash/data", project.path().join("link")).unwrap();
+    for (path, name) in [
+        (".wash/data", "secrets.key"),
+        ("link", "secrets.sealed"),
+        (".wash/data/all.yaml", "key"),
+    ] {
+        let config = json!({ "backend": "file", "path": project.path().join(path) });
+        refused(name, config, inside).await;
+    }
+    let apart = "part of the encrypted store of the host";
+    fs::hard_link(data.join("secrets.key"), project.path().join("hard")).unwrap();
+    std::os::unix::fs::symlink(".wash/data/secrets.key", project.path().join("soft")).unwrap();
+    for name in ["hard", "soft"] {
+        let config = json!({ "backend": "file", "path": project.path() });
+        refused(name, config, apart).await;
+    }
+    let config = json!({ "backend": "environment", "prefix": "WASMCLOUD_" });
+    refused(
+        "secrets-key",
+        config,
+        "the variable `WASMCLOUD_SECRETS_KEY`",
+    )
+    .await;
+    // A link that comes later helps as little.
+    let config = json!({ "backend": "file", "path": project.path() });
+    write(&project.path().join("late"), "not yet");
+    host.run("shop", &shop(&["late"], &[], [entry(config)]))
+        .await;
+    assert_eq!(ask(&host, "read", "late").await, ok("not yet"));
+    fs::remove_file(project.path().join("late")).unwrap();
+    fs::hard_link(data.join("secrets.key"), project.path().join("late")).unwrap();
+    told.push(ask(&host, "read", "late").await);
+    assert!(told.last().unwrap().contains("Io("), "{told:?}");
+    told.push(log.text());
+    assert!(!told.concat().contains(key.trim()), "{told:?}");
 }
 
 #[tokio::test]

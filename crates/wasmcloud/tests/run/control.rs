@@ -1,7 +1,7 @@
 //! The way into a running host, and schedules, as an operator meets them.
 
 use serde_json::json;
-use wasmcloud::control::{Answered, Call, Client, Command, SocketPath};
+use wasmcloud::control::{Answered, Call, Command, SocketPath};
 
 use crate::support::{Sandbox, at};
 
@@ -11,15 +11,6 @@ fn with_errands() -> Sandbox {
     let sandbox = Sandbox::with_app();
     std::fs::copy(test_guests::ERRANDS, sandbox.path("errands.wasm")).unwrap();
     sandbox
-}
-
-fn ask(sandbox: &Sandbox, command: Command) -> Answered {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let socket = SocketPath::find(&sandbox.path("data")).expect("a socket");
-        let mut client = Client::connect(&socket).await.unwrap();
-        client.ask(command).await.unwrap()
-    })
 }
 
 #[test]
@@ -34,11 +25,11 @@ fn a_host_with_a_data_folder_can_be_asked() {
         function: "sum".to_owned(),
         args: vec!["[1, 2]".to_owned()],
     };
-    let Answered::Answer { wave, .. } = ask(&sandbox, Command::Call(call)) else {
+    let Answered::Answer { wave, .. } = sandbox.ask(Command::Call(call)) else {
         panic!("another answer");
     };
     assert_eq!(wave, "3");
-    let Answered::Status(status) = ask(&sandbox, Command::Status) else {
+    let Answered::Status(status) = sandbox.ask(Command::Status) else {
         panic!("another answer");
     };
     assert_eq!(

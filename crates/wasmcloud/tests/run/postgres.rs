@@ -2,33 +2,14 @@
 
 use serde_json::json;
 use test_servers::Postgres;
-use wasmcloud::control::{Answered, Call, Client, Command, SocketPath};
 
 use crate::support::Sandbox;
 
 const SHOP: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: { name: shop }\nspec:\n  components:\n    - { name: sql, image: ../sql.wasm }\n  hostInterfaces:\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query, prepared], config: { database: notes } }\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query], name: archive, config: { database: absent_s3cret } }\n  schedules:\n    - { name: seldom, component: sql, function: batch, args: [plain, '\"SELECT 1\"'], schedule: \"0 0 29 2 *\" }\n";
 
 fn ask(sandbox: &Sandbox, way: &str, sql: &str, param: &str) -> String {
-    let call = Call {
-        workload: "shop".to_owned(),
-        component: None,
-        function: "query".to_owned(),
-        args: vec![
-            way.to_owned(),
-            format!("\"{sql}\""),
-            format!("[\"{param}\"]"),
-        ],
-    };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let answered = runtime.block_on(async {
-        let socket = SocketPath::find(&sandbox.path("data")).expect("a socket");
-        let mut client = Client::connect(&socket).await.unwrap();
-        client.ask(Command::Call(call)).await.unwrap()
-    });
-    match answered {
-        Answered::Answer { wave, .. } => wave,
-        other => panic!("another answer: {other:?}"),
-    }
+    let (sql, params) = (format!("\"{sql}\""), format!("[\"{param}\"]"));
+    sandbox.wave("shop", "query", &[way, &sql, &params])
 }
 
 /// Everything that may be said is said, and nothing of what is asked.
@@ -40,7 +21,12 @@ fn the_server_of_the_host_serves_workloads_and_nothing_of_it_is_logged() {
     std::fs::copy(test_guests::SQL_P3, sandbox.path("sql.wasm")).unwrap();
     sandbox.write("w/shop.yaml", SHOP);
     let url = format!("postgres://notes:pass_s3cret@127.0.0.1:{}", postgres.port());
-    sandbox.write("host.yaml", format!("postgres: {{ url: '{url}' }}\n"));
+    sandbox.write(
+        "host.yaml",
+        format!(
+            "postgres: {{ url: '{url}', databases: {{ default/shop: [notes, absent_s3cret] }} }}\n"
+        ),
+    );
     let mut command = sandbox.command(&[
         "w",
         "--data-dir",
@@ -88,4 +74,32 @@ fn a_url_that_is_wrong_is_told_without_it() {
     let told = format!("{}{}", checked.stdout(), checked.stderr());
     assert!(told.contains("wanted a URL such as"), "{told}");
     assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn a_database_that_is_not_granted_is_told_by_a_check() {
+    let sandbox = Sandbox::with_app();
+    std::fs::copy(test_guests::SQL_P3, sandbox.path("sql.wasm")).unwrap();
+    sandbox.write("w/shop.yaml", SHOP);
+    let check = |databases: &str| {
+        let url = "postgres://ann:s3cret@db.example";
+        let text = format!("postgres: {{ url: '{url}', databases: {databases} }}\n");
+        sandbox.write("host.yaml", text);
+        let checked = sandbox.finish(&["w", "--config", "host.yaml", "--check"]);
+        let told = format!("{}{}", checked.stdout(), checked.stderr());
+        (checked.code(), told)
+    };
+    let (code, told) = check("{ default/shop: [absent_s3cret], lab/shop: [notes] }");
+    assert_ne!(code, Some(0), "{told}");
+    assert!(
+        told.contains("does not give this workload the database `notes`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("`postgres.databases`: `default/shop: [notes]`"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+    let (code, told) = check("{ 'default/*': ['*'] }");
+    assert_eq!(code, Some(0), "{told}");
 }

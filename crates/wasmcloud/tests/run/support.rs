@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wasmcloud::control::{Answered, Call, Client, Command as Question, SocketPath};
 
 /// How long an event or an answer may take: a busy machine compiles slowly.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,6 +69,38 @@ impl Sandbox {
         Host::start(
             self.command(&[args, &["--http-addr", "127.0.0.1:0", "--output", "json"]].concat()),
         )
+    }
+
+    /// Asks the host whose data is in the folder `data`.
+    pub(crate) fn ask(&self, question: Question) -> Answered {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let socket = SocketPath::find(&self.path("data")).expect("a socket");
+            let mut client = Client::connect(&socket).await.unwrap();
+            client.ask(question).await.unwrap()
+        })
+    }
+
+    /// What a function of a workload answers; `component/function` says of which component.
+    pub(crate) fn call(&self, workload: &str, function: &str, args: &[&str]) -> Answered {
+        let (component, function) = match function.split_once('/') {
+            Some((component, function)) if !component.contains(':') => (Some(component), function),
+            _ => (None, function),
+        };
+        self.ask(Question::Call(Call {
+            workload: workload.to_owned(),
+            component: component.map(str::to_owned),
+            function: function.to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        }))
+    }
+
+    /// The same, of one that returns.
+    pub(crate) fn wave(&self, workload: &str, function: &str, args: &[&str]) -> String {
+        match self.call(workload, function, args) {
+            Answered::Answer { wave, .. } => wave,
+            other => panic!("another answer: {other:?}"),
+        }
     }
 
     /// Runs it to its end.

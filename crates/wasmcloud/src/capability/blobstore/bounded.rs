@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
 
 /// How much is allowed.
@@ -52,6 +53,10 @@ impl Bounded {
 
 #[async_trait]
 impl Blobs for Bounded {
+    fn trouble(&self) -> Option<String> {
+        self.inner.trouble()
+    }
+
     async fn create_container(&self, container: &Name) -> Result<(), BlobError> {
         self.inner.create_container(container).await
     }
@@ -94,7 +99,7 @@ impl Blobs for Bounded {
 
     async fn write(&self, object: &ObjectId) -> Result<Box<dyn Writing>, BlobError> {
         let permits = self.bounds.open()?;
-        Ok(Box::new(BoundedWriting {
+        Ok(Unbroken::around(BoundedWriting {
             inner: self.inner.write(object).await?,
             left: self.bounds.largest_object,
             largest: self.bounds.largest_object.unwrap_or(u64::MAX),
@@ -191,7 +196,7 @@ mod tests {
     async fn who_asks_again_after_the_end_is_told_that_it_is_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path().to_owned()).unwrap();
-        let files = Filesystem::open(Arc::new(folder), tenant("shop")).await;
+        let files = Filesystem::open(Arc::new(folder), tenant("shop"), u64::MAX).await;
         let bounds = Bounds {
             largest_object: None,
             streams: [100, 100].map(|most| Arc::new(Semaphore::new(most))),

@@ -27,6 +27,11 @@ impl Store {
         Self(blobs)
     }
 
+    /// Why nothing can be had from it now.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.0.trouble()
+    }
+
     fn container(&self, name: Name) -> Container {
         let store = Arc::clone(&self.0);
         Container { store, name }

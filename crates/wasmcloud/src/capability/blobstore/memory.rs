@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream;
 
 use super::room::{Budget, Room};
+use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, PIECE, Range, Reading, Writing};
 
 /// What a container or an object takes besides its name and its contents.
@@ -191,7 +192,7 @@ impl Blobs for Memory {
         let containers = self.lock();
         let found = containers.get(&object.container);
         let container = &found.ok_or(BlobError::NoSuchContainer)?.identity;
-        Ok(Box::new(MemoryWriting {
+        Ok(Unbroken::around(MemoryWriting {
             containers: Arc::clone(&self.containers),
             container: Arc::downgrade(container),
             object: object.clone(),

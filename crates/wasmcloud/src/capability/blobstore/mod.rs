@@ -18,6 +18,7 @@ mod room;
 #[cfg(feature = "blobstore-s3")]
 mod s3;
 mod settings;
+mod unbroken;
 
 use std::fmt;
 use std::io;
@@ -65,6 +66,11 @@ trait Blobs: fmt::Debug + Send + Sync + 'static {
     async fn delete(&self, object: &ObjectId) -> Result<(), BlobError>;
     async fn copy(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError>;
     async fn rename(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError>;
+
+    /// Why nothing can be had from it now, for whoever runs the workload.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// An object that is being written.

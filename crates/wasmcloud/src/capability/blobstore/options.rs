@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// What blobs workloads may keep, and where. By default: as much as the store takes, but no object without end, and in no folder but
-/// that of the host's data.
+/// What blobs workloads may keep, and where. By default: no object without end, a part of the disk that leaves others theirs, and in no
+/// folder but that of the host's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobOptions {
     /// Folders of the machine below which the `root` of a manifest may be; one of them itself may be one as well. None: every
@@ -13,6 +13,8 @@ pub struct BlobOptions {
     pub largest_object: Option<u64>,
     /// How many bytes a tenant may keep in memory.
     pub memory: u64,
+    /// How many bytes it may keep in a folder, with 4 KiB for each object, container and step of a long name.
+    pub disk: u64,
     /// How many bytes of objects on their way to a server of S3 one workload may have in memory.
     pub held: u64,
     /// How many streams into and out of blobs the components of one workload may have open at once.
@@ -25,6 +27,7 @@ impl Default for BlobOptions {
             roots: Vec::new(),
             largest_object: Some(64 << 30),
             memory: 256 << 20,
+            disk: 10 << 30,
             held: 256 << 20,
             most_streams: 256,
         }

@@ -17,9 +17,9 @@ use super::room::Budget;
 use super::s3::{Bucket, S3, S3Place};
 use super::settings::{Backend, EntrySettings};
 use super::{BlobOptions, Blobs};
-#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
-use crate::capability::dial::Dial;
 use crate::capability::tenant::Tenant;
+#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+use crate::net::dial::Dial;
 use crate::plugin::PluginError;
 
 /// Where in the folder of the host's data blobs are.
@@ -102,7 +102,9 @@ impl Places {
                 self.folders.get(&path, || opened)
             }
         };
-        Ok(Arc::new(Filesystem::open(folder, tenant).await?))
+        Ok(Arc::new(
+            Filesystem::open(folder, tenant, self.options.disk).await?,
+        ))
     }
 
     /// The folder that a manifest names, if it is below one that the host allows. Of others, nothing is told.

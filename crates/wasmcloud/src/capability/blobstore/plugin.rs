@@ -14,10 +14,10 @@ use super::places::Places;
 use super::room::Budget;
 use super::settings::{EntrySettings, entries, read};
 use super::{BlobOptions, p2, p3};
-#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
-use crate::capability::dial::Dial;
 use crate::capability::room::part_of_open_files;
-use crate::capability::routes::Routes;
+use crate::capability::routes::{Routes, troubled};
+#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
+use crate::net::dial::Dial;
 use crate::plugin::{
     Asker, BindRequest, Binding, Grant, Import, Offer, Plugin, PluginError, State, StoreData,
 };
@@ -82,6 +82,15 @@ struct Held(Arc<Bound>);
 impl Binding for Held {
     fn state(&self) -> Option<State> {
         Some(State::new(Arc::clone(&self.0)))
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let all = self.0.wasi.all().chain(self.0.wasmcloud.all());
+        let troubles = all.filter_map(|(label, store)| {
+            let why = store.as_ref()?.trouble()?;
+            Some(troubled("blobstore", label, &why))
+        });
+        troubles.collect()
     }
 }
 

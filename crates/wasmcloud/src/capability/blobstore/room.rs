@@ -14,10 +14,23 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(most: u64) -> Arc<Self> {
+        Self::holding(0, most)
+    }
+
+    /// One of which something is used already.
+    pub(super) fn holding(used: u64, most: u64) -> Arc<Self> {
         Arc::new(Self {
-            used: AtomicU64::new(0),
+            used: AtomicU64::new(used),
             most,
         })
+    }
+
+    /// Gives back what was kept with [`Room::keep`].
+    pub(super) fn release(&self, bytes: u64) {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        // Where others changed what is kept, it may be less than was counted; it is never less than nothing.
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        let _ = self.used.fetch_update(set, fetch, less);
     }
 
     /// Nothing yet, to grow.
@@ -58,10 +71,15 @@ impl Room {
         self.taken += bytes;
         Ok(())
     }
+
+    /// What is taken stays so until it is given back with [`Budget::release`].
+    pub(super) fn keep(mut self) {
+        self.taken = 0;
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.taken, Ordering::Relaxed);
+        self.budget.release(self.taken);
     }
 }

@@ -1,4 +1,4 @@
-//! What is too much, refused before any backend sees it.
+//! What is too much, refused before any backend sees it; and what is too much at once, which waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::listing::{Page, Wanted};
+use super::listing::{PAGE, Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, KeyValueOptions, SetOptions, Sign, Swap};
+use crate::capability::in_flight::{Crowded, InFlight, Permit};
 
 /// How many bytes the name of a bucket may have.
 const NAME_BYTES: usize = 256;
@@ -17,15 +18,49 @@ const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 16 << 20;
 /// How many values are fetched at once where one call asks for many: no more than fit a call when they are as long as they may be.
 const FETCHED: usize = 16;
+/// How many bytes a workload may have on their way to where it keeps them, and how many may be the answers that it waits for.
+const GIVEN: usize = 64 << 20;
+const ANSWERS: usize = 128 << 20;
 
 /// The longest time after which a key may be gone.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What the calls of a workload may have on their way at once, whatever buckets they are for.
+#[derive(Clone, Debug)]
+pub(crate) struct Traffic {
+    given: InFlight,
+    answers: InFlight,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self::of(GIVEN, ANSWERS)
+    }
+}
+
+impl Traffic {
+    /// So many bytes of what is given, and of answers. An answer counts as long as it may be: how long it is, is known only when it
+    /// is there.
+    pub(crate) fn of(given: usize, answers: usize) -> Self {
+        Self {
+            given: InFlight::new(given),
+            answers: InFlight::new(answers),
+        }
+    }
+
+    /// Waits until what a call gives may go.
+    async fn give(&self, bytes: usize) -> Result<Permit, Fault> {
+        let admitted = self.given.admit(bytes).await;
+        admitted.map_err(|crowded: Crowded| Fault::Full(crowded.to_string()))
+    }
+}
 
 /// A bucket that takes no more than it should.
 pub(crate) struct Limited {
     bucket: Arc<dyn Bucket>,
     key_bytes: usize,
     value_bytes: usize,
+    traffic: Traffic,
 }
 
 /// Whether a bucket may be called this.
@@ -39,12 +74,24 @@ pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
 }
 
 impl Limited {
-    pub(crate) fn new(bucket: Arc<dyn Bucket>, options: &KeyValueOptions) -> Self {
+    pub(crate) fn new(
+        bucket: Arc<dyn Bucket>,
+        options: &KeyValueOptions,
+        traffic: Traffic,
+    ) -> Self {
         Self {
             bucket,
             key_bytes: options.key_bytes,
             value_bytes: options.value_bytes,
+            traffic,
         }
+    }
+
+    /// Waits until so many values may be on their way here.
+    async fn answers(&self, values: usize) -> Permit {
+        let bytes = self.value_bytes.saturating_mul(values);
+        let most = BATCH_BYTES.max(self.value_bytes);
+        self.traffic.answers.enter(bytes.min(most)).await
     }
 
     fn key(&self, key: &str) -> Result<(), Fault> {
@@ -91,6 +138,10 @@ impl Limited {
     }
 }
 
+fn bytes_of(keys: &[String]) -> usize {
+    keys.iter().map(String::len).sum()
+}
+
 fn batch(keys: usize) -> Result<(), Fault> {
     if keys <= BATCH {
         return Ok(());
@@ -113,6 +164,7 @@ fn batch_bytes(bytes: usize) -> Result<(), Fault> {
 impl Bucket for Limited {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, Fault> {
         self.key(key)?;
+        let _room = self.answers(1).await;
         self.bucket.get(key).await
     }
 
@@ -123,6 +175,7 @@ impl Bucket for Limited {
             let told = "the key would be gone at once, or only after a hundred years";
             return Err(Fault::Invalid(told.to_owned()));
         }
+        let _room = self.traffic.give(key.len() + value.len()).await?;
         self.bucket.set(key, value, how).await
     }
 
@@ -138,6 +191,8 @@ impl Bucket for Limited {
 
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
         self.wanted(&wanted)?;
+        let page = self.key_bytes.saturating_mul(PAGE);
+        let _room = self.traffic.answers.enter(page).await;
         self.bucket.list(wanted).await
     }
 
@@ -148,6 +203,7 @@ impl Bucket for Limited {
 
     async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
         self.key(key)?;
+        let _room = self.answers(1).await;
         self.bucket.current(key).await
     }
 
@@ -157,11 +213,17 @@ impl Bucket for Limited {
         if expected == Expected::default() {
             return Err(Fault::Invalid("the swap requires nothing".to_owned()));
         }
+        let wanted = expected.value.as_ref().map_or(0, Bytes::len);
+        let _given = self.traffic.give(key.len() + value.len() + wanted).await?;
+        // Whoever waits for answers only waits for nobody who gives.
+        let _room = self.answers(1).await;
         self.bucket.swap(key, value, expected).await
     }
 
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
         self.keys(&keys)?;
+        let _given = self.traffic.give(bytes_of(&keys)).await?;
+        let _room = self.answers(keys.len()).await;
         let mut values = Vec::with_capacity(keys.len());
         let mut bytes = 0;
         for keys in keys.chunks(FETCHED) {
@@ -180,17 +242,20 @@ impl Bucket for Limited {
             self.value(value)?;
         }
         batch_bytes(pairs.iter().map(|(_, value)| value.len()).sum())?;
-        match pairs.is_empty() {
-            true => Ok(()),
-            false => self.bucket.set_many(pairs).await,
+        if pairs.is_empty() {
+            return Ok(());
         }
+        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
+        let _room = self.traffic.give(bytes.sum()).await?;
+        self.bucket.set_many(pairs).await
     }
 
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
         self.keys(&keys)?;
-        match keys.is_empty() {
-            true => Ok(()),
-            false => self.bucket.delete_many(keys).await,
+        if keys.is_empty() {
+            return Ok(());
         }
+        let _room = self.traffic.give(bytes_of(&keys)).await?;
+        self.bucket.delete_many(keys).await
     }
 }

@@ -1,10 +1,14 @@
 //! Pages of keys, and where the next one begins. Written once for all backends, so that cursors mean the same everywhere.
 //!
-//! `wasi:keyvalue` has cursors of 64 bits, too small for a key. There, keys go by their *place*: a hash, of the bucket and the key.
-//! A cursor is the place at which a page ended, with a mark of the bucket, so it stays good whatever is written meanwhile.
+//! `wasi:keyvalue` has cursors of 64 bits, too small for a key. There, keys go by their *place*: a digest of the bucket and the key.
+//! A cursor is the place at which a page ended, with a mark of the bucket, so it stays good whatever is written meanwhile. In
+//! `wasmcloud:keyvalue` it is the last key of a page, behind a mark of the bucket and the prefix.
+//!
+//! Guests keep cursors: they mean the same in every version of the host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher as _};
+
+use sha2::{Digest as _, Sha256};
 
 use super::Fault;
 
@@ -14,22 +18,22 @@ pub(crate) const PAGE: usize = 1000;
 /// How many bits of a cursor are a place; the others are the mark of the bucket.
 const PLACE_BITS: u32 = 48;
 
-/// The mark of a bucket, in the bits of a cursor that are no place.
+/// The mark of a bucket. Its first bits are those of a cursor that are no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
 impl Mark {
     /// Of a bucket by everything that tells it from others.
-    pub(crate) fn of(bucket: &impl std::hash::Hash) -> Self {
-        Self(hash(bucket) >> PLACE_BITS << PLACE_BITS)
+    pub(crate) fn of(parts: &[&str]) -> Self {
+        Self(digest(0, parts))
     }
 
     fn place(self, key: &str) -> u64 {
-        hash(&(self.0, key)) & ((1 << PLACE_BITS) - 1)
+        digest(self.0, &[key]) & ((1 << PLACE_BITS) - 1)
     }
 
     fn cursor(self, place: u64) -> u64 {
-        self.0 | place
+        ((self.0 >> PLACE_BITS) << PLACE_BITS) | place
     }
 
     /// The place at which a page ended.
@@ -37,18 +41,42 @@ impl Mark {
         let place = cursor & ((1 << PLACE_BITS) - 1);
         match self.cursor(place) == cursor {
             true => Ok(place),
-            false => Err(Fault::Invalid(
-                "the cursor is not of this bucket".to_owned(),
-            )),
+            false => Err(foreign()),
         }
+    }
+
+    /// What a cursor begins with in a listing of keys with a prefix.
+    fn before_keys(self, prefix: &str) -> String {
+        format!("{:016x}", digest(self.0, &["keys", prefix]))
+    }
+
+    /// The cursor of a listing of keys with a prefix, at the last key of a page.
+    pub(crate) fn at_key(self, prefix: &str, key: &str) -> String {
+        self.before_keys(prefix) + key
+    }
+
+    /// The last key of a page, by its cursor.
+    fn last_key(self, prefix: &str, cursor: &str) -> Result<String, Fault> {
+        let key = cursor.strip_prefix(&self.before_keys(prefix));
+        key.map(str::to_owned).ok_or_else(foreign)
     }
 }
 
-/// Its keys are fixed, so the same on every run.
-fn hash(value: &impl std::hash::Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+fn foreign() -> Fault {
+    Fault::Invalid("the cursor is not of this bucket, or of another listing".to_owned())
+}
+
+/// The beginning of a SHA-256: the same in every version, and nobody finds many texts that have the same.
+fn digest(seed: u64, parts: &[&str]) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(seed.to_be_bytes());
+    for part in parts {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        hasher.update(length.to_be_bytes());
+        hasher.update(part);
+    }
+    let first = hasher.finalize().into_iter().take(8);
+    first.fold(0, |digest, byte| (digest << 8) | u64::from(byte))
 }
 
 /// Which keys somebody wants.
@@ -65,16 +93,16 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// In the order of their bytes, from where a page ended.
-    pub(crate) fn named(prefix: Option<String>, cursor: Option<String>) -> Result<Self, Fault> {
+    pub(crate) fn named(
+        mark: Mark,
+        prefix: Option<String>,
+        cursor: Option<&str>,
+    ) -> Result<Self, Fault> {
         let prefix = prefix.unwrap_or_default();
-        let foreign = |cursor: &String| !cursor.starts_with(&prefix);
-        if cursor.as_ref().is_some_and(foreign) {
-            let told = "the cursor is not of a listing with this prefix";
-            return Err(Fault::Invalid(told.to_owned()));
-        }
+        let after = cursor.map(|cursor| mark.last_key(&prefix, cursor));
         Ok(Self::Named {
+            after: after.transpose()?,
             prefix,
-            after: cursor,
         })
     }
 
@@ -212,6 +240,61 @@ impl Picker {
                     keys: self.placed.into_values().flatten().collect(),
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// Guests may have kept cursors that a host gave which was older, or another.
+    #[test]
+    fn cursors_mean_the_same_in_every_version() {
+        let mark = Mark::of(&["default/workload/shop", "carts"]);
+        let next = mark.cursor(mark.place("k"));
+        let after = mark.at_key("user/", "user/17");
+        assert_eq!((next, after.as_str()), (GOLDEN_PLACE, GOLDEN_KEY));
+        assert_eq!(mark.resume(GOLDEN_PLACE).unwrap(), mark.place("k"));
+        let key = mark.last_key("user/", GOLDEN_KEY).unwrap();
+        assert_eq!(key, "user/17");
+    }
+
+    const GOLDEN_PLACE: u64 = 0xab42_773a_52f9_500b;
+    const GOLDEN_KEY: &str = "0aa82ef1838c714fuser/17";
+
+    #[test]
+    fn buckets_are_told_apart_by_all_of_their_names() {
+        let marks = [
+            Mark::of(&["a", "b"]),
+            Mark::of(&["ab", ""]),
+            Mark::of(&["", "ab"]),
+            Mark::of(&["a", "b", ""]),
+        ];
+        for (index, mark) in marks.iter().enumerate() {
+            assert!(!marks[index + 1..].contains(mark));
+        }
+    }
+
+    /// Also where the key that it holds would fit.
+    #[test]
+    fn a_cursor_of_another_bucket_or_prefix_is_refused() {
+        let (this, that) = (Mark::of(&["a", "this"]), Mark::of(&["a", "that"]));
+        let cursor = this.at_key("p", "p1");
+        let wanted = |mark, prefix: &str, cursor: &str| {
+            Wanted::named(mark, Some(prefix.to_owned()), Some(cursor))
+        };
+        assert!(wanted(this, "p", &cursor).is_ok());
+        for (mark, prefix, cursor) in [
+            (that, "p", &*cursor),
+            (this, "", &*cursor),
+            (this, "p1", &*cursor),
+            (this, "p", "p1"),
+            (this, "p", ""),
+        ] {
+            let refused = wanted(mark, prefix, cursor);
+            assert!(matches!(refused, Err(Fault::Invalid(_))), "{cursor}");
         }
     }
 }

@@ -43,6 +43,11 @@ use listing::{Page, Wanted};
 pub(crate) trait Store: Send + Sync + 'static {
     /// The bucket of a name. There is no making one: it is there as soon as it has a key.
     fn bucket(&self, name: &str) -> Arc<dyn Bucket>;
+
+    /// Why nothing can be kept there now, for whoever runs the workload.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One bucket of one tenant.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wasmtime::component::Resource;
 
-use super::limited::{Limited, check_name};
+use super::limited::{Limited, Traffic, check_name};
 use super::listing::{Mark, Next, Wanted};
 use super::{Bucket, Fault, KeyValueOptions, Store};
 use crate::capability::routes::Routes;
@@ -18,6 +18,8 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     pub(super) tenant: Tenant,
     pub(super) options: KeyValueOptions,
+    /// Shared by everything that the workload keeps.
+    pub(super) traffic: Traffic,
 }
 
 /// Where each import leads.
@@ -34,10 +36,11 @@ pub struct Handle {
 impl Opened {
     fn bucket(&self, name: &str) -> Result<Handle, Fault> {
         check_name(name)?;
-        let bucket = Limited::new(self.store.bucket(name), &self.options);
+        let traffic = self.traffic.clone();
+        let bucket = Limited::new(self.store.bucket(name), &self.options, traffic);
         Ok(Handle {
             bucket: Arc::new(bucket),
-            mark: Mark::of(&(&self.tenant, name)),
+            mark: Mark::of(&[&self.tenant.to_string(), name]),
         })
     }
 }
@@ -73,9 +76,11 @@ impl Handle {
         prefix: Option<String>,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), Fault> {
-        let page = self.bucket.list(Wanted::named(prefix, cursor)?).await?;
+        let begins = prefix.clone().unwrap_or_default();
+        let wanted = Wanted::named(self.mark, prefix, cursor.as_deref())?;
+        let page = self.bucket.list(wanted).await?;
         let next = page.next.and_then(|next| match next {
-            Next::After(key) => Some(key),
+            Next::After(key) => Some(self.mark.at_key(&begins, &key)),
             Next::Cursor(_) => None,
         });
         Ok((page.keys, next))

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
+use super::limited::Traffic;
 use super::opened::{Opened, Ways};
 use super::stores::{Place, Stores};
 use super::{KeyValueOptions, p2, p3};
-#[cfg(feature = "servers")]
-use crate::capability::dial::Dial;
-use crate::capability::routes::Routes;
+use crate::capability::routes::{Routes, troubled};
 use crate::capability::settings::Settings;
 use crate::capability::tenant::Tenant;
+#[cfg(feature = "servers")]
+use crate::net::dial::Dial;
 use crate::plugin::{
     BindRequest, Binding, Grant, Import, Offer, Plugin, PluginError, State, StoreData,
 };
@@ -102,12 +103,13 @@ impl KeyValue {
         }
     }
 
-    async fn open(&self, wish: &Wish) -> Result<Arc<Opened>, PluginError> {
+    async fn open(&self, wish: &Wish, traffic: &Traffic) -> Result<Arc<Opened>, PluginError> {
         let store = self.stores.open(&wish.place, &wish.tenant).await?;
         Ok(Arc::new(Opened {
             store,
             tenant: wish.tenant.clone(),
             options: self.stores.options.clone(),
+            traffic: traffic.clone(),
         }))
     }
 }
@@ -231,6 +233,18 @@ impl Binding for Bound {
             Self::Wasmcloud(ways) => State::new(Arc::clone(ways)),
         })
     }
+
+    fn troubles(&self) -> Vec<String> {
+        let ways = match self {
+            Self::Wasi(ways) => &ways.0,
+            Self::Wasmcloud(ways) => &ways.0,
+        };
+        let troubles = ways.all().filter_map(|(label, opened)| {
+            let why = opened.as_ref()?.store.trouble()?;
+            Some(troubled("keyvalue", label, &why))
+        });
+        troubles.collect()
+    }
 }
 
 #[async_trait]
@@ -273,14 +287,15 @@ impl Plugin for KeyValue {
     }
 
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
-        let mut opened = HashMap::new();
+        let (mut opened, traffic) = (HashMap::new(), Traffic::default());
         for (index, wish) in self.wishes(request.workload) {
             let wish = match wish {
                 Ok(wish) => wish,
                 Err(errors) => return Err(first(errors)),
             };
             let place = format!("spec.hostInterfaces.{index}");
-            let store = self.open(&wish).await.map_err(|error| error.at(place))?;
+            let store = self.open(&wish, &traffic).await;
+            let store = store.map_err(|error| error.at(place))?;
             opened.insert(wish.label, store);
         }
         let ways: Ways = Routes::of(request.interfaces, |entry| opened.get(&entry.name).cloned());

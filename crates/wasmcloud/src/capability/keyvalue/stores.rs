@@ -12,11 +12,11 @@ use super::redb::Disk;
 #[cfg(feature = "keyvalue-redis")]
 use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
-#[cfg(feature = "servers")]
-use crate::capability::dial::Dial;
 #[cfg(feature = "keyvalue-nats")]
 use crate::capability::nats::NatsUrl;
 use crate::capability::tenant::Tenant;
+#[cfg(feature = "servers")]
+use crate::net::dial::Dial;
 use crate::plugin::PluginError;
 
 /// Where somebody wants to keep something.

@@ -4,20 +4,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-#[cfg(feature = "messaging-nats")]
-use async_nats::Client;
-
 use super::Broker;
 #[cfg(feature = "messaging-nats")]
-use super::jetstream::{JetStream, Known};
+use super::jetstream::{JetStream, Known, PATIENCE};
 #[cfg(feature = "messaging-nats")]
 use super::nats::Nats;
 use super::plugin::Messaging;
 use super::settings::Backend;
 #[cfg(feature = "messaging-nats")]
-use crate::capability::dial::NamedBy;
+use super::shared_server::OnSharedServer;
 #[cfg(feature = "messaging-nats")]
-use crate::capability::nats::{self, NatsUrl};
+use crate::capability::nats::{Link, NatsUrl};
+#[cfg(feature = "messaging-nats")]
+use crate::net::dial::NamedBy;
 use crate::plugin::PluginError;
 
 /// The brokers that one workload has so far.
@@ -27,7 +26,7 @@ pub(super) struct Brokers<'a> {
     #[cfg(feature = "messaging-nats")]
     about: &'a str,
     #[cfg(feature = "messaging-nats")]
-    clients: HashMap<NatsUrl, Client>,
+    links: HashMap<NatsUrl, Link>,
     #[cfg(feature = "messaging-nats")]
     streams: HashMap<(NatsUrl, String), Known>,
 }
@@ -43,7 +42,7 @@ impl<'a> Brokers<'a> {
             #[cfg(feature = "messaging-nats")]
             about,
             #[cfg(feature = "messaging-nats")]
-            clients: HashMap::new(),
+            links: HashMap::new(),
             #[cfg(feature = "messaging-nats")]
             streams: HashMap::new(),
         }
@@ -58,35 +57,38 @@ impl<'a> Brokers<'a> {
             Backend::Memory(tenant) => Ok(Arc::new(self.plugin.bus(tenant))),
             #[cfg(feature = "messaging-nats")]
             Backend::Nats(url) => {
-                let client = self.client(url).await?;
-                Ok(Arc::new(Nats::new(client, self.plugin.room())))
+                let nats = Nats::new(self.link(url).await?, self.plugin.room());
+                Ok(Arc::new(OnSharedServer(nats)))
             }
             #[cfg(feature = "messaging-nats")]
             Backend::JetStream(streams) => {
-                let client = self.client(&streams.url).await?;
+                let link = self.link(&streams.url).await?;
                 let (place, ack_wait) = (streams.place.clone(), streams.ack_wait);
                 let key = (streams.url.clone(), place.name().to_owned());
                 let known = self.streams.entry(key).or_default().clone();
-                let room = self.plugin.room();
-                let streams = JetStream::new(client, place, ack_wait, room, known);
-                Ok(Arc::new(streams))
+                let (room, is_own) = (self.plugin.room(), place.is_own());
+                let streams = JetStream::new(link, place, ack_wait, room, known);
+                Ok(match is_own {
+                    true => Arc::new(streams),
+                    false => Arc::new(OnSharedServer(streams)),
+                })
             }
         }
     }
 
     #[cfg(feature = "messaging-nats")]
-    async fn client(&mut self, url: &NatsUrl) -> Result<Client, PluginError> {
-        if let Some(client) = self.clients.get(url) {
-            return Ok(client.clone());
+    async fn link(&mut self, url: &NatsUrl) -> Result<Link, PluginError> {
+        if let Some(link) = self.links.get(url) {
+            return Ok(link.clone());
         }
         let dial = self.plugin.dial();
         let dial = dial.ok_or_else(|| PluginError::new("this host has no way out"))?;
-        let client = nats::connect(dial, url, NamedBy::Workload, self.about).await;
-        let client = client.map_err(|error| {
+        let link = Link::open(dial, url, NamedBy::Workload, self.about, PATIENCE).await;
+        let link = link.map_err(|error| {
             PluginError::new(format!("there are no messages over NATS: {error}"))
                 .at("spec.hostInterfaces")
         })?;
-        self.clients.insert(url.clone(), client.clone());
-        Ok(client)
+        self.links.insert(url.clone(), link.clone());
+        Ok(link)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Pattern, Redelivery, Subject};
+use super::{Pattern, Redelivery, Subject, SubjectError};
 use crate::capability::settings::Settings;
 use crate::plugin::PluginError;
 use crate::workload::{Component, ComponentName, HostInterface, Workload};
@@ -20,10 +20,63 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
 /// How many subscriptions an entry may have, and how long the name of a group may be.
 const MOST_SUBSCRIPTIONS: usize = 128;
 const LONGEST_GROUP: usize = 128;
+/// What the names of groups begin with that components have by themselves.
+const GROUPS_OF_COMPONENTS: &str = "wasmcloud.";
+
+/// What subjects lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    /// What the workload, or those that share with it, have for themselves.
+    Own,
+    /// What everybody uses who may speak to a server.
+    #[cfg(feature = "messaging-nats")]
+    Server,
+    /// What a stream has that somebody else has made.
+    #[cfg(feature = "messaging-nats")]
+    Stream,
+}
+
+impl Space {
+    /// Whether a workload may hear a pattern there.
+    fn may_hear(self, pattern: &Pattern) -> Result<(), SubjectError> {
+        match self {
+            Self::Own => {
+                let _ = pattern;
+                Ok(())
+            }
+            #[cfg(feature = "messaging-nats")]
+            Self::Server => pattern.may_be_heard(),
+            #[cfg(feature = "messaging-nats")]
+            Self::Stream => pattern.may_be_heard_of_a_stream(),
+        }
+    }
+
+    /// A subject that messages may go to there which are given up.
+    fn dead_letter(self, text: &str) -> Result<Subject, SubjectError> {
+        let subject: Subject = text.parse()?;
+        #[cfg(feature = "messaging-nats")]
+        if self != Self::Own {
+            subject.may_be_sent_to()?;
+        }
+        Ok(subject)
+    }
+
+    /// What is heard by who names no subscriptions.
+    fn unnamed(self) -> Unnamed {
+        match self {
+            Self::Own => Unnamed::Everything,
+            #[cfg(feature = "messaging-nats")]
+            Self::Server => Unnamed::Nothing,
+            #[cfg(feature = "messaging-nats")]
+            Self::Stream => Unnamed::Wrong,
+        }
+    }
+}
 
 /// How messages are handled.
 #[derive(Clone, Debug)]
 pub(super) struct Handling {
+    space: Space,
     /// Which component handles them; `None`: every one that no other entry names.
     pub(super) component: Option<String>,
     pub(super) patterns: Vec<Pattern>,
@@ -48,7 +101,9 @@ impl Group {
     /// Its name; `None`: everybody gets everything.
     pub(super) fn name(&self, namespace: &str, workload: &str, component: &str) -> Option<String> {
         match self {
-            Self::Own => Some(format!("wasmcloud.{namespace}.{workload}.{component}")),
+            Self::Own => Some(format!(
+                "{GROUPS_OF_COMPONENTS}{namespace}.{workload}.{component}"
+            )),
             Self::Named(name) => Some(name.clone()),
             Self::Broadcast => None,
         }
@@ -57,12 +112,8 @@ impl Group {
 
 /// What is heard by who names no subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unnamed {
+enum Unnamed {
     Everything,
-    #[cfg_attr(
-        not(feature = "messaging-nats"),
-        expect(dead_code, reason = "only servers have more than the workload's")
-    )]
     Nothing,
     /// They have to be named.
     #[cfg_attr(
@@ -73,7 +124,7 @@ pub(super) enum Unnamed {
 }
 
 pub(super) fn handling(
-    unnamed: Unnamed,
+    space: Space,
     redelivers: bool,
     sends: bool,
     settings: &mut Settings<'_>,
@@ -85,13 +136,14 @@ pub(super) fn handling(
         settings.wrong("component", error);
     }
     Handling {
+        space,
         component,
-        patterns: patterns(unnamed, settings),
+        patterns: patterns(space, space.unnamed(), settings),
         group: group(settings).unwrap_or(Group::Own),
         in_flight: in_flight(settings).unwrap_or(IN_FLIGHT),
         wait: wait(settings).unwrap_or(WAIT),
         redelivery: match redelivers {
-            true => redelivery(settings),
+            true => redelivery(space, settings),
             // Nothing comes back: settings for that have no meaning.
             false => Redelivery::default(),
         },
@@ -101,6 +153,9 @@ pub(super) fn handling(
 fn group(settings: &mut Settings<'_>) -> Option<Group> {
     settings.parse("consumer_group", |name| match name {
         "broadcast" => Ok(Group::Broadcast),
+        _ if name.starts_with(GROUPS_OF_COMPONENTS) => Err(format!(
+            "groups that begin with `{GROUPS_OF_COMPONENTS}` are those of components; leave it out for that of the component"
+        )),
         _ if is_group(name) => Ok(Group::Named(name.to_owned())),
         _ => Err(format!(
             "wanted `broadcast` or a name of at most {LONGEST_GROUP} letters, digits, `-`, `_` and `.`"
@@ -117,7 +172,7 @@ fn wait(settings: &mut Settings<'_>) -> Option<Duration> {
     settings.parse("admission_wait", |text| at_most(text, LONGEST_WAIT))
 }
 
-fn patterns(unnamed: Unnamed, settings: &mut Settings<'_>) -> Vec<Pattern> {
+fn patterns(space: Space, unnamed: Unnamed, settings: &mut Settings<'_>) -> Vec<Pattern> {
     if unnamed == Unnamed::Wrong {
         settings.required(
             "subscriptions",
@@ -126,7 +181,11 @@ fn patterns(unnamed: Unnamed, settings: &mut Settings<'_>) -> Vec<Pattern> {
     }
     let mut patterns: Vec<Pattern> = Vec::new();
     for text in settings.list("subscriptions") {
-        match text.parse() {
+        let pattern = text.parse().and_then(|pattern| {
+            space.may_hear(&pattern)?;
+            Ok(pattern)
+        });
+        match pattern {
             Ok(pattern) if !patterns.contains(&pattern) => patterns.push(pattern),
             Ok(_) => {}
             Err(error) => {
@@ -145,7 +204,7 @@ fn patterns(unnamed: Unnamed, settings: &mut Settings<'_>) -> Vec<Pattern> {
     patterns
 }
 
-fn redelivery(settings: &mut Settings<'_>) -> Redelivery {
+fn redelivery(space: Space, settings: &mut Settings<'_>) -> Redelivery {
     let default = Redelivery::default();
     let most = settings.number("max_deliveries", 1..=MOST_DELIVERIES);
     let backoff = settings.parse("retry_backoff", |text| at_most(text, LONGEST_BACKOFF));
@@ -154,7 +213,7 @@ fn redelivery(settings: &mut Settings<'_>) -> Redelivery {
             u32::try_from(most).unwrap_or(default.most)
         }),
         backoff: backoff.unwrap_or(default.backoff),
-        dead_letter: settings.parse("dead_letter", str::parse::<Subject>),
+        dead_letter: settings.parse("dead_letter", |text| space.dead_letter(text)),
     }
 }
 
@@ -207,7 +266,7 @@ impl Own {
         let path = format!("spec.components.{component}.localResources.config");
         let mut settings = Settings::under(entry, path);
         if entry.config.contains_key("subscriptions") {
-            handling.patterns = patterns(Unnamed::Nothing, &mut settings);
+            handling.patterns = patterns(handling.space, Unnamed::Nothing, &mut settings);
         }
         handling.group = group(&mut settings).unwrap_or(handling.group);
         handling.in_flight = in_flight(&mut settings).unwrap_or(handling.in_flight);

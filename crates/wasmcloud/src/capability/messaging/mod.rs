@@ -16,6 +16,8 @@ mod p3;
 mod plugin;
 mod seldom;
 mod settings;
+#[cfg(feature = "messaging-nats")]
+mod shared_server;
 mod subject;
 
 #[cfg(test)]
@@ -202,6 +204,11 @@ pub(crate) trait Broker: Send + Sync + 'static {
     ) -> Result<Message, MessagingError>;
 
     async fn subscribe(&self, wanted: Wanted) -> Result<Box<dyn Subscription>, MessagingError>;
+
+    /// Why it passes nothing on now, for whoever runs the workload.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Whether messages that are not handled come back.
     #[cfg(test)]

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::client::{PublishError, PublishErrorKind, RequestError, RequestErrorKind};
-use async_nats::{Client, HeaderMap, Request, Subscriber};
+use async_nats::{HeaderMap, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +15,7 @@ use super::seldom::Seldom;
 use super::{
     Broker, Delivery, Message, MessagingError, Settle, Subject, Subscription, Verdict, Wanted,
 };
-use crate::capability::nats::is_connected;
+use crate::capability::nats::{Feed, Link, Live};
 
 /// By these headers, services on NATS say that they have no answer.
 const ERROR: &str = "Nats-Service-Error";
@@ -29,7 +28,7 @@ const BUSY: &str = "429";
 /// A server, or several. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Nats {
-    client: Client,
+    link: Link,
     /// How many messages of each subscription may wait.
     messages: usize,
     /// How many KiB all of them may take.
@@ -37,36 +36,33 @@ pub(super) struct Nats {
 }
 
 impl Nats {
-    pub(super) fn new(client: Client, room: Room) -> Self {
+    pub(super) fn new(link: Link, room: Room) -> Self {
         Self {
-            client,
+            link,
             messages: room.messages,
             room: Arc::new(Semaphore::new((room.bytes / 1024).max(1))),
         }
     }
 
-    fn connected(&self) -> Result<(), MessagingError> {
-        match is_connected(&self.client) {
-            true => Ok(()),
-            false => Err(MessagingError::Unavailable),
-        }
+    fn connected(&self) -> Result<Arc<Live>, MessagingError> {
+        self.link.live().ok_or(MessagingError::Unavailable)
     }
 }
 
 #[async_trait]
 impl Broker for Nats {
     async fn publish(&self, message: Message) -> Result<(), MessagingError> {
-        self.connected()?;
+        let client = &self.connected()?.client;
         let length = message.body.len();
         let subject = message.subject.to_string();
         let published = match message.reply_to {
             Some(reply_to) => {
                 let reply_to = reply_to.to_string();
-                self.client
+                client
                     .publish_with_reply(subject, reply_to, message.body)
                     .await
             }
-            None => self.client.publish(subject, message.body).await,
+            None => client.publish(subject, message.body).await,
         };
         published.map_err(|error| self.refused(&error, length))
     }
@@ -77,10 +73,10 @@ impl Broker for Nats {
         body: Bytes,
         time: Duration,
     ) -> Result<Message, MessagingError> {
-        self.connected()?;
+        let client = &self.connected()?.client;
         let length = body.len();
         let request = Request::new().payload(body).timeout(Some(time));
-        let answer = self.client.send_request(subject.to_string(), request);
+        let answer = client.send_request(subject.to_string(), request);
         let answer = answer
             .await
             .map_err(|error| self.unanswered(&error, length, time))?;
@@ -95,15 +91,10 @@ impl Broker for Nats {
 
     async fn subscribe(&self, wanted: Wanted) -> Result<Box<dyn Subscription>, MessagingError> {
         let pattern = wanted.pattern.to_string();
-        let subscriber = match wanted.group {
-            Some(group) => self.client.queue_subscribe(pattern, group).await,
-            None => self.client.subscribe(pattern).await,
-        };
-        let subscriber =
-            subscriber.map_err(|error| MessagingError::Other(format!("NATS: {error}")))?;
-        if is_connected(&self.client) {
+        let feed = self.link.subscribe(pattern, wanted.group).await;
+        if let Some(live) = self.link.live() {
             // What is published from now on is heard.
-            let _ = self.client.flush().await;
+            let _ = live.client.flush().await;
         }
         let (waiting, taken) = mpsc::channel(self.messages.max(1));
         let closed = CancellationToken::new();
@@ -112,13 +103,17 @@ impl Broker for Nats {
             waiting,
             full: Seldom::default(),
         };
-        tokio::spawn(pump.run(subscriber, closed.clone()));
+        tokio::spawn(pump.run(feed, closed.clone()));
         Ok(Box::new(Taken {
             nats: self.clone(),
             taken,
             wait: wanted.wait,
             closed,
         }))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.link.trouble()
     }
 
     #[cfg(test)]
@@ -149,20 +144,20 @@ impl Nats {
     fn too_large(&self, length: usize) -> MessagingError {
         MessagingError::TooLarge {
             length: length as u64,
-            most: self.client.max_payload() as u64,
+            most: self.link.max_payload() as u64,
         }
     }
 
     /// Tells whoever asked that nobody has the time to answer.
     async fn busy(&self, message: &Message) {
-        let Some(reply_to) = &message.reply_to else {
+        let (Some(reply_to), Some(live)) = (&message.reply_to, self.link.live()) else {
             return;
         };
         let mut headers = HeaderMap::new();
         headers.insert(CODE, BUSY);
         headers.insert(ERROR, "too many messages are waiting already");
         let reply_to = reply_to.to_string();
-        let _ = self
+        let _ = live
             .client
             .publish_with_headers(reply_to, headers, Bytes::new())
             .await;
@@ -172,7 +167,7 @@ impl Nats {
 /// One whose subjects are none for this host is dropped.
 fn message(from: async_nats::Message) -> Option<Message> {
     Some(Message {
-        subject: from.subject.as_str().parse().ok()?,
+        subject: Subject::published(from.subject.as_str())?,
         body: from.payload,
         reply_to: from.reply.map(|reply| Subject::from_broker(reply.as_str())),
     })
@@ -193,12 +188,12 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self, mut subscriber: Subscriber, closed: CancellationToken) {
+    async fn run(mut self, mut feed: Feed, closed: CancellationToken) {
         loop {
             let next = tokio::select! {
                 biased;
                 () = closed.cancelled() => break,
-                next = subscriber.next() => next,
+                next = feed.next() => next,
             };
             match next {
                 Some(next) => self.take(next).await,
@@ -207,8 +202,8 @@ impl Pump {
         }
         // What the server has sent until it knows was meant for us; one that is away never knows.
         let rest = async {
-            let _ = subscriber.drain().await;
-            while let Some(next) = subscriber.next().await {
+            feed.drain().await;
+            while let Some(next) = feed.next().await {
                 self.take(next).await;
             }
         };
@@ -290,11 +285,12 @@ impl Settle for Gone {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use test_servers::{Proxy, Way};
+
     use super::super::conformance;
     use super::*;
-    use crate::capability::dial::{Dial, NamedBy};
-    use crate::capability::nats::connect;
-    use crate::capability::resolve::SystemResolver;
+    use crate::net::dial::{Dial, NamedBy};
+    use crate::net::resolve::SystemResolver;
     use crate::policy::EgressPolicy;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -304,10 +300,14 @@ mod tests {
     };
 
     async fn nats(server: &test_servers::Nats, room: Room) -> Nats {
+        nats_at(server.port(), room).await
+    }
+
+    async fn nats_at(port: u16, room: Room) -> Nats {
         let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
-        let url = server.url().parse().unwrap();
-        let client = connect(&dial, &url, NamedBy::Host, "a test").await.unwrap();
-        Nats::new(client, room)
+        let url = format!("nats://127.0.0.1:{port}").parse().unwrap();
+        let link = Link::open(&dial, &url, NamedBy::Host, "a test", PATIENCE).await;
+        Nats::new(link.unwrap(), room)
     }
 
     fn wanted(pattern: &str) -> Wanted {
@@ -361,6 +361,80 @@ mod tests {
             all.next().await.unwrap();
         };
         tokio::time::timeout(PATIENCE, back).await.unwrap();
+    }
+
+    /// Nothing passes and nobody is told: a request fails in time, and all goes on when the way is open.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_way_that_is_held_is_an_error_in_time_and_passes() {
+        let server = test_servers::Nats::launch();
+        let proxy = Proxy::to(server.port());
+        let (inside, outside) = (nats_at(proxy.port(), ROOM).await, nats(&server, ROOM).await);
+        let mut heard = inside.subscribe(wanted("a")).await.unwrap();
+        outside.publish(about("a")).await.unwrap();
+        heard.next().await.unwrap();
+        let _answers = outside.subscribe(wanted("b")).await.unwrap();
+        proxy.set(Way::Held);
+        let time = Duration::from_millis(100);
+        let asked = inside.request("b".parse().unwrap(), "x".into(), time);
+        let asked = tokio::time::timeout(PATIENCE, asked).await.unwrap();
+        assert!(
+            matches!(asked, Err(MessagingError::TimedOut(_))),
+            "{asked:?}"
+        );
+        outside.publish(about("a")).await.unwrap();
+        outside.connected().unwrap().client.flush().await.unwrap();
+        proxy.set(Way::Open);
+        // What the server has sent meanwhile was only late.
+        let late = tokio::time::timeout(PATIENCE, heard.next()).await;
+        assert!(late.unwrap().is_some());
+    }
+
+    /// What takes long arrives all the same, whole and in order.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_slow_way_only_takes_longer() {
+        let server = test_servers::Nats::launch();
+        let proxy = Proxy::to(server.port());
+        proxy.set(Way::Slow(Duration::from_millis(2)));
+        let (inside, outside) = (nats_at(proxy.port(), ROOM).await, nats(&server, ROOM).await);
+        let mut heard = outside.subscribe(wanted("a")).await.unwrap();
+        for number in 0..10_u8 {
+            let message = Message {
+                body: vec![number; 3000].into(),
+                ..about("a")
+            };
+            inside.publish(message).await.unwrap();
+        }
+        for number in 0..10_u8 {
+            let next = tokio::time::timeout(PATIENCE, heard.next()).await.unwrap();
+            assert!(next.unwrap().message.body == vec![number; 3000]);
+        }
+    }
+
+    /// Connections that break are made again, with what was subscribed to.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_way_that_is_cut_is_found_again() {
+        let server = test_servers::Nats::launch();
+        let proxy = Proxy::to(server.port());
+        let nats = nats_at(proxy.port(), ROOM).await;
+        let mut heard = nats.subscribe(wanted("a")).await.unwrap();
+        for _ in 0..3 {
+            proxy.set(Way::Cut);
+            let away = async {
+                while nats.trouble().is_none() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, away).await.unwrap();
+            proxy.set(Way::Open);
+            let back = async {
+                while nats.publish(about("a")).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+                heard.next().await.unwrap();
+            };
+            tokio::time::timeout(PATIENCE, back).await.unwrap();
+            assert_eq!(nats.trouble(), None);
+        }
     }
 
     /// Whoever asks is told that there is no room, instead of waiting for nothing.

@@ -23,6 +23,10 @@ impl Outlet {
         Self { broker, longest }
     }
 
+    pub(super) fn broker(&self) -> &dyn Broker {
+        self.broker.as_ref()
+    }
+
     /// How long a message may be, in bytes.
     pub(super) fn longest(&self) -> u64 {
         self.longest

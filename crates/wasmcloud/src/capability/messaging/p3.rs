@@ -87,6 +87,8 @@ impl From<MessagingError> for Error {
     fn from(error: MessagingError) -> Self {
         match error {
             MessagingError::Subject(SubjectError::Reserved) => Self::AccessDenied,
+            #[cfg(feature = "messaging-nats")]
+            MessagingError::Subject(SubjectError::OfHosts) => Self::AccessDenied,
             MessagingError::Subject(_) => Self::SubjectInvalid,
             MessagingError::TimedOut(_) => Self::Timeout,
             MessagingError::Unavailable => Self::BrokerUnavailable,

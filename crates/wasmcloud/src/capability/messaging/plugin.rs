@@ -18,9 +18,10 @@ use super::memory::{Bus, Room};
 use super::outlet::Outlet;
 use super::settings;
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
-#[cfg(feature = "messaging-nats")]
-use crate::capability::dial::Dial;
+use crate::capability::routes::troubled;
 use crate::capability::tenant::Tenant;
+#[cfg(feature = "messaging-nats")]
+use crate::net::dial::Dial;
 use crate::plugin::{
     Asker, BindRequest, Binding, CallError, Entry, Grant, Import, Offer, Opening, Plugin,
     PluginError, Presence, State, StoreData,
@@ -269,6 +270,18 @@ struct Opened {
 impl Binding for Bound {
     fn state(&self) -> Option<State> {
         Some(State::new(Arc::clone(&self.outlets)))
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let sent = self.outlets.by_label.iter();
+        let sent = sent.map(|(label, outlet)| (label.as_deref(), outlet.broker()));
+        let heard = self.handlings.iter();
+        let heard = heard.map(|(broker, _)| (None, broker.as_ref()));
+        let troubles = sent.chain(heard).filter_map(|(label, broker)| {
+            let why = broker.trouble()?;
+            Some(troubled("messaging", label, &why))
+        });
+        troubles.collect()
     }
 
     async fn open(&mut self, opening: Opening) -> Result<(), PluginError> {

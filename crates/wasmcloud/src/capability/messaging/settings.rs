@@ -1,6 +1,6 @@
 //! What the `config` of an entry of `hostInterfaces` says about messages.
 
-use super::handling::{Handling, Unnamed, handling};
+use super::handling::{Handling, Space, handling};
 #[cfg(feature = "messaging-nats")]
 use super::jetstream::{Streams, streams};
 #[cfg(feature = "messaging-nats")]
@@ -47,16 +47,16 @@ impl Backend {
         }
     }
 
-    /// What is heard by who names no subscriptions.
-    fn unnamed(&self) -> Unnamed {
+    /// What its subjects lead to.
+    pub(super) fn space(&self) -> Space {
         match self {
-            Self::Memory(_) => Unnamed::Everything,
+            Self::Memory(_) => Space::Own,
             #[cfg(feature = "messaging-nats")]
-            Self::Nats(_) => Unnamed::Nothing,
+            Self::Nats(_) => Space::Server,
             #[cfg(feature = "messaging-nats")]
-            Self::JetStream(streams) if streams.place.is_own() => Unnamed::Everything,
+            Self::JetStream(streams) if streams.place.is_own() => Space::Own,
             #[cfg(feature = "messaging-nats")]
-            Self::JetStream(_) => Unnamed::Wrong,
+            Self::JetStream(_) => Space::Stream,
         }
     }
 }
@@ -84,11 +84,9 @@ pub(super) fn read(workload: &Workload, id: &str) -> (Vec<Entry>, Vec<PluginErro
         let backend = backend(workload, &mut settings);
         let handles = entry.interfaces.contains("handler");
         let handles = handles.then(|| {
-            let unnamed = backend
-                .as_ref()
-                .map_or(Unnamed::Everything, Backend::unnamed);
+            let space = backend.as_ref().map_or(Space::Own, Backend::space);
             let redelivers = backend.as_ref().is_none_or(Backend::redelivers);
-            handling(unnamed, redelivers, sends, &mut settings)
+            handling(space, redelivers, sends, &mut settings)
         });
         let label = entry.name.clone().filter(|name| name != id);
         let mut wrong = settings.finish();

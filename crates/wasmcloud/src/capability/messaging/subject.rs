@@ -9,6 +9,10 @@ pub(crate) const LONGEST: usize = 1024;
 /// What the inboxes of requests begin with: whoever waits for an answer has one.
 pub(crate) const INBOX: &str = "_INBOX";
 
+/// What the subjects begin with by which hosts, and what runs on them, speak to each other over servers.
+#[cfg(feature = "messaging-nats")]
+const OF_HOSTS: [&str; 2] = ["wasmcloud", "runtime"];
+
 /// What a message is about: words without wildcards.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject(Arc<str>);
@@ -33,6 +37,16 @@ pub(crate) enum SubjectError {
     Wildcard,
     #[error("subjects that begin with `$` belong to the broker, and those of inboxes to who asks")]
     Reserved,
+    #[cfg(feature = "messaging-nats")]
+    #[error(
+        "subjects that begin with `wasmcloud` or `runtime` belong to hosts, on a server that others use too"
+    )]
+    OfHosts,
+    #[cfg(feature = "messaging-nats")]
+    #[error(
+        "on a server that others use too, `>` and `*.…` would hear what is not for everybody, such as answers and stored keys: begin with a word"
+    )]
+    TooWide,
 }
 
 impl Subject {
@@ -44,6 +58,18 @@ impl Subject {
     pub(crate) fn inbox() -> Self {
         let unique = (fastrand::u64(..), fastrand::u64(..));
         Self(format!("{INBOX}.{:016x}{:016x}", unique.0, unique.1).into())
+    }
+
+    /// A subject that somebody has published to on a server. `None`: it is none.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn published(text: &str) -> Option<Self> {
+        check(text).ok().map(|()| Self(text.into()))
+    }
+
+    /// Whether a guest may send to it on a server that others use as well.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn may_be_sent_to(&self) -> Result<(), SubjectError> {
+        is_for_guests(self.0.split('.').next())
     }
 
     /// A subject that a broker has made up to be answered to.
@@ -71,6 +97,25 @@ impl Subject {
 }
 
 impl Pattern {
+    /// Whether a guest may hear it on a server that others use as well: nothing that it matches is theirs.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn may_be_heard(&self) -> Result<(), SubjectError> {
+        let mut words = self.0.split('.');
+        let (first, second) = (words.next(), words.next());
+        match first {
+            Some(">") => Err(SubjectError::TooWide),
+            // Alone it stands for one word, and nothing of others has only one.
+            Some("*") if second.is_some() => Err(SubjectError::TooWide),
+            first => is_for_guests(first),
+        }
+    }
+
+    /// The same for a stream, which has what it has: only what names the subjects of hosts is not for guests.
+    #[cfg(feature = "messaging-nats")]
+    pub(crate) fn may_be_heard_of_a_stream(&self) -> Result<(), SubjectError> {
+        is_for_guests(self.0.split('.').next())
+    }
+
     /// The same among others of its kind: with something in front of it, which has to end in a dot.
     #[cfg(feature = "messaging-nats")]
     pub(crate) fn behind(&self, prefix: &str) -> Self {
@@ -127,6 +172,15 @@ impl FromStr for Pattern {
             }
         }
         Ok(Self(text.into()))
+    }
+}
+
+/// Whether subjects that begin with a word are for guests.
+#[cfg(feature = "messaging-nats")]
+fn is_for_guests(first: Option<&str>) -> Result<(), SubjectError> {
+    match first.is_some_and(|first| OF_HOSTS.contains(&first)) {
+        true => Err(SubjectError::OfHosts),
+        false => Ok(()),
     }
 }
 
@@ -203,6 +257,46 @@ mod tests {
             "..".repeat(9).parse::<Pattern>().unwrap_err(),
             SubjectError::EmptyWord
         );
+    }
+
+    /// What hosts say to each other, requests of other workloads, their keys and the answers that they wait for.
+    #[cfg(feature = "messaging-nats")]
+    #[test]
+    fn on_a_server_that_others_use_nothing_of_theirs_is_reached() {
+        use SubjectError::{OfHosts, TooWide};
+        for (text, error) in [
+            ("runtime.host.abc.workload.start", OfHosts),
+            (
+                "wasmcloud.messages.default.workload.bank.asked.pay",
+                OfHosts,
+            ),
+            ("wasmcloud.requests.ORDERS.a", OfHosts),
+            ("wasmcloud", OfHosts),
+        ] {
+            let subject: Subject = text.parse().unwrap();
+            assert_eq!(subject.may_be_sent_to(), Err(error), "{text}");
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.may_be_heard(), Err(error), "{text}");
+        }
+        for (text, error) in [
+            (">", TooWide),
+            ("*.>", TooWide),
+            ("*.*", TooWide),
+            ("*.host.*.workload.start", TooWide),
+            ("wasmcloud.>", OfHosts),
+            ("runtime.*", OfHosts),
+        ] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.may_be_heard(), Err(error), "{text}");
+        }
+        for text in ["a", "*", "a.>", "a.*.b", "runtimes.>", "my.wasmcloud.>"] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.may_be_heard(), Ok(()), "{text}");
+        }
+        for text in ["a.wasmcloud", "runtimes", "_INBOX.abc"] {
+            let subject: Subject = text.parse().unwrap();
+            assert_eq!(subject.may_be_sent_to(), Ok(()), "{text}");
+        }
     }
 
     #[test]

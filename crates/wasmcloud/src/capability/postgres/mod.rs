@@ -18,29 +18,20 @@ mod settings;
 mod tls;
 mod url;
 mod value;
+mod weight;
 
 use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures::Stream;
 
-pub use options::PostgresOptions;
+pub use options::{Databases, PostgresOptions};
 pub use plugin::Postgres;
 pub use url::{ServerUrl, UrlError};
 
-use value::Value;
+pub use crate::capability::workloads::{AllowError, Workloads};
 
-/// What keeps SQL and parameters out of a log: directives for `tracing_subscriber::EnvFilter`. The client writes them to the `log` crate
-/// at the level `debug`; whoever sends that to a log of their own should add these.
-pub const UNLOGGED: [&str; 7] = [
-    "tokio_postgres=off",
-    "tokio_postgres::connection=off",
-    "tokio_postgres::copy_in=off",
-    "tokio_postgres::copy_out=off",
-    "tokio_postgres::prepare=off",
-    "tokio_postgres::query=off",
-    "tokio_postgres::simple_query=off",
-];
+use value::Value;
 
 /// One database, as one entry of one workload reaches it.
 ///
@@ -71,6 +62,11 @@ pub(crate) trait Database: Send + Sync + 'static {
 
     /// Carries out the statement of a token. How many rows it was about.
     async fn execute(&self, token: &str, params: Vec<Value>) -> Result<u64, Fault>;
+
+    /// Why nothing can be asked now, for whoever runs the workload.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a statement answers.

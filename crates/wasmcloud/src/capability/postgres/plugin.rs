@@ -12,8 +12,8 @@ use super::settings::{self, Wish};
 use super::tls::Tls;
 use super::url::{Mode, ServerUrl};
 use super::{Database, Fault, PostgresOptions, p2, p3};
-use crate::capability::dial::{Dial, DialError, NamedBy};
-use crate::capability::routes::Routes;
+use crate::capability::routes::{Routes, troubled};
+use crate::net::dial::{Dial, DialError, NamedBy};
 use crate::plugin::{
     Asker, BindRequest, Binding, Grant, Import, Offer, Plugin, PluginError, State, StoreData,
 };
@@ -68,7 +68,7 @@ impl Postgres {
         let entries = workload.host_interfaces.iter().enumerate();
         entries
             .filter(|(_, entry)| offers.iter().any(|offer| entry.covers(&offer.interface)))
-            .map(|(index, entry)| (index, settings::read(entry, index, ID, host)))
+            .map(|(index, entry)| (index, settings::read(workload, entry, index, ID, host)))
             .collect()
     }
 }
@@ -100,7 +100,9 @@ impl Side {
             longest: self.options.max_row,
         };
         let pool = Pool::new(target, wish.size, &self.room, about.to_owned());
-        let database = Limited::new(OnServer::new(pool), self.options.max_sql);
+        // Where it may not go was found out before.
+        let _ = pool.reach().begin().await;
+        let database = Limited::new(OnServer::new(pool), &self.options, wish.size.wait);
         Ok(Way {
             database: Arc::new(database),
             max_answer: self.options.max_answer,
@@ -143,6 +145,14 @@ struct Bound(Arc<Ways>);
 impl Binding for Bound {
     fn state(&self) -> Option<State> {
         Some(State::new(Arc::clone(&self.0)))
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let troubles = self.0.0.all().filter_map(|(label, way)| {
+            let why = way.as_ref()?.database.trouble()?;
+            Some(troubled("postgres", label, &why))
+        });
+        troubles.collect()
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::PostgresOptions;
 use super::server::Size;
 use super::url::ServerUrl;
-use crate::capability::dial::NamedBy;
 use crate::capability::settings::Settings;
+use crate::net::dial::NamedBy;
 use crate::plugin::PluginError;
-use crate::workload::{HostInterface, duration};
+use crate::workload::{HostInterface, Workload, duration, quoted};
 
 /// How many connections an entry has, where it does not say.
 const CONNECTIONS: usize = 10;
@@ -31,8 +31,9 @@ pub(super) struct Wish {
     pub(super) statement: Duration,
 }
 
-/// Reads an entry. `host`: what the host has, if it is known which one it is.
+/// Reads an entry of a workload. `host`: what the host has, if it is known which one it is.
 pub(super) fn read(
+    workload: &Workload,
     entry: &HostInterface,
     index: usize,
     id: &str,
@@ -52,7 +53,7 @@ pub(super) fn read(
     };
     let url = match own {
         true => url,
-        false => of_host(&mut settings, database, host),
+        false => of_host(workload, &mut settings, database, host),
     };
     let url = match (url, database) {
         (Some(url), Some(database)) => Some(url.with_database(database)),
@@ -88,6 +89,7 @@ pub(super) fn read(
 
 /// The server of the host, for an entry that names none.
 fn of_host(
+    workload: &Workload,
     settings: &mut Settings<'_>,
     database: Option<&str>,
     host: Option<&PostgresOptions>,
@@ -99,13 +101,32 @@ fn of_host(
         settings.wrong("url", error.hint(hint));
         return None;
     };
-    if database.is_none() && url.database().is_none() {
+    let Some(wanted) = database.or(url.database()) else {
         let error = PluginError::new(
             "`database` is missing: it says which database of the host's server is meant",
         );
         settings.wrong("database", error);
+        return None;
+    };
+    if !host.grant(workload, wanted) {
+        settings.wrong("database", not_granted(workload, database));
     }
     Some(url.clone())
+}
+
+/// All workloads log in to the host's server as the same user, so each is given databases by name.
+fn not_granted(workload: &Workload, database: Option<&str>) -> PluginError {
+    // The one of the URL is not told, like the rest of it.
+    let (found, example) = match database {
+        Some(database) => (format!("the database {}", quoted(database)), database),
+        None => ("its own database".to_owned(), "DATABASE"),
+    };
+    let message = format!("the server of the host does not give this workload {found}");
+    let hint = format!(
+        "have the host's configuration grant it, under `postgres.databases`: `{}/{}: [{example}]`; or name a server with `url`",
+        workload.namespace, workload.name
+    );
+    PluginError::new(message).hint(hint)
 }
 
 /// A length of time, from a millisecond to a day.

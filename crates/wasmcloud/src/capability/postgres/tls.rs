@@ -12,7 +12,7 @@ use rustls::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::url::Mode;
-use crate::capability::trust::Authorities;
+use crate::net::trust::Authorities;
 
 /// TLS as the modes have it. What is missing, is so for a reason.
 pub(super) struct Tls {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::environment::{Environment, Lookup};
+use super::guarded::Guarded;
 use super::held::Held;
 use super::values::Values;
 use super::vault::{Owner, Vault};
@@ -146,7 +147,7 @@ impl Place for InFolder {
         for (name, value) in secrets {
             write(&self.0.path().join(name), value);
         }
-        files::at(self.0.path(), Path::new(""))
+        files::at(self.0.path(), Path::new(""), &Guarded::default())
     }
 }
 
@@ -170,7 +171,7 @@ impl Place for Mounted {
         }
         symlink(&version, folder.join("..new")).unwrap();
         fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
-        files::at(folder, Path::new(""))
+        files::at(folder, Path::new(""), &Guarded::default())
     }
 }
 
@@ -194,7 +195,10 @@ impl Place for InDocument {
         let all: BTreeMap<_, _> = secrets.iter().map(text).collect();
         write(&path, &serde_json::to_vec(&all).unwrap());
         let (folder, name) = (self.0.path(), Path::new(self.2));
-        Arc::clone(self.1.get_or_insert_with(|| files::at(folder, name)))
+        Arc::clone(
+            self.1
+                .get_or_insert_with(|| files::at(folder, name, &Guarded::default())),
+        )
     }
 
     fn holds_bytes(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::KEY_VARIABLE;
 use super::options::Variables;
 use super::{MOST_BYTES, Secret, SecretStore, SecretsError};
 use crate::workload::SecretName;
@@ -51,7 +52,7 @@ fn variable(prefix: &str, name: &SecretName) -> String {
 impl SecretStore for Environment {
     async fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretsError> {
         let (variable, allowed) = self.variable(name);
-        if !allowed {
+        if !allowed || variable == KEY_VARIABLE {
             let problem = "the host's configuration does not let this workload read it";
             return Err(SecretsError::source(
                 format!("the variable `{variable}`"),
@@ -95,6 +96,16 @@ mod tests {
             assert_eq!(get(&environment, name).await, Ok(Some("value".to_owned())));
         }
         assert_eq!(get(&environment, "other").await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn the_key_of_the_encrypted_store_is_no_secret() {
+        let allowed = vec!["WASMCLOUD_*".parse().unwrap()];
+        let lookup: Lookup = Arc::new(|_| Some("value".into()));
+        let environment = Environment::with("WASMCLOUD_".to_owned(), allowed, lookup);
+        let told = get(&environment, "secrets-key").await.unwrap_err();
+        assert!(told.contains("`WASMCLOUD_SECRETS_KEY`"), "{told}");
+        assert!(get(&environment, "other").await.is_ok());
     }
 
     #[tokio::test]

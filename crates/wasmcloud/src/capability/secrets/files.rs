@@ -7,7 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::reread::{Reread, open_below, read};
+use super::guarded::Guarded;
+use super::reread::{Reread, open_unguarded, read};
 use super::{MOST_BYTES, Secret, SecretStore, SecretsError};
 use crate::workload::{SecretName, decode_yaml};
 
@@ -18,19 +19,25 @@ const MOST_DOCUMENT: usize = 1024 * 1024;
 pub(crate) struct Folder {
     root: PathBuf,
     inside: PathBuf,
+    guarded: Guarded,
 }
 
 /// One file with a mapping of names to texts.
 pub(crate) struct Document(Arc<Reread<BTreeMap<String, Secret>>>);
 
-/// What a path below an allowed folder leads to.
-pub(crate) fn at(root: &Path, inside: &Path) -> Arc<dyn SecretStore> {
+/// What a path below an allowed folder leads to, unless it is one of the host's own.
+pub(super) fn at(root: &Path, inside: &Path, guarded: &Guarded) -> Arc<dyn SecretStore> {
     let (root, inside) = (root.to_owned(), inside.to_owned());
+    let guarded = guarded.clone();
     if is_document(&inside) {
-        let file = Reread::new(root, inside, MOST_DOCUMENT);
+        let file = Reread::new(root, inside, MOST_DOCUMENT).unless(guarded);
         return Arc::new(Document(Arc::new(file)));
     }
-    Arc::new(Folder { root, inside })
+    Arc::new(Folder {
+        root,
+        inside,
+        guarded,
+    })
 }
 
 /// Whether a path is that of a file with all secrets.
@@ -51,8 +58,9 @@ pub(super) async fn blocking<T: Send + 'static>(
 impl SecretStore for Folder {
     async fn get(&self, name: &SecretName) -> Result<Option<Secret>, SecretsError> {
         let (root, path) = (self.root.clone(), self.inside.join(name.as_str()));
+        let guarded = self.guarded.clone();
         blocking(move || {
-            let Some(mut file) = open_below(&root, &path)? else {
+            let Some(mut file) = open_unguarded(&root, &path, &guarded)? else {
                 return Ok(None);
             };
             let bytes = read(&mut file, MOST_BYTES).map_err(|error| {

@@ -7,6 +7,7 @@
 mod conformance;
 mod environment;
 mod files;
+mod guarded;
 mod held;
 mod options;
 mod p3;
@@ -21,10 +22,11 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-pub use options::{AllowError, SecretsOptions, Variables, Workloads};
+pub use options::{SecretsOptions, Variables};
 pub use plugin::Secrets;
 pub use vault::{KEY_VARIABLE, Owner, Vault, VaultError};
 
+pub use crate::capability::workloads::{AllowError, Workloads};
 use crate::workload::SecretName;
 
 /// The most bytes that a value may have.

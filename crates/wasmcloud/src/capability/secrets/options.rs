@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::KEY_VARIABLE;
+use crate::capability::workloads::{AllowError, Workloads};
 use crate::workload::Workload;
 
 /// What workloads may read of the machine. The default allows nothing but the encrypted store, where each sees its own.
@@ -33,55 +35,6 @@ impl SecretsOptions {
     }
 }
 
-/// Some workloads: `namespace/name`, `namespace/*`, or `*` for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Workloads {
-    /// Every workload.
-    All,
-    /// Those of a namespace.
-    Namespace(String),
-    /// One.
-    One(String, String),
-}
-
-impl Workloads {
-    fn cover(&self, workload: &Workload) -> bool {
-        let (namespace, name) = (workload.namespace.as_str(), workload.name.as_str());
-        match self {
-            Self::All => true,
-            Self::Namespace(of) => of == namespace,
-            Self::One(of, one) => of == namespace && one == name,
-        }
-    }
-}
-
-/// A text that stands for no workloads, or no variables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct AllowError(&'static str);
-
-impl FromStr for Workloads {
-    type Err = AllowError;
-
-    fn from_str(text: &str) -> Result<Self, AllowError> {
-        const WANTED: AllowError = AllowError("wanted `namespace/name`, `namespace/*` or `*`");
-        if text == "*" {
-            return Ok(Self::All);
-        }
-        let (namespace, name) = text.split_once('/').ok_or(WANTED)?;
-        let is_name = |text: &str| {
-            let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-            !text.is_empty() && text.bytes().all(inside)
-        };
-        match name {
-            _ if !is_name(namespace) => Err(WANTED),
-            "*" => Ok(Self::Namespace(namespace.to_owned())),
-            name if is_name(name) => Ok(Self::One(namespace.to_owned(), name.to_owned())),
-            _ => Err(WANTED),
-        }
-    }
-}
-
 /// Some variables of an environment: `NAME`, or `PREFIX_*` for all that begin so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variables {
@@ -93,10 +46,13 @@ pub enum Variables {
 
 impl Variables {
     pub(super) fn cover(&self, variable: &str) -> bool {
-        match self {
-            Self::One(one) => one == variable,
-            Self::Beginning(prefix) => variable.starts_with(prefix.as_str()),
-        }
+        // Who has the key has the secrets of all workloads.
+        let other = variable != KEY_VARIABLE;
+        other
+            && match self {
+                Self::One(one) => one == variable,
+                Self::Beginning(prefix) => variable.starts_with(prefix.as_str()),
+            }
     }
 }
 
@@ -110,7 +66,11 @@ impl FromStr for Variables {
         if name.is_empty() || !name.bytes().all(inside) {
             let wanted =
                 "wanted the name of a variable, or the beginning of some and `*`, such as `SHOP_*`";
-            return Err(AllowError(wanted));
+            return Err(AllowError::new(wanted));
+        }
+        if text == KEY_VARIABLE {
+            let told = "it is the key of the encrypted store, which no workload may read";
+            return Err(AllowError::new(told));
         }
         Ok(match prefix {
             Some(prefix) => Self::Beginning(prefix.to_owned()),
@@ -125,23 +85,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workloads_and_variables_are_named_or_begin_alike() {
-        let of = |text: &str| text.parse::<Workloads>();
-        assert_eq!(of("*"), Ok(Workloads::All));
-        assert_eq!(of("a/*"), Ok(Workloads::Namespace("a".to_owned())));
-        assert_eq!(
-            of("a/b"),
-            Ok(Workloads::One("a".to_owned(), "b".to_owned()))
-        );
-        for bad in ["", "a", "*/b", "a/", "a/b/c", "A/b", "a/b*"] {
-            assert!(of(bad).is_err(), "{bad}");
-        }
+    fn variables_are_named_or_begin_alike() {
         let variables = |text: &str| text.parse::<Variables>();
         assert!(variables("SHOP_*").unwrap().cover("SHOP_KEY"));
         assert!(!variables("SHOP_*").unwrap().cover("SHO"));
         assert!(!variables("SHOP").unwrap().cover("SHOP_KEY"));
-        for bad in ["", "*", "A-*", "A B", "A*B"] {
+        for bad in ["", "*", "A-*", "A B", "A*B", KEY_VARIABLE] {
             assert!(variables(bad).is_err(), "{bad}");
         }
+        let ours = variables("WASMCLOUD_*").unwrap();
+        assert!(ours.cover("WASMCLOUD_OTHER") && !ours.cover(KEY_VARIABLE));
     }
 }

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
 use super::environment::Environment;
+use super::guarded::{Guarded, REFUSED};
 use super::held::Held;
 use super::settings::{Backend, Source, concerns, sources};
 use super::values::Values;
 use super::vault::Vault;
-use super::{SecretStore, SecretsOptions, Variables, files, p3};
+use super::{KEY_VARIABLE, SecretStore, SecretsOptions, Variables, files, p3};
 use crate::plugin::{
     BindRequest, Binding, Grant, Import, Offer, Plugin, PluginError, State, StoreData,
 };
@@ -29,6 +30,8 @@ pub struct Secrets {
     options: Option<Arc<SecretsOptions>>,
     /// Where the encrypted store is; without a data folder there is none.
     vault: Option<Vault>,
+    /// What no manifest gets as a file.
+    guarded: Guarded,
 }
 
 /// What the host functions see of one workload.
@@ -64,8 +67,15 @@ impl Secrets {
     #[must_use]
     pub fn new(options: SecretsOptions, data: Option<&Path>) -> Self {
         let key_file = options.key_file.as_deref();
+        let vault = data.map(|data| Vault::new(data, key_file));
+        // A key may be there for a store that is not.
+        let files = vault.as_ref().map_or_else(
+            || key_file.map(Path::to_owned).into_iter().collect(),
+            Vault::files,
+        );
         Self {
-            vault: data.map(|data| Vault::new(data, key_file)),
+            guarded: Guarded::new(files, data),
+            vault,
             options: Some(Arc::new(options)),
         }
     }
@@ -89,7 +99,7 @@ impl Secrets {
                 Arc::new(Environment::new(prefix.clone(), allowed))
             }
             Backend::File { path } => {
-                let opened = self.file(Path::new(path), request);
+                let opened = self.file(Path::new(path), source, request);
                 opened.map_err(|error| error.at(at("path")))?
             }
             Backend::Encrypted { tenant } => match &self.vault {
@@ -107,6 +117,7 @@ impl Secrets {
     fn file(
         &self,
         path: &Path,
+        source: &Source,
         request: &BindRequest<'_>,
     ) -> Result<Arc<dyn SecretStore>, PluginError> {
         let path = request.base.join(path);
@@ -131,13 +142,47 @@ impl Secrets {
             };
             if let Some((root, inside)) = inside {
                 let inside = name.map_or_else(|| inside.to_owned(), |name| inside.join(name));
-                return Ok(files::at(&root, &inside));
+                self.must_not_guard(&root.join(&inside), source, request.workload)?;
+                return Ok(files::at(&root, &inside, &self.guarded));
             }
         }
         let folder = folder.display();
         let message = format!("the host lets this workload read no secrets in `{folder}`");
         let hint = "allow the folder in the host's configuration, under `secrets.folders`; `wash dev` allows the one of the project";
         Err(PluginError::new(message).hint(hint))
+    }
+
+    /// Refuses what the host keeps for itself, where it shows when a workload starts.
+    fn must_not_guard(
+        &self,
+        path: &Path,
+        source: &Source,
+        workload: &Workload,
+    ) -> Result<(), PluginError> {
+        let folder = match files::is_document(path) {
+            true => path.parent().unwrap_or(path),
+            false => path,
+        };
+        if self.guarded.has_folder(folder) {
+            let folder = folder.display();
+            let message = format!("the host keeps what is its own in `{folder}`");
+            let hint = "keep files with secrets in a folder that is not below the data folder of the host; what `wash secrets set` keeps there is had with `backend: encrypted`";
+            return Err(PluginError::new(message).hint(hint));
+        }
+        let names = workload.parts().flat_map(|it| &it.local_resources.secrets);
+        let key = |name| match &source.label {
+            Some((label, key)) => (label == name).then_some(key),
+            None => Some(name),
+        };
+        let named = names.filter_map(key).map(|name| path.join(name.as_str()));
+        let mut all = named.chain([path.to_owned()]);
+        match all.find(|path| self.guarded.has_path(path)) {
+            Some(path) => {
+                let message = format!("`{}`: {REFUSED}", path.display());
+                Err(PluginError::new(message))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is given to components and cannot be had.
@@ -179,19 +224,38 @@ impl Secrets {
                 let message = format!("the entry for `wasmcloud:secrets` holds no secret `{key}`");
                 Some(PluginError::new(message).hint(hint))
             }
-            Backend::Environment { prefix } => {
-                let allowed = self.variables(workload)?;
-                let (variable, allowed) = Environment::new(prefix.clone(), allowed).variable(key);
-                (!allowed).then(|| {
-                    let message = format!(
-                        "the secret `{name}` is the variable `{variable}`, which the host does not let this workload read"
-                    );
-                    let hint = "allow it in the host's configuration, under `secrets.environment`, or for `wash dev` with `--allow-env`";
-                    PluginError::new(message).hint(hint)
-                })
-            }
+            Backend::Environment { prefix } => self.no_variable(workload, name, prefix, key),
             _ => None,
         }
+    }
+
+    /// What is wrong with a secret that is a variable.
+    fn no_variable(
+        &self,
+        workload: &Workload,
+        name: &SecretName,
+        prefix: &str,
+        key: &SecretName,
+    ) -> Option<PluginError> {
+        let allowed = self.variables(workload);
+        let environment = Environment::new(prefix.to_owned(), allowed.clone().unwrap_or_default());
+        let (variable, covered) = environment.variable(key);
+        if variable == KEY_VARIABLE {
+            let message = format!(
+                "the secret `{name}` is the variable `{variable}`, the key of the encrypted store, which no workload may read"
+            );
+            let hint = "keep the secret in another variable";
+            return Some(PluginError::new(message).hint(hint));
+        }
+        // What a host allows is not known where there is none.
+        allowed?;
+        (!covered).then(|| {
+            let message = format!(
+                "the secret `{name}` is the variable `{variable}`, which the host does not let this workload read"
+            );
+            let hint = "allow it in the host's configuration, under `secrets.environment`, or for `wash dev` with `--allow-env`";
+            PluginError::new(message).hint(hint)
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::SecretsError;
+use super::guarded::{Guarded, REFUSED};
 
 /// How long after its last change a file may change again without showing it.
 const GRAIN: Duration = Duration::from_secs(2);
@@ -38,6 +39,29 @@ pub(super) fn open_below(root: &Path, inside: &Path) -> Result<Option<File>, Sec
     };
     check(&file).map_err(|problem| failed(&problem))?;
     Ok(Some(file))
+}
+
+/// The same for a file that a manifest names: those of the host's own store are refused.
+///
+/// # Errors
+/// Besides those of [`open_below`], when it is one of these.
+pub(super) fn open_unguarded(
+    root: &Path,
+    inside: &Path,
+    guarded: &Guarded,
+) -> Result<Option<File>, SecretsError> {
+    let Some(file) = open_below(root, inside)? else {
+        return Ok(None);
+    };
+    let failed = |problem: &dyn ToString| {
+        let shown = root.join(inside).display().to_string();
+        SecretsError::source(shown, problem.to_string())
+    };
+    match guarded.has_file(&file) {
+        Ok(false) => Ok(Some(file)),
+        Ok(true) => Err(failed(&REFUSED)),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// Only its owner may read it, and that is this user or the superuser.
@@ -97,6 +121,7 @@ pub(super) struct Reread<T> {
     folder: PathBuf,
     name: PathBuf,
     most: usize,
+    guarded: Guarded,
     kept: Mutex<Option<(State, Arc<T>)>>,
 }
 
@@ -107,8 +132,15 @@ impl<T> Reread<T> {
             folder,
             name,
             most,
+            guarded: Guarded::default(),
             kept: Mutex::new(None),
         }
+    }
+
+    /// It is not read if it is one of these.
+    pub(super) fn unless(mut self, guarded: Guarded) -> Self {
+        self.guarded = guarded;
+        self
     }
 
     /// What it holds now; `None` where there is no file. Blocks.
@@ -117,7 +149,7 @@ impl<T> Reread<T> {
         parse: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Option<Arc<T>>, SecretsError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut file) = open_below(&self.folder, &self.name)? else {
+        let Some(mut file) = open_unguarded(&self.folder, &self.name, &self.guarded)? else {
             *kept = None;
             return Ok(None);
         };

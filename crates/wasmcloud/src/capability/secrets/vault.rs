@@ -175,6 +175,11 @@ impl Vault {
         Ok(true)
     }
 
+    /// The files that hold all of it.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        vec![self.key.path(), self.folder.join(FILE)]
+    }
+
     /// What one tenant sees of it.
     pub(super) fn of(&self, tenant: &Tenant) -> Tenanted {
         let file = Reread::new(self.folder.clone(), FILE.into(), MOST_SEALED);

@@ -211,9 +211,9 @@ fn sockets(store: &StoreData) -> wasmtime::Result<Arc<WorkloadSockets>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use crate::capability::resolve::SystemResolver;
     use crate::capability::sockets::testing::{component, group};
     use crate::capability::sockets::{SocketOptions, Sockets};
+    use crate::net::resolve::SystemResolver;
     use crate::policy::{EgressMode, EgressOptions, EgressPolicy};
 
     const COMPONENT: Role = Role::Component;

@@ -45,7 +45,7 @@ use self::known::Known;
 use self::network::Network;
 use self::places::Places;
 use self::publish::{Publication, Publisher};
-use crate::capability::resolve::{Resolve, SystemResolver};
+use crate::net::resolve::{Resolve, SystemResolver};
 use crate::plugin::{
     BindRequest, Binding, Import, Offer, Opening, Plugin, PluginError, Port, Presence, State,
     StoreData,

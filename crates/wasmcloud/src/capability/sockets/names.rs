@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::rules::{HOST, Way};
 use crate::capability::denied::passes;
-use crate::capability::resolve::ResolveError;
+use crate::net::resolve::ResolveError;
 use crate::plugin::{ComponentContext, WorkloadContext};
 use crate::policy::EgressPolicy;
 use crate::workload::RemoteHost;

@@ -528,7 +528,7 @@ mod tests {
             allow: vec!["192.0.2.0/24".parse().unwrap()],
             ..EgressOptions::default()
         });
-        let resolver = Arc::new(crate::capability::resolve::SystemResolver::default());
+        let resolver = Arc::new(crate::net::resolve::SystemResolver::default());
         let service = caller(Role::Service, &Sockets::new(options, all, resolver));
         let listener = listening(&service, "0.0.0.0:7000");
         for to in ["127.0.0.1:7000", "127.99.0.1:7000"] {

@@ -104,6 +104,7 @@ struct Scene {
 fn scene(sketches: impl IntoIterator<Item = Sketch>) -> Scene {
     let sketches: Vec<Sketch> = sketches.into_iter().collect();
     let components = sketches.iter().map(|Sketch(name, _)| Component {
+        pull: Default::default(),
         name: name.clone(),
         image: "./x.wasm".parse().unwrap(),
         local_resources: Default::default(),

@@ -189,6 +189,41 @@ impl TestHost {
         self.host.status(&id(name)).await.ok()
     }
 
+    /// What a workload that runs cannot have now, as its status says.
+    pub(crate) async fn troubles(&self, name: &str) -> Vec<String> {
+        self.status(name).await.expect("it is there").troubles
+    }
+
+    /// Waits until a workload has everything that it was granted, as far as its status says.
+    pub(crate) async fn until_well(&self, name: &str) {
+        let well = async {
+            while !self.troubles(name).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(well).await;
+    }
+
+    /// Waits until the status of a workload says that something is away.
+    pub(crate) async fn until_troubled(&self, name: &str) {
+        let troubled = async {
+            while self.troubles(name).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(troubled).await;
+    }
+
+    /// Starts a workload in a namespace, under an id of both names.
+    pub(crate) async fn run_in(&self, namespace: &str, name: &str, spec: &Value) -> String {
+        let id = format!("{namespace}.{name}");
+        let mut request = start_request(&id, name, spec, None);
+        request.workload.namespace = namespace.parse().expect("a namespace");
+        let started = within(self.host.start(request)).await;
+        started.unwrap_or_else(|error| panic!("`{id}` does not start: {error}"));
+        id
+    }
+
     /// Gets a path from `localhost` over HTTP/1.1.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_from("localhost", path).await

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use wasmcloud::capability::resolve::{Resolve, ResolveError};
+use wasmcloud::net::resolve::{Resolve, ResolveError};
 
 use super::{Body, empty, full, within};
 

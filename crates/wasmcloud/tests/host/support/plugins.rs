@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
-use wasmcloud::artifact::{Fetch, FetchError, Files};
+use wasmcloud::artifact::{Fetch, FetchError, Fetched, Files, Wanted};
 use wasmcloud::capability::{config::Config, logging::Logging, wasi::Wasi};
 use wasmcloud::plugin::{
     BindRequest, Binding, EndingSender, Import, Offer, Opening, Plugin, PluginError, State,
     StoreData,
 };
-use wasmcloud::workload::{Image, WorkloadId};
+use wasmcloud::workload::WorkloadId;
 use wasmtime::component::LinkerInstance;
 
 /// Where a plugin goes wrong.
@@ -201,13 +200,13 @@ impl Gate {
 
 #[async_trait]
 impl Fetch for Gate {
-    async fn fetch(&self, image: &Image) -> Result<Bytes, FetchError> {
+    async fn fetch(&self, wanted: Wanted<'_>) -> Result<Fetched, FetchError> {
         self.waiting.send_modify(|came| *came += 1);
         self.passes
             .acquire()
             .await
             .expect("the gate stands")
             .forget();
-        self.files.fetch(image).await
+        self.files.fetch(wanted).await
     }
 }

@@ -1,26 +1,36 @@
 //! A folder in which blobs are kept: those of each tenant in a folder of their own, what is being written apart from all of them.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
+use super::home::Home;
 use crate::capability::tenant::Tenant;
 
 /// Where everything is that is not there yet, or not any more. No tenant's folder begins with a dot.
 const UNDER_WAY: &str = ".under-way";
+/// What was taken from its place is called this, in a folder of its own there.
+pub(super) const GONE: &str = "it";
 
 /// A folder of blobs.
 #[derive(Debug)]
 pub(in super::super) struct Folder {
     path: PathBuf,
+    /// Those that somebody has open.
+    homes: Mutex<HashMap<PathBuf, Weak<Home>>>,
 }
 
 impl Folder {
     /// Opens it, and makes it where it is not there. What hosts left that were killed is removed.
     pub(in super::super) fn open(path: PathBuf) -> io::Result<Self> {
-        let folder = Self { path };
+        let folder = Self {
+            path,
+            homes: Mutex::default(),
+        };
         fs::create_dir_all(folder.under_way())?;
         folder.sweep()?;
         Ok(folder)
@@ -30,10 +40,17 @@ impl Folder {
         self.path.join(UNDER_WAY)
     }
 
-    /// The folder of a tenant.
-    pub(super) fn home(&self, tenant: &Tenant) -> io::Result<PathBuf> {
-        let home = self.path.join(tenant.parts().iter().collect::<PathBuf>());
-        fs::create_dir_all(&home)?;
+    /// The folder of a tenant: the same for everybody, so that it is counted once.
+    pub(super) fn home(&self, tenant: &Tenant, most: u64) -> io::Result<Arc<Home>> {
+        let path = self.path.join(tenant.parts().iter().collect::<PathBuf>());
+        fs::create_dir_all(&path)?;
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = homes.get(&path).and_then(Weak::upgrade) {
+            return Ok(home);
+        }
+        homes.retain(|_, home| home.strong_count() > 0);
+        let home = Arc::new(Home::open(path.clone(), most)?);
+        homes.insert(path, Arc::downgrade(&home));
         Ok(home)
     }
 
@@ -44,23 +61,24 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes a folder and everything in it: from where it is, at once.
-    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+    /// Takes a folder and everything in it from where it is, at once. It is removed when what is returned is dropped; until then it
+    /// is at [`GONE`] in that.
+    pub(super) fn take(&self, path: &Path) -> io::Result<TempDir> {
         // Renamed into a folder of its own, whose name nobody else has. A host that sweeps may take that away.
-        let gone = loop {
+        loop {
             let made = tempfile::Builder::new()
                 .prefix("gone-")
                 .tempdir_in(self.under_way())?;
-            match fs::rename(path, made.path().join("it")) {
-                Ok(()) => break made,
+            match fs::rename(path, made.path().join(GONE)) {
+                Ok(()) => {
+                    sync_above(path)?;
+                    // What cannot be removed then is swept when the folder is opened again.
+                    return Ok(made);
+                }
                 Err(error) if made.path().exists() || !path.exists() => return Err(error),
                 Err(_) => {}
             }
-        };
-        sync_above(path)?;
-        // What cannot be removed now is swept when the folder is opened again.
-        drop(gone);
-        Ok(())
+        }
     }
 
     /// Removes what nobody is at work on any more. Other hosts may be at work in the same folder.

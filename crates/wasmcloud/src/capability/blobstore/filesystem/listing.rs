@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use futures::{StreamExt as _, stream};
 use tokio::task::spawn_blocking;
 
-use super::container_metadata;
+use super::home::Home;
 use super::names::{GOES_ON, name_of};
+use super::{Place, change, container_metadata};
 use crate::capability::blobstore::{BlobError, Names};
 
 /// How many names are read at once.
@@ -34,12 +35,16 @@ pub(super) fn list(container: &Path) -> Result<Names, BlobError> {
 }
 
 /// Deletes the objects of a container. Blocks.
-pub(super) fn clear(container: &Path) -> Result<(), BlobError> {
+pub(super) fn clear(home: &Home, container: &Path) -> Result<(), BlobError> {
     let mut walk = Walk::of(container)?;
     while let Some((path, _)) = walk.next()? {
-        match fs::remove_file(&path) {
+        let place = Place {
+            container: container.to_owned(),
+            path,
+        };
+        match change::take(home, &place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => super::change::tidy(container, &path),
+            _ => change::tidy(container, &place.path),
         }
     }
     Ok(fs::File::open(container)?.sync_all()?)

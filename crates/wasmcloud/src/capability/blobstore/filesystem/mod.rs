@@ -3,6 +3,7 @@
 
 mod change;
 mod folder;
+mod home;
 mod listing;
 mod names;
 mod stream;
@@ -18,7 +19,9 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 pub(super) use folder::Folder;
+use home::Home;
 
+use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
 use crate::capability::tenant::Tenant;
 use names::path_of;
@@ -27,24 +30,24 @@ use names::path_of;
 #[derive(Clone, Debug)]
 pub(super) struct Filesystem {
     folder: Arc<Folder>,
-    home: PathBuf,
+    home: Arc<Home>,
 }
 
 impl Filesystem {
-    /// Opens what a tenant keeps.
+    /// Opens what a tenant keeps, which is at most so many bytes.
     ///
     /// # Errors
-    /// When its folder cannot be made.
-    pub(super) async fn open(folder: Arc<Folder>, tenant: Tenant) -> io::Result<Self> {
+    /// When its folder cannot be made, or looked through.
+    pub(super) async fn open(folder: Arc<Folder>, tenant: Tenant, most: u64) -> io::Result<Self> {
         let opened = spawn_blocking(move || {
-            let home = folder.home(&tenant)?;
+            let home = folder.home(&tenant, most)?;
             Ok(Self { folder, home })
         });
         opened.await.unwrap_or_else(|error| Err(error.into()))
     }
 
     fn container(&self, container: &Name) -> PathBuf {
-        self.home.join(path_of(container))
+        self.home.path.join(path_of(container))
     }
 
     fn object(&self, id: &ObjectId) -> Place {
@@ -141,20 +144,14 @@ impl Blobs for Filesystem {
 
     async fn delete_container(&self, container: &Name) -> Result<(), BlobError> {
         let path = self.container(container);
-        self.blocking(move |this| match this.folder.remove(&path) {
-            Ok(()) => {
-                change::tidy(&this.home, &path);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-        })
-        .await
+        self.blocking(move |this| change::remove(&this.folder, &this.home, &path))
+            .await
     }
 
     async fn clear(&self, container: &Name) -> Result<(), BlobError> {
         let path = self.container(container);
-        self.blocking(move |_| listing::clear(&path)).await
+        self.blocking(move |this| listing::clear(&this.home, &path))
+            .await
     }
 
     async fn list(&self, container: &Name) -> Result<Names, BlobError> {
@@ -181,27 +178,31 @@ impl Blobs for Filesystem {
         let place = self.object(object);
         self.blocking(move |this| {
             let container = Found::at(&place.container)?;
+            let room = this.home.object(&place)?;
             let file = this.folder.file()?;
-            let writer = stream::Writer::new(file, place, container);
-            Ok(Box::new(writer) as Box<dyn Writing>)
+            let home = Arc::clone(&this.home);
+            let writer = stream::Writer::new(file, place, container, home, room);
+            Ok(Unbroken::around(writer))
         })
         .await
     }
 
     async fn delete(&self, object: &ObjectId) -> Result<(), BlobError> {
         let place = self.object(object);
-        self.blocking(move |_| change::delete(&place)).await
+        self.blocking(move |this| change::delete(&this.home, &place))
+            .await
     }
 
     async fn copy(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError> {
         let (from, to) = (self.object(from), self.object(to));
-        self.blocking(move |this| change::copy(&this.folder, &from, &to))
+        self.blocking(move |this| change::copy(&this.folder, &this.home, &from, &to))
             .await
     }
 
     async fn rename(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError> {
         let (from, to) = (self.object(from), self.object(to));
-        self.blocking(move |_| change::rename(&from, &to)).await
+        self.blocking(move |this| change::rename(&this.home, &from, &to))
+            .await
     }
 }
 

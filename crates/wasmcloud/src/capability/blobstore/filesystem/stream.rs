@@ -11,7 +11,9 @@ use futures::stream;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
+use super::home::Home;
 use super::{Found, Place, change};
+use crate::capability::blobstore::room::Room;
 use crate::capability::blobstore::{BlobError, PIECE, Range, Reading, Writing};
 
 /// A range of a file. It is open from here on, so it stays what it is. Blocks, and what it gives does not.
@@ -51,15 +53,27 @@ pub(super) struct Writer {
     few: BytesMut,
     place: Place,
     container: Arc<Found>,
+    home: Arc<Home>,
+    /// What it takes.
+    room: Room,
 }
 
 impl Writer {
-    pub(super) fn new(file: NamedTempFile, place: Place, container: Found) -> Self {
+    /// The room is for the object without content.
+    pub(super) fn new(
+        file: NamedTempFile,
+        place: Place,
+        container: Found,
+        home: Arc<Home>,
+        room: Room,
+    ) -> Self {
         Self {
             file: Some(file),
             few: BytesMut::new(),
             place,
             container: Arc::new(container),
+            home,
+            room,
         }
     }
 
@@ -82,6 +96,7 @@ impl Writer {
 #[async_trait]
 impl Writing for Writer {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.room.grow(bytes.len() as u64)?;
         if self.few.is_empty() && bytes.len() >= PIECE {
             return self.put(bytes).await;
         }
@@ -97,10 +112,16 @@ impl Writing for Writer {
 
     async fn commit(mut self: Box<Self>) -> Result<(), BlobError> {
         let (mut file, few) = (self.take()?, self.few.split());
-        let (place, container) = (self.place.clone(), Arc::clone(&self.container));
+        let Self {
+            place,
+            container,
+            home,
+            room,
+            ..
+        } = *self;
         let placed = spawn_blocking(move || {
             file.as_file_mut().write_all(&few)?;
-            change::place(file, &place, &container)
+            change::place(file, &place, &container, &home, room)
         });
         placed.await?
     }

@@ -16,7 +16,7 @@ use super::*;
 
 async fn opened(path: &Path, of: &str) -> Arc<dyn Blobs> {
     let folder = Arc::new(Folder::open(path.to_owned()).unwrap());
-    Arc::new(Filesystem::open(folder, tenant(of)).await.unwrap())
+    Arc::new(Filesystem::open(folder, tenant(of), 1 << 30).await.unwrap())
 }
 
 /// Every file and folder below one, by its path from there.
@@ -190,4 +190,128 @@ fn a_full_disk_is_told_and_what_was_kept_stays() {
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}{problem}");
     assert!(told.contains("1 passed"), "{told}{problem}");
+}
+
+async fn limited(path: &Path, most: u64) -> (Arc<dyn Blobs>, Arc<Folder>, Arc<Home>) {
+    let folder = Arc::new(Folder::open(path.to_owned()).unwrap());
+    let blobs = Filesystem::open(Arc::clone(&folder), tenant("shop"), most).await;
+    let blobs = blobs.unwrap();
+    let home = Arc::clone(&blobs.home);
+    (Arc::new(blobs), folder, home)
+}
+
+fn is_full<T: std::fmt::Debug>(outcome: Result<T, BlobError>) -> bool {
+    matches!(outcome, Err(BlobError::Quota(_)))
+}
+
+/// Neither contents nor empty things without end, and what goes makes room.
+#[tokio::test]
+async fn a_tenant_keeps_no_more_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let (blobs, folder, home) = limited(dir.path(), 100_000).await;
+    blobs.create_container(&name("c")).await.unwrap();
+    write_all(&blobs, "c", "kept", &[1; 50_000]).await.unwrap();
+    // One who writes without end is stopped …
+    let mut writing = blobs.write(&id("c", "endless")).await.unwrap();
+    let mut written = 0;
+    while writing.write(vec![2; 1_000].into()).await.is_ok() {
+        written += 1;
+    }
+    assert!((30..40).contains(&written), "{written}");
+    // … and leaves nothing.
+    assert!(writing.commit().await.is_err());
+    assert_eq!(under_way(dir.path()), 0);
+    assert!(is_full(write_all(&blobs, "c", "kept", &[4; 60_000]).await));
+    assert!(is_full(
+        blobs.copy(&id("c", "kept"), &id("c", "copy")).await
+    ));
+    assert_eq!(read_all(&blobs, "c", "kept").await.unwrap(), [1; 50_000]);
+    let mut empty = 0;
+    while write_all(&blobs, "c", &empty.to_string(), b"")
+        .await
+        .is_ok()
+    {
+        empty += 1;
+    }
+    assert!((5..12).contains(&empty), "{empty}");
+    assert!(is_full(blobs.create_container(&name("other")).await));
+    // At the limit, what there is can still be moved and deleted.
+    blobs
+        .rename(&id("c", "kept"), &id("c", "moved"))
+        .await
+        .unwrap();
+    blobs.clear(&name("c")).await.unwrap();
+    assert_eq!(home.used(), 4096);
+    // Another tenant has a room of its own.
+    let other = Filesystem::open(folder, tenant("other"), 100_000).await;
+    let other: Arc<dyn Blobs> = Arc::new(other.unwrap());
+    write_all(&blobs, "c", "kept", &[1; 90_000]).await.unwrap();
+    other.create_container(&name("c")).await.unwrap();
+    write_all(&other, "c", "kept", &[1; 90_000]).await.unwrap();
+}
+
+/// Whatever is done, what is counted on the way is what is counted at the end.
+#[tokio::test]
+async fn what_a_tenant_keeps_is_counted_in_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (blobs, folder, home) = limited(dir.path(), 1 << 30).await;
+    let (long, other) = ("x".repeat(1000), "y".repeat(900));
+    for container in ["c", &long] {
+        blobs.create_container(&name(container)).await.unwrap();
+        for object in ["a", "b", &long] {
+            write_all(&blobs, container, object, &[7; 10_000])
+                .await
+                .unwrap();
+        }
+    }
+    write_all(&blobs, "c", "a", &[7; 300]).await.unwrap();
+    write_all(&blobs, "c", "empty", b"").await.unwrap();
+    blobs.copy(&id("c", "b"), &id(&long, "a")).await.unwrap();
+    blobs.copy(&id("c", "b"), &id("c", "b")).await.unwrap();
+    blobs.rename(&id("c", "b"), &id("c", &other)).await.unwrap();
+    blobs
+        .rename(&id(&long, &long), &id("c", "a"))
+        .await
+        .unwrap();
+    blobs.rename(&id("c", "a"), &id("c", "a")).await.unwrap();
+    blobs.delete(&id("c", &other)).await.unwrap();
+    blobs.delete(&id("c", "absent")).await.unwrap();
+    assert!(blobs.create_container(&name("c")).await.is_err());
+    assert!(blobs.copy(&id("c", "absent"), &id("c", "z")).await.is_err());
+    drop(blobs.write(&id("c", "dropped")).await.unwrap());
+    let counted = |path: &Path| Home::open(path.to_owned(), 0).unwrap().used();
+    assert_eq!(home.used(), counted(&home.path));
+    assert!(home.used() > 30_000, "{}", home.used());
+    blobs.delete_container(&name(&long)).await.unwrap();
+    assert_eq!(home.used(), counted(&home.path));
+    // It is the same for whoever opens it while it is open.
+    let again = Filesystem::open(folder, tenant("shop"), 1 << 30)
+        .await
+        .unwrap();
+    assert!(Arc::ptr_eq(&again.home, &home));
+    blobs.delete_container(&name("c")).await.unwrap();
+    assert_eq!((home.used(), counted(&home.path)), (0, 0));
+}
+
+#[tokio::test]
+async fn several_that_write_the_same_object_are_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (blobs, _, home) = limited(dir.path(), 1 << 30).await;
+    blobs.create_container(&name("c")).await.unwrap();
+    let all = (0..32).map(|size| {
+        let blobs = Arc::clone(&blobs);
+        tokio::spawn(async move {
+            write_all(&blobs, "c", "o", &vec![0; size * 1000])
+                .await
+                .unwrap();
+            if size % 5 == 0 {
+                blobs.delete(&id("c", "o")).await.unwrap();
+            }
+        })
+    });
+    for done in futures::future::join_all(all).await {
+        done.unwrap();
+    }
+    let counted = Home::open(home.path.clone(), 0).unwrap().used();
+    assert_eq!(home.used(), counted);
 }

@@ -30,6 +30,7 @@ use self::meta::Meta;
 use self::names::base64;
 use self::server::stream_of;
 use self::writing::NatsWriting;
+use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
 use crate::capability::tenant::Tenant;
 
@@ -316,6 +317,10 @@ struct Walk {
 
 #[async_trait]
 impl Blobs for Nats {
+    fn trouble(&self) -> Option<String> {
+        self.server.trouble()
+    }
+
     async fn create_container(&self, container: &Name) -> Result<(), BlobError> {
         match self.found(container).await {
             Ok(_) => return Err(BlobError::ContainerExists),
@@ -390,7 +395,11 @@ impl Blobs for Nats {
     async fn write(&self, object: &ObjectId) -> Result<Box<dyn Writing>, BlobError> {
         let found = self.found(&object.container).await?;
         let object = object.object.clone();
-        Ok(Box::new(NatsWriting::new(self.clone(), found, object)))
+        Ok(Unbroken::around(NatsWriting::new(
+            self.clone(),
+            found,
+            object,
+        )))
     }
 
     async fn delete(&self, object: &ObjectId) -> Result<(), BlobError> {

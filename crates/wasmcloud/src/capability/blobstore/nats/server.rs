@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -15,7 +14,7 @@ use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{
     Config, DirectGetErrorKind, DiscardPolicy, LastRawMessageErrorKind, Stream,
 };
-use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,8 +23,8 @@ use tokio::runtime::Handle;
 use super::leases::{Doomed, Leases};
 use super::place::NatsPlace;
 use crate::capability::blobstore::{BlobError, PIECE, cause};
-use crate::capability::dial::{Dial, NamedBy};
-use crate::capability::nats::{connect, is_connected};
+use crate::capability::nats::{Link, Live, NatsError};
+use crate::net::dial::{Dial, NamedBy};
 use crate::plugin::PluginError;
 
 /// How long an answer may take.
@@ -35,8 +34,7 @@ const HEAD: usize = 4 << 10;
 
 /// A server.
 pub(in super::super) struct Server {
-    client: Client,
-    pub(super) context: Context,
+    link: Link,
     replicas: usize,
     pub(super) leases: Arc<Leases>,
 }
@@ -53,26 +51,29 @@ impl Server {
         place: &NatsPlace,
         dial: &Dial,
     ) -> Result<Self, PluginError> {
-        let client = connect(dial, &place.url, NamedBy::Workload, "blobs").await;
-        let client = client
-            .map_err(|error| PluginError::new(format!("there are no blobs over NATS: {error}")))?;
-        Ok(Self::over(client, place.replicas, PATIENCE))
+        let link = Link::open(dial, &place.url, NamedBy::Workload, "blobs", PATIENCE).await;
+        let link = link.map_err(|error: NatsError| {
+            PluginError::new(format!("there are no blobs over NATS: {error}"))
+        })?;
+        Ok(Self::over(link, place.replicas))
     }
 
-    pub(super) fn over(client: Client, replicas: usize, patience: Duration) -> Self {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(patience);
+    pub(super) fn over(link: Link, replicas: usize) -> Self {
         Self {
-            client,
-            context,
+            link,
             replicas,
             leases: Arc::default(),
         }
     }
 
+    /// Why it cannot be used now, for whoever runs the workload.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.link.trouble()
+    }
+
     /// How large a chunk is, in bytes.
     pub(super) fn chunk(&self) -> usize {
-        let most = self.client.server_info().max_payload;
+        let most = self.link.max_payload();
         // Nothing is known of a server that has not answered yet.
         let room = most.saturating_sub(HEAD).max(1 << 10);
         if most == 0 {
@@ -82,18 +83,14 @@ impl Server {
         }
     }
 
-    /// Nothing is sent to a server that is away: it would only be late.
-    pub(super) fn connected(&self) -> Result<(), BlobError> {
-        match is_connected(&self.client) {
-            true => Ok(()),
-            false => Err(BlobError::Unavailable(
-                "its server cannot be reached".to_owned(),
-            )),
-        }
+    /// The connection. Nothing is sent to a server that is away: it would only be late.
+    pub(super) fn connected(&self) -> Result<Arc<Live>, BlobError> {
+        let away = || BlobError::Unavailable("its server cannot be reached".to_owned());
+        self.link.live().ok_or_else(away)
     }
 
     pub(super) async fn stream(&self, name: &str) -> Result<Stream<()>, BlobError> {
-        let stream = self.context.get_stream_no_info(name).await;
+        let stream = self.connected()?.context.get_stream_no_info(name).await;
         stream.map_err(|_| BlobError::Other("the name makes no stream of NATS".to_owned()))
     }
 
@@ -105,7 +102,7 @@ impl Server {
         about: &str,
         own: Config,
     ) -> Result<(), BlobError> {
-        self.connected()?;
+        let live = self.connected()?;
         let config = Config {
             name: name.to_owned(),
             description: Some(about.to_owned()),
@@ -116,7 +113,7 @@ impl Server {
             ..own
         };
         use async_nats::jetstream::context::CreateStreamErrorKind::JetStream;
-        let made = self.context.create_stream(config).await;
+        let made = live.context.create_stream(config).await;
         made.map(drop).or_else(|error| match error.kind() {
             JetStream(told) if told.error_code() == ErrorCode::STREAM_NAME_EXIST => Ok(()),
             _ => Err(fault(&error, BlobError::NoSuchContainer)),
@@ -129,7 +126,6 @@ impl Server {
         stream: &str,
         subject: &str,
     ) -> Result<Option<StreamMessage>, BlobError> {
-        self.connected()?;
         let stream = self.stream(stream).await?;
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => Ok(Some(message)),
@@ -145,7 +141,7 @@ impl Server {
 
     /// A message by its place. Whoever has a copy of the stream answers.
     pub(super) async fn at(&self, stream: &Stream<()>, place: u64) -> Result<StreamMessage, Miss> {
-        self.connected().map_err(Miss::Failed)?;
+        drop(self.connected().map_err(Miss::Failed)?);
         let got = stream.direct_get(place).await;
         got.map_err(|error| match error.kind() {
             DirectGetErrorKind::NotFound => Miss::Gone,
@@ -161,7 +157,7 @@ impl Server {
         subject: &str,
         from: u64,
     ) -> Result<StreamMessage, Miss> {
-        self.connected().map_err(Miss::Failed)?;
+        drop(self.connected().map_err(Miss::Failed)?);
         let got = stream
             .direct_get_next_for_subject(subject, Some(from))
             .await;
@@ -180,14 +176,14 @@ impl Server {
         payload: Bytes,
         last: u64,
     ) -> Result<bool, BlobError> {
-        self.connected()?;
+        let live = self.connected()?;
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_ROLLUP, "sub");
         headers.insert(
             NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
             last.to_string().as_str(),
         );
-        let sent = self
+        let sent = live
             .context
             .publish_with_headers(subject, headers, payload)
             .await;
@@ -209,7 +205,6 @@ impl Server {
         subject: &str,
         until: Option<u64>,
     ) -> Result<(), BlobError> {
-        self.connected()?;
         let purge = self.stream(stream).await?.purge().filter(subject);
         let purged = match until {
             // The first one that stays.
@@ -233,10 +228,10 @@ impl Server {
         filter: &str,
         offset: usize,
     ) -> Result<Vec<String>, BlobError> {
-        self.connected()?;
+        let live = self.connected()?;
         let question = json!({ "subjects_filter": filter, "offset": offset });
         let asked = format!("STREAM.INFO.{stream}");
-        let answer = self.context.request(asked, &question).await;
+        let answer = live.context.request(asked, &question).await;
         let answer: Response<Info> =
             answer.map_err(|error| fault(&error, BlobError::NoSuchContainer))?;
         let mut subjects: Vec<String> = match answer {
@@ -269,18 +264,21 @@ impl Server {
         })
     }
 
+    async fn delete_stream(&self, bucket: &str) -> Result<(), BlobError> {
+        let live = self.connected()?;
+        let deleted = live.context.delete_stream(stream_of(bucket)).await;
+        deleted
+            .map(drop)
+            .map_err(|error| fault(&error, BlobError::NoSuchContainer))
+    }
+
     async fn remove(&self, doomed: Doomed) {
         let removed = match doomed {
             Doomed::Chunks { bucket, nuid } => {
                 let (stream, subject) = (stream_of(&bucket), chunks_of(&bucket, &nuid));
                 self.purge(&stream, &subject, None).await
             }
-            Doomed::Bucket(bucket) => {
-                let deleted = self.context.delete_stream(stream_of(&bucket)).await;
-                deleted
-                    .map(drop)
-                    .map_err(|error| fault(&error, BlobError::NoSuchContainer))
-            }
+            Doomed::Bucket(bucket) => self.delete_stream(&bucket).await,
         };
         match removed {
             Ok(()) | Err(BlobError::NoSuchContainer) => {}

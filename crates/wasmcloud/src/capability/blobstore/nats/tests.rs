@@ -15,9 +15,9 @@ use tokio::io::AsyncReadExt as _;
 use super::super::conformance::{self, faults, id, name, read_all, write_all};
 use super::super::settings::testing::tenant;
 use super::*;
-use crate::capability::dial::{Dial, NamedBy};
-use crate::capability::nats::connect;
-use crate::capability::resolve::SystemResolver;
+use crate::capability::nats::Link;
+use crate::net::dial::{Dial, NamedBy};
+use crate::net::resolve::SystemResolver;
 use crate::policy::EgressPolicy;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,13 +31,17 @@ fn way_out() -> Dial {
 }
 
 async fn client(url: &str) -> async_nats::Client {
+    async_nats::connect(url).await.unwrap()
+}
+
+async fn link(url: &str, patience: Duration) -> Link {
     let url = url.parse().unwrap();
-    let client = connect(&way_out(), &url, NamedBy::Host, "a test").await;
-    client.unwrap()
+    let link = Link::open(&way_out(), &url, NamedBy::Host, "a test", patience).await;
+    link.unwrap()
 }
 
 async fn server(url: &str, patience: Duration) -> Arc<Server> {
-    Arc::new(Server::over(client(url).await, 1, patience))
+    Arc::new(Server::over(link(url, patience).await, 1))
 }
 
 fn opened(server: &Arc<Server>, of: &str) -> Arc<dyn Blobs> {
@@ -202,21 +206,16 @@ async fn a_range_costs_nothing_of_what_is_before_it() {
         write_all(&blobs, "c", "p", &bytes),
     ];
     futures::future::try_join_all(both).await.unwrap();
-    let counted = client(&service.url()).await;
-    let counting = Arc::new(Server::over(counted.clone(), 1, PATIENCE));
+    let link = link(&service.url(), PATIENCE).await;
+    let counted = link.connected().await.client.statistics();
+    let counting = Arc::new(Server::over(link, 1));
     let blobs = opened(&counting, "shop");
-    let before = counted
-        .statistics()
-        .in_bytes
-        .load(std::sync::atomic::Ordering::Relaxed);
+    let before = counted.in_bytes.load(std::sync::atomic::Ordering::Relaxed);
     let range = Range::inclusive(7_000_000, 7_000_099).unwrap();
     let read = blobs.read(&id("c", "o"), range).await.unwrap();
     let read: Vec<Bytes> = read.contents.try_collect().await.unwrap();
     assert!(read.concat() == bytes[7_000_000..7_000_100]);
-    let after = counted
-        .statistics()
-        .in_bytes
-        .load(std::sync::atomic::Ordering::Relaxed);
+    let after = counted.in_bytes.load(std::sync::atomic::Ordering::Relaxed);
     assert!(after - before < 1 << 20, "{} bytes came", after - before);
 }
 

@@ -33,7 +33,6 @@ pub(super) struct NatsWriting {
     size: u64,
     digest: Sha256,
     begun: Begun,
-    broken: bool,
 }
 
 /// Chunks that belong to no object yet.
@@ -90,7 +89,6 @@ impl NatsWriting {
             size: 0,
             digest: Sha256::new(),
             begun,
-            broken: false,
         }
     }
 
@@ -107,13 +105,13 @@ impl NatsWriting {
 
     async fn send(&mut self, chunk: Bytes) -> Result<(), BlobError> {
         self.settle(AHEAD - 1).await?;
-        self.to.server.connected()?;
+        let live = self.to.server.connected()?;
         self.digest.update(&chunk);
         self.size += chunk.len() as u64;
         self.chunks += 1;
         self.begun.any = true;
         let subject = chunks_of(&self.begun.bucket, &self.begun.nuid);
-        let sent = self.to.server.context.publish(subject, chunk).await;
+        let sent = live.context.publish(subject, chunk).await;
         let sent = sent.map_err(|error| of_publish(&error))?;
         self.begun.sent.push_back(sent);
         Ok(())
@@ -192,24 +190,10 @@ impl NatsWriting {
 #[async_trait]
 impl Writing for NatsWriting {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        if self.broken {
-            return Err(broken());
-        }
-        // Also where nobody waits for the end of it.
-        self.broken = true;
-        self.put(bytes).await?;
-        self.broken = false;
-        Ok(())
+        self.put(bytes).await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), BlobError> {
-        match self.broken {
-            true => Err(broken()),
-            false => self.finish().await,
-        }
+        self.finish().await
     }
-}
-
-fn broken() -> BlobError {
-    BlobError::Unavailable("it could not be written".to_owned())
 }

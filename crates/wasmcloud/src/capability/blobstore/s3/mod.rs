@@ -34,6 +34,7 @@ use self::server::{fault, key};
 use self::transport::Refusal;
 use self::writing::S3Writing;
 use super::room::Budget;
+use super::unbroken::Unbroken;
 use super::{
     BlobError, Blobs, Contents, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing, cause,
 };
@@ -300,6 +301,10 @@ fn contents(got: GetResult) -> Contents {
 
 #[async_trait]
 impl Blobs for S3 {
+    fn trouble(&self) -> Option<String> {
+        self.bucket.trouble()
+    }
+
     async fn create_container(&self, container: &Name) -> Result<(), BlobError> {
         let folder = self.folder(container);
         let path = key(&format!("{folder}{MARKER}"))?;
@@ -388,7 +393,7 @@ impl Blobs for S3 {
 
     async fn write(&self, object: &ObjectId) -> Result<Box<dyn Writing>, BlobError> {
         let found = self.found(&object.container).await?;
-        Ok(Box::new(S3Writing::new(
+        Ok(Unbroken::around(S3Writing::new(
             self.clone(),
             found,
             object.object.clone(),

@@ -7,12 +7,12 @@ use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{Error, RetryConfig};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::place::{AccessKeys, S3Place};
 use super::transport::{Denied, Patience, Refusal, Transport};
 use crate::capability::blobstore::{BlobError, cause};
-use crate::capability::dial::{Dial, DialError, NamedBy};
+use crate::capability::reach::Reach;
+use crate::net::dial::{Dial, DialError, NamedBy};
 use crate::plugin::PluginError;
 
 /// How often something is tried again that may be.
@@ -21,8 +21,7 @@ const RETRIES: usize = 2;
 /// A bucket.
 pub(in super::super) struct Bucket {
     place: S3Place,
-    dial: Dial,
-    patience: Patience,
+    reach: Reach,
     /// Deletes one object by a request of its own, which every server knows.
     pub(super) store: AmazonS3,
     /// Deletes many by one request.
@@ -49,7 +48,9 @@ impl Bucket {
         dial: Dial,
         patience: Patience,
     ) -> Result<Self, PluginError> {
-        let transport = Transport::new(dial.clone(), patience);
+        let (host, port) = (place.host(), place.endpoint.port());
+        let reach = Reach::new("s3", dial.clone(), &host, port, NamedBy::Workload);
+        let transport = Transport::new(dial, patience, reach.clone());
         let builder = builder(&place, transport);
         let build = |bulk: bool| {
             let built = builder.clone().with_disable_bulk_delete(!bulk).build();
@@ -60,8 +61,7 @@ impl Bucket {
             store: build(false)?,
             bulk: build(true)?,
             place,
-            dial,
-            patience,
+            reach,
             creating: Mutex::default(),
         })
     }
@@ -73,15 +73,18 @@ impl Bucket {
 
     /// Whether the workload may go there. A server that is merely not there now is no error.
     pub(in super::super) async fn may_connect(&self) -> Result<(), PluginError> {
-        let (host, port) = (self.place.host(), self.place.endpoint.port());
-        let found = self.dial.addresses(&host, port, NamedBy::Workload);
-        match timeout(self.patience.usual, found).await {
-            Ok(Err(DialError::Denied { denial, hint })) => {
+        match self.reach.begin().await {
+            Err(DialError::Denied { denial, hint }) => {
                 let told = format!("the server of `endpoint` may not be reached: {denial}");
                 Err(PluginError::new(told).hint(hint))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Why it cannot be used now, for whoever runs the workload.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.reach.trouble()
     }
 }
 

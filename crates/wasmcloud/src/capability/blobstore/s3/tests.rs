@@ -19,9 +19,9 @@ use super::place::AccessKeys;
 use super::transport::Patience;
 use super::writing::PART;
 use super::*;
-use crate::capability::dial::Dial;
-use crate::capability::resolve::{Resolve, ResolveError, SystemResolver};
-use crate::capability::trust::Authorities;
+use crate::net::dial::Dial;
+use crate::net::resolve::{Resolve, ResolveError, SystemResolver};
+use crate::net::trust::Authorities;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Short, for tests that wait for its end.

@@ -30,7 +30,6 @@ pub(super) struct S3Writing {
     room: Room,
     counted: usize,
     upload: Option<Upload>,
-    broken: bool,
 }
 
 /// Parts that the server keeps until they are put together, or it is told to forget them.
@@ -74,7 +73,6 @@ impl S3Writing {
             held: BytesMut::new(),
             counted: 0,
             upload: None,
-            broken: false,
         }
     }
 
@@ -183,24 +181,10 @@ impl S3Writing {
 #[async_trait]
 impl Writing for S3Writing {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        if self.broken {
-            return Err(broken());
-        }
-        // Also where nobody waits for the end of it.
-        self.broken = true;
-        self.put(bytes).await?;
-        self.broken = false;
-        Ok(())
+        self.put(bytes).await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), BlobError> {
-        match self.broken {
-            true => Err(broken()),
-            false => self.finish().await,
-        }
+        self.finish().await
     }
-}
-
-fn broken() -> BlobError {
-    BlobError::Unavailable("it could not be written".to_owned())
 }

@@ -6,7 +6,7 @@ use std::io;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, TlsAlertReceivedPayload};
 
-use crate::capability::resolve::ResolveError;
+use crate::net::resolve::ResolveError;
 
 /// The cause of a type in the chain of an error.
 fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {

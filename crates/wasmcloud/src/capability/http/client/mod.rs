@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
-pub use crate::capability::trust::TrustError;
+pub use crate::net::trust::TrustError;
 pub use options::{ClientOptions, TrustRoots};
 pub use places::ClientStats;
 pub(crate) use tls::Trust;
@@ -37,7 +37,7 @@ use self::exchange::{Download, InUse, Sent, Upload};
 use self::places::{Place, Places, Waiting};
 use self::pool::{Connection, Http1, Pool};
 use self::target::Target;
-use crate::capability::resolve::Resolve;
+use crate::net::resolve::Resolve;
 use crate::policy::EgressPolicy;
 use crate::workload::{Destination, WorkloadId};
 

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::{ClientOptions, TrustRoots};
-use crate::capability::trust::{TrustError, add_file, add_native};
+use crate::net::trust::{TrustError, add_file, add_native};
 
 /// How many sessions a workload may resume.
 const SESSIONS: usize = 32;

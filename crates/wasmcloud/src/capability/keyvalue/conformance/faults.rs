@@ -205,7 +205,7 @@ async fn held(way: &Proxy, bucket: &Arc<dyn Bucket>) {
                 1 => bucket.increment("held", 1, Sign::Any).await.map(drop),
                 2 => bucket.set("held", bytes("1"), IF_ABSENT).await,
                 _ => {
-                    let wanted = Wanted::named(None, None).unwrap();
+                    let wanted = Wanted::named(Mark::of(&[]), None, None).unwrap();
                     bucket.list(wanted).await.map(drop)
                 }
             }

@@ -8,11 +8,11 @@ mod nats;
 mod redis;
 
 use super::*;
-use crate::capability::dial::Dial;
 use crate::capability::keyvalue::KeyValueOptions;
-use crate::capability::keyvalue::limited::Limited;
+use crate::capability::keyvalue::limited::{Limited, Traffic};
 use crate::capability::keyvalue::memory::Memory;
-use crate::capability::resolve::SystemResolver;
+use crate::net::dial::Dial;
+use crate::net::resolve::SystemResolver;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Refuses what is too much, in front of what takes all.
@@ -23,6 +23,7 @@ impl Store for Guarded {
         Arc::new(Limited::new(
             self.0.bucket(name),
             &KeyValueOptions::default(),
+            Traffic::default(),
         ))
     }
 }

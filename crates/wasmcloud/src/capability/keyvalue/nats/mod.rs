@@ -57,6 +57,10 @@ impl Store for OnNats {
             room: Arc::clone(&self.0),
         })
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.server().trouble()
+    }
 }
 
 struct NatsBucket {

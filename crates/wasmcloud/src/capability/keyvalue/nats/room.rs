@@ -200,7 +200,8 @@ impl Room {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, Fault> {
-        let client = self.server.connected().await?.client();
+        let live = self.server.connected().await?;
+        let client = &live.client;
         let patient = Some(self.server.times().patient);
         let mut request = Request::new().payload(payload).timeout(patient);
         if let Some(headers) = headers {

@@ -51,8 +51,8 @@ pub(super) async fn through(
     if room.in_time(room.last(&filter)).await?.is_none() {
         return Ok(());
     }
-    let context = room.server().connected().await?;
-    let walk = Walk::begin(room, context, &filter).await?;
+    let live = room.server().connected().await?;
+    let walk = Walk::begin(room, &live.context, &filter).await?;
     let (mut came, mut stalls, mut taken) = (0, 0, 0);
     let done = loop {
         let step = walk.step(room, prefix, &mut taken, &mut each).await;

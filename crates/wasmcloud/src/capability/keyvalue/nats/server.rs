@@ -4,21 +4,20 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_nats::jetstream::{Context, ContextBuilder};
 use tokio::time::{Instant, timeout};
 
 use super::room::{Room, Wish};
 use super::{OnNats, names};
-use crate::capability::dial::{Dial, DialError, NamedBy};
 use crate::capability::keyvalue::Fault;
 use crate::capability::keyvalue::complaint::Complaint;
-use crate::capability::nats::{NatsError, NatsUrl, connect, is_connected};
+use crate::capability::nats::{Link, Live, NatsError, NatsUrl};
 use crate::capability::tenant::Tenant;
+use crate::net::dial::{Dial, DialError, NamedBy};
 use crate::plugin::PluginError;
 
 /// How long connecting may take, and then each answer.
 const PATIENT: Duration = Duration::from_secs(5);
-/// How long to leave a name alone that led nowhere.
+/// How long to leave a server alone that must not be spoken to.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long until what is over is looked for, where nobody has come upon it.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -28,7 +27,7 @@ pub(in super::super) struct Server {
     url: NatsUrl,
     dial: Dial,
     /// Once it is there, it looks for the server by itself.
-    client: OnceLock<Context>,
+    link: OnceLock<Link>,
     /// Held while somebody connects, so that one does; until when nobody is to.
     until: tokio::sync::Mutex<Instant>,
     complaint: Complaint,
@@ -62,7 +61,7 @@ impl Server {
         Arc::new(Self {
             url,
             dial,
-            client: OnceLock::new(),
+            link: OnceLock::new(),
             until: tokio::sync::Mutex::new(Instant::now()),
             complaint: Complaint::default(),
             times,
@@ -82,7 +81,7 @@ impl Server {
 
     /// Connects. A server that is merely not there now is no error.
     pub(in super::super) async fn begin(&self) -> Result<(), PluginError> {
-        match timeout(self.times.patient, self.context()).await {
+        match timeout(self.times.patient, self.link()).await {
             Ok(Err(NatsError::Dial(DialError::Denied { denial, hint }))) => {
                 let told = format!("the server of `url` may not be reached: {denial}");
                 Err(PluginError::new(told).hint(hint))
@@ -101,35 +100,32 @@ impl Server {
     }
 
     /// The connection, if it is there now.
-    pub(super) async fn connected(&self) -> Result<&Context, Fault> {
-        let context = match self.client.get() {
-            Some(context) => context,
-            None => self
-                .context()
-                .await
-                .map_err(|error| self.unreached(&error))?,
+    pub(super) async fn connected(&self) -> Result<Arc<Live>, Fault> {
+        let link = match self.link.get() {
+            Some(link) => link,
+            None => self.link().await.map_err(|error| self.unreached(&error))?,
         };
-        match is_connected(&context.client()) {
-            true => Ok(context),
-            // The connection itself tells the log.
-            false => Err(away()),
-        }
+        // The connection itself tells the log.
+        link.live().ok_or_else(away)
     }
 
-    async fn context(&self) -> Result<&Context, NatsError> {
+    /// Why it cannot be used now, for whoever runs the workload.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.link.get()?.trouble()
+    }
+
+    async fn link(&self) -> Result<&Link, NatsError> {
         let mut until = self.until.lock().await;
-        if let Some(context) = self.client.get() {
-            return Ok(context);
+        if let Some(link) = self.link.get() {
+            return Ok(link);
         }
         if Instant::now() < *until {
-            return Err(NatsError::Client("it is left alone for a moment"));
+            return Err(NatsError::Away);
         }
-        let by = NamedBy::Workload;
-        match connect(&self.dial, &self.url, by, "keys and values").await {
-            Ok(client) => Ok(self.client.get_or_init(|| {
-                let context = ContextBuilder::new().timeout(self.times.patient);
-                context.build(client)
-            })),
+        let (by, patient) = (NamedBy::Workload, self.times.patient);
+        let opened = Link::open(&self.dial, &self.url, by, "keys and values", patient);
+        match opened.await {
+            Ok(link) => Ok(self.link.get_or_init(|| link)),
             Err(error) => {
                 *until = Instant::now() + PAUSE;
                 Err(error)
@@ -139,7 +135,7 @@ impl Server {
 
     fn unreached(&self, error: &NatsError) -> Fault {
         match error {
-            NatsError::Client(_) => {}
+            NatsError::Away => {}
             error => {
                 let told = Fault::Unavailable(error.to_string());
                 self.complain(&told);

@@ -45,6 +45,10 @@ impl Store for OnServer {
             prefix: format!("{}{name}/", self.prefix),
         })
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.server.trouble()
+    }
 }
 
 struct RedisBucket {

@@ -10,10 +10,11 @@ use tokio::time::{Instant, timeout};
 
 use super::url::ServerUrl;
 use super::{NEGATIVE, OnServer};
-use crate::capability::dial::{Dial, DialError, NamedBy};
 use crate::capability::keyvalue::Fault;
 use crate::capability::keyvalue::complaint::Complaint;
+use crate::capability::reach::Reach;
 use crate::capability::tenant::Tenant;
+use crate::net::dial::{Dial, DialError, NamedBy};
 use crate::plugin::PluginError;
 
 /// How long connecting and logging in may take, and then each answer.
@@ -37,6 +38,7 @@ pub(in super::super) struct Server {
     /// Held while somebody connects, so that one does.
     patience: tokio::sync::Mutex<Patience>,
     complaint: Complaint,
+    reach: Reach,
     /// How long connecting and logging in may take, and then each answer.
     patient: Duration,
     me: Weak<Self>,
@@ -65,6 +67,8 @@ impl Server {
         dial: Dial,
         patient: Duration,
     ) -> Arc<Self> {
+        let (host, port) = (url.host(), url.port());
+        let reach = Reach::new("redis", dial.clone(), host, port, NamedBy::Workload);
         Arc::new_cyclic(|me| Self {
             url,
             dial,
@@ -74,6 +78,7 @@ impl Server {
                 next: BACKOFF.0,
             }),
             complaint: Complaint::default(),
+            reach,
             patient,
             me: me.clone(),
         })
@@ -86,18 +91,18 @@ impl Server {
 
     /// Whether the workload may go there. A server that is merely not there now is no error.
     pub(in super::super) async fn may_connect(&self) -> Result<(), PluginError> {
-        let (host, port) = (self.url.host(), self.url.port());
-        let found = timeout(
-            self.patient,
-            self.dial.addresses(host, port, NamedBy::Workload),
-        );
-        match found.await {
-            Ok(Err(DialError::Denied { denial, hint })) => {
+        match self.reach.begin().await {
+            Err(DialError::Denied { denial, hint }) => {
                 let told = format!("the server of `url` may not be reached: {denial}");
                 Err(PluginError::new(told).hint(hint))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Why it cannot be used now, for whoever runs the workload.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.reach.trouble()
     }
 
     /// Asks the server something.
@@ -182,6 +187,7 @@ impl Server {
         match timeout(self.patient, self.connect()).await {
             Ok(Ok(connected)) => {
                 patience.next = BACKOFF.0;
+                self.reach.answered();
                 Ok(connected)
             }
             failed => {
@@ -190,6 +196,11 @@ impl Server {
                 let fault = failed.map_or(Err(Fault::Timeout), |it| it.map(drop)).err();
                 let told = fault.unwrap_or(Fault::Timeout);
                 self.complaint.about("a key-value server", &told);
+                match &told {
+                    Fault::Denied => self.reach.refuses("access is denied"),
+                    Fault::Timeout => self.reach.refuses("it does not answer"),
+                    _ => self.reach.away("it cannot be reached"),
+                }
                 Err(match told {
                     Fault::Denied => Fault::Denied,
                     // Where the server is, is no business of the guest's.
@@ -229,6 +240,7 @@ impl Server {
             driver.await;
             if let Some(server) = me.upgrade() {
                 server.lost(generation);
+                server.reach.look();
             }
         });
         Ok((generation, connection))
@@ -261,6 +273,8 @@ fn fault(error: &RedisError) -> Fault {
         | (ErrorKind::Server(ServerErrorKind::NoPerm), _)
         | (_, Some("NOAUTH" | "WRONGPASS")) => Fault::Denied,
         (_, Some("OOM")) => Fault::Full("the server is full".to_owned()),
+        // It cannot save what it has: its disk is full, or nobody can write there.
+        (_, Some("MISCONF")) => Fault::Full("the server cannot save more".to_owned()),
         (_, Some("WRONGTYPE")) => {
             Fault::Other("the key holds something else than a value".to_owned())
         }

@@ -10,7 +10,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, timeout};
 
 use super::{DEAD_LETTER, REPLY_TO, Shared};
 use crate::capability::messaging::{
@@ -80,10 +80,8 @@ impl Held {
         redelivery: &Redelivery,
         message: async_nats::Message,
     ) -> Option<(Self, Message)> {
-        let message = async_nats::jetstream::Message {
-            message,
-            context: shared.context.clone(),
-        };
+        let context = shared.link.context()?;
+        let message = async_nats::jetstream::Message { message, context };
         let info = message.info().ok()?;
         let key = Key {
             consumer: Arc::clone(consumer),
@@ -176,23 +174,33 @@ impl Held {
         self.shared.uncounted().note(&self.key);
     }
 
-    /// A server that is away learns of it when it is back, or gives the message again.
     async fn tell(&self, kind: AckKind) {
-        let _ = self
-            .shared
-            .client
-            .publish(self.ack.clone(), kind.into())
-            .await;
+        tell(&self.shared, self.ack.clone(), kind).await;
     }
 }
 
+/// Tells the server of a message. One that is away learns of it when it is back, or has given the message to another by then.
+async fn tell(shared: &Arc<Shared>, ack: Inbox, kind: AckKind) {
+    if let Some(live) = shared.link.live() {
+        let _ = live.client.publish(ack, kind.into()).await;
+        return;
+    }
+    let (link, patience) = (shared.link.clone(), shared.ack_wait);
+    tokio::spawn(timeout(patience, async move {
+        let live = link.connected().await;
+        let _ = live.client.publish(ack, kind.into()).await;
+    }));
+}
+
 fn keep(shared: &Arc<Shared>, ack: Inbox) -> Kept {
-    let (client, pause) = (shared.client.clone(), shared.ack_wait / 3);
+    let (link, pause) = (shared.link.clone(), shared.ack_wait / 3);
     let telling = tokio::spawn(async move {
         let mut ticks = interval_at(Instant::now() + pause, pause.max(Duration::from_millis(1)));
         loop {
             ticks.tick().await;
-            let _ = client.publish(ack.clone(), AckKind::Progress.into()).await;
+            let live = link.connected().await;
+            let progress = AckKind::Progress.into();
+            let _ = live.client.publish(ack.clone(), progress).await;
         }
     });
     Kept(telling.abort_handle())
@@ -231,10 +239,10 @@ impl Drop for Held {
             return;
         }
         self.do_not_count();
-        let (client, ack) = (self.shared.client.clone(), self.ack.clone());
+        let (shared, ack) = (Arc::clone(&self.shared), self.ack.clone());
         // Without a runtime, the process ends, and the server finds out by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { client.publish(ack, AckKind::Nak(None).into()).await });
+            runtime.spawn(async move { tell(&shared, ack, AckKind::Nak(None)).await });
         }
     }
 }

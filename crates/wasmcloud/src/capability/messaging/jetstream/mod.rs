@@ -14,7 +14,6 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use async_nats::Client;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
@@ -27,14 +26,14 @@ use super::memory::Room;
 use super::nats::Nats;
 use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
-use crate::capability::nats::is_connected;
+use crate::capability::nats::{Link, Live};
 use held::Uncounted;
 use place::{Place, Trouble};
 use pull::{Puller, Pulls};
 pub(super) use settings::{Streams, streams};
 
 /// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// By this header, a message says where an answer to it is awaited: its own place for that is taken by the server.
 const REPLY_TO: &str = "Wasmcloud-Reply-To";
 /// By this header, a message says that it is a dead letter, and what it was about.
@@ -50,8 +49,7 @@ pub(super) struct JetStream {
 
 /// What subscriptions and the messages that they have given need, too.
 struct Shared {
-    client: Client,
-    context: jetstream::Context,
+    link: Link,
     place: Place,
     ack_wait: Duration,
     /// How many messages of a group may be out, those that come back later among them.
@@ -72,20 +70,16 @@ pub(super) struct Known {
 impl JetStream {
     /// The server waits so long for word of a message before it gives it to somebody else.
     pub(super) fn new(
-        client: Client,
+        link: Link,
         place: Place,
         ack_wait: Duration,
         room: Room,
         known: Known,
     ) -> Self {
-        let context = jetstream::ContextBuilder::new()
-            .timeout(PATIENCE)
-            .build(client.clone());
         Self {
-            core: Nats::new(client.clone(), room),
+            core: Nats::new(link.clone(), room),
             shared: Arc::new(Shared {
-                client,
-                context,
+                link,
                 place,
                 ack_wait,
                 most_out: room.messages.max(1),
@@ -118,7 +112,7 @@ impl Shared {
 
     /// Makes the stream that is not there, and the consumers that are known here: what they have not heard of is for nobody.
     async fn restore(&self) -> Result<(), Trouble> {
-        self.place.stream(&self.context).await?;
+        self.stream().await?;
         let known: Vec<Arc<Pulls>> = self.pulls().iter().filter_map(Weak::upgrade).collect();
         for pulls in known {
             pulls.consumer(self).await?;
@@ -126,11 +120,15 @@ impl Shared {
         Ok(())
     }
 
-    fn connected(&self) -> Result<(), MessagingError> {
-        match is_connected(&self.client) {
-            true => Ok(()),
-            false => Err(MessagingError::Unavailable),
-        }
+    /// The stream, if the server is there.
+    async fn stream(&self) -> Result<jetstream::stream::Stream, Trouble> {
+        let away = || Trouble::Passing("the server cannot be reached".to_owned());
+        let live = self.link.live().ok_or_else(away)?;
+        self.place.stream(&live.context).await
+    }
+
+    fn connected(&self) -> Result<Arc<Live>, MessagingError> {
+        self.link.live().ok_or(MessagingError::Unavailable)
     }
 
     /// Stores a message, and returns when the server has it. A stream of our own that is not there is made.
@@ -140,26 +138,21 @@ impl Shared {
         body: Bytes,
         message: PublishMessage,
     ) -> Result<(), MessagingError> {
-        self.connected()?;
+        let live = self.connected()?;
         let subject = about.behind(self.place.stored());
         let length = body.len();
         let message = message.payload(body);
-        let first = self.send(&subject, message.clone()).await;
+        let first = send(&live, &subject, message.clone()).await;
         let failed = match first {
             Err(error)
                 if error.kind() == PublishErrorKind::StreamNotFound && self.place.is_own() =>
             {
                 self.restore().await?;
-                self.send(&subject, message).await.err()
+                send(&live, &subject, message).await.err()
             }
             other => other.err(),
         };
         failed.map_or(Ok(()), |error| Err(self.refused(&error, length)))
-    }
-
-    async fn send(&self, subject: &Subject, message: PublishMessage) -> Result<(), PublishError> {
-        let sent = self.context.send_publish(subject.to_string(), message);
-        sent.await?.await.map(drop)
     }
 
     fn refused(&self, error: &PublishError, length: usize) -> MessagingError {
@@ -169,7 +162,7 @@ impl Shared {
             (PublishErrorKind::MaxPayloadExceeded, _)
             | (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => MessagingError::TooLarge {
                 length: length as u64,
-                most: self.client.max_payload() as u64,
+                most: self.link.max_payload() as u64,
             },
             (PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe, _) => {
                 MessagingError::Unavailable
@@ -189,6 +182,11 @@ impl Shared {
             _ => MessagingError::Unavailable,
         }
     }
+}
+
+async fn send(live: &Live, subject: &Subject, message: PublishMessage) -> Result<(), PublishError> {
+    let sent = live.context.send_publish(subject.to_string(), message);
+    sent.await?.await.map(drop)
 }
 
 impl From<Trouble> for MessagingError {
@@ -238,7 +236,7 @@ impl Broker for JetStream {
             known.retain(|pulls| pulls.strong_count() > 0);
             known.push(Arc::downgrade(&pulls));
         }
-        if is_connected(&self.shared.client) {
+        if self.shared.link.live().is_some() {
             match pulls.consumer(&self.shared).await {
                 // It will be there one day.
                 Ok(_) | Err(Trouble::Passing(_)) => {}
@@ -261,6 +259,10 @@ impl Broker for JetStream {
             asked_out: false,
             closed,
         }))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.link.trouble()
     }
 
     #[cfg(test)]

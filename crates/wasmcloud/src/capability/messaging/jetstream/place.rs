@@ -41,13 +41,27 @@ pub(in super::super) struct Place {
 
 /// What is wrong with the name of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "wanted the name of a stream: at most {LONGEST_NAME} characters without spaces, `.`, `*`, `>`, `/` and `\\`"
-)]
-pub(in super::super) struct NameError;
+pub(in super::super) enum NameError {
+    #[error(
+        "wanted the name of a stream: at most {LONGEST_NAME} characters without spaces, `.`, `*`, `>`, `/` and `\\`"
+    )]
+    Unfit,
+    #[error(
+        "streams that begin with `wasmcloud_` are those of workloads; leave `stream` out, or use `shared`, for one that is made"
+    )]
+    OfWorkloads,
+    #[error(
+        "streams that begin with `KV_`, `OBJ_` or `$` keep no messages, but keys, blobs or what is the server's"
+    )]
+    NoMessages,
+}
 
 /// How long the name of a stream may be.
 const LONGEST_NAME: usize = 200;
+/// What the names of streams begin with that are made for workloads.
+const OF_WORKLOADS: &str = "wasmcloud_";
+/// What the names of streams begin with that keep something else.
+const NO_MESSAGES: [&str; 3] = ["KV_", "OBJ_", "$"];
 
 impl Place {
     /// A stream of a tenant's own, which takes what only this tenant sends. Names have no `_` and no `=`, so no two tenants meet.
@@ -55,7 +69,7 @@ impl Place {
         let name = tenant.parts().map(|part| part.replace('.', "=")).join("_");
         let words = tenant.parts().map(|part| part.replace('.', "_")).join(".");
         Self {
-            stream: format!("wasmcloud_{name}"),
+            stream: format!("{OF_WORKLOADS}{name}"),
             stored: format!("wasmcloud.messages.{words}.stored."),
             asked: format!("wasmcloud.messages.{words}.asked."),
             own: Some(keep),
@@ -66,7 +80,13 @@ impl Place {
     pub(in super::super) fn existing(name: &str) -> Result<Self, NameError> {
         let wrong = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
         if name.is_empty() || name.len() > LONGEST_NAME || name.contains(wrong) {
-            return Err(NameError);
+            return Err(NameError::Unfit);
+        }
+        if name.starts_with(OF_WORKLOADS) {
+            return Err(NameError::OfWorkloads);
+        }
+        if NO_MESSAGES.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(NameError::NoMessages);
         }
         Ok(Self {
             stream: name.to_owned(),
@@ -218,7 +238,21 @@ mod tests {
     fn names_of_streams_are_read() {
         assert_eq!(Place::existing("ORDERS").unwrap().name(), "ORDERS");
         for wrong in ["", "a b", "a.b", "a>", "*", "a/b", "a\\b", "a\n"] {
-            assert_eq!(Place::existing(wrong), Err(NameError), "{wrong:?}");
+            assert_eq!(Place::existing(wrong), Err(NameError::Unfit), "{wrong:?}");
+        }
+    }
+
+    /// By its name, a manifest would have had the messages of another workload, or its keys.
+    #[test]
+    fn streams_that_are_made_for_others_are_not_to_be_had() {
+        let of_workloads = "wasmcloud_default_workload_bank";
+        assert_eq!(Place::existing(of_workloads), Err(NameError::OfWorkloads));
+        for other in [
+            "KV_wasmcloud__default__workload__bank",
+            "OBJ_a",
+            "$MQTT_msgs",
+        ] {
+            assert_eq!(Place::existing(other), Err(NameError::NoMessages));
         }
     }
 }

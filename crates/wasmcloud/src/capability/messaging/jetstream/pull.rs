@@ -1,14 +1,12 @@
 //! Pulls messages from a consumer: as many as somebody has places for, whatever happens to the server, the stream and the consumer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::StatusCode;
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::stream::ConsumerErrorKind;
-use async_nats::{StatusCode, Subscriber};
-use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -18,7 +16,8 @@ use super::held::Held;
 use super::place::Trouble;
 use super::{PATIENCE, Shared};
 use crate::capability::messaging::seldom::Seldom;
-use crate::capability::messaging::{Delivery, Wanted};
+use crate::capability::messaging::{Delivery, Subject, Wanted};
+use crate::capability::nats::Feed;
 
 /// How many messages are pulled at once at most.
 pub(super) const LONGEST_BATCH: usize = 64;
@@ -68,7 +67,7 @@ impl Pulls {
 
     /// The consumer, which is made if it is not there.
     pub(super) async fn consumer(&self, shared: &Shared) -> Result<PullConsumer, Trouble> {
-        let stream = shared.place.stream(&shared.context).await?;
+        let stream = shared.stream().await?;
         let config = Config {
             durable_name: Some(self.name.to_string()),
             filter_subject: match self.filter.as_str() {
@@ -158,17 +157,16 @@ impl Puller {
     }
 
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<usize>, closed: CancellationToken) {
-        let inbox = self.shared.client.new_inbox();
-        let Ok(mut subscriber) = self.shared.client.subscribe(format!("{inbox}.*")).await else {
-            return;
-        };
+        let inbox = Subject::inbox();
+        let link = self.shared.link.clone();
+        let mut feed = link.subscribe(format!("{inbox}.*"), None).await;
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
             let trouble = tokio::select! {
                 biased;
                 () = closed.cancelled() => break,
-                pulled = self.pull(&inbox, &mut subscriber, &mut asks) => match pulled {
+                pulled = self.pull(inbox.as_str(), &mut feed, &mut asks) => match pulled {
                     Ok(()) => break,
                     Err(trouble) => trouble,
                 },
@@ -185,30 +183,31 @@ impl Puller {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
-        self.end(subscriber).await;
+        self.end(feed).await;
     }
 
     /// Pulls until nobody wants more. It may be dropped at any time.
     async fn pull(
         &mut self,
         inbox: &str,
-        subscriber: &mut Subscriber,
+        feed: &mut Feed,
         asks: &mut mpsc::Receiver<usize>,
     ) -> Result<(), Trouble> {
-        let consumer = self.pulls.consumer(&self.shared).await?;
+        // While it is away, there is nothing to try.
+        self.shared.link.connected().await;
+        let mut connects = self.shared.link.connects();
+        let mut consumer = self.pulls.consumer(&self.shared).await?;
         self.open = 0;
-        let statistics = self.shared.client.statistics();
-        let mut connects = statistics.connects.load(Ordering::Relaxed);
         let mut looks = interval(LOOK);
         loop {
             if self.due > 0 && self.open == 0 {
                 self.ask(&consumer, inbox).await?;
             }
             let next = tokio::select! {
-                next = subscriber.next() => next.map_or(Next::Over, Next::Message),
+                next = feed.next() => next.map_or(Next::Over, Next::Message),
                 ask = asks.recv() => ask.map_or(Next::Over, Next::Ask),
                 _ = looks.tick() => {
-                    let now = statistics.connects.load(Ordering::Relaxed);
+                    let now = self.shared.link.connects();
                     let silent = self.open > 0 && self.heard.elapsed() > SILENCE;
                     if now == connects && !silent {
                         continue;
@@ -225,7 +224,7 @@ impl Puller {
                     // It may be another server, without the consumer.
                     return Err(Trouble::Passing("the server was silent or away".to_owned()));
                 }
-                Next::Forgotten => {}
+                Next::Forgotten => consumer = self.pulls.consumer(&self.shared).await?,
             }
         }
     }
@@ -281,8 +280,8 @@ impl Puller {
 
     fn give(&mut self, message: async_nats::Message) {
         let (shared, consumer) = (&self.shared, &self.pulls.name);
-        let Some((held, message)) = Held::of(shared, consumer, &self.wanted.redelivery, message)
-        else {
+        let held = Held::of(shared, consumer, &self.wanted.redelivery, message);
+        let Some((held, message)) = held else {
             return;
         };
         if held.is_worn_out() {
@@ -296,19 +295,20 @@ impl Puller {
     }
 
     /// Takes no more, and gives what is on its way: the server forgets questions that nobody would hear the answer to.
-    async fn end(mut self, mut subscriber: Subscriber) {
+    async fn end(mut self, mut feed: Feed) {
         let rest = async {
-            let _ = subscriber.drain().await;
-            while let Some(message) = subscriber.next().await {
+            feed.drain().await;
+            while let Some(message) = feed.next().await {
                 if message.status.is_none_or(|status| status == StatusCode::OK) {
                     self.give(message);
                 }
             }
         };
         let _ = timeout(PATIENCE, rest).await;
-        if self.pulls.alone {
-            let (context, stream) = (&self.shared.context, self.shared.place.name());
-            let _ = context
+        if let (true, Some(live)) = (self.pulls.alone, self.shared.link.live()) {
+            let stream = self.shared.place.name();
+            let _ = live
+                .context
                 .delete_consumer_from_stream(&*self.pulls.name, stream)
                 .await;
         }

@@ -17,11 +17,10 @@ use tokio::time::timeout;
 
 use super::place::Keep;
 use super::*;
-use crate::capability::dial::{Dial, NamedBy};
 use crate::capability::messaging::{Redelivery, Verdict, conformance};
-use crate::capability::nats::connect;
-use crate::capability::resolve::SystemResolver;
 use crate::capability::tenant::Tenant;
+use crate::net::dial::{Dial, NamedBy};
+use crate::net::resolve::SystemResolver;
 use crate::policy::EgressPolicy;
 use crate::workload::manifest;
 
@@ -46,14 +45,15 @@ fn own() -> Place {
     Place::of(&tenant("team"), Keep::default())
 }
 
-async fn client(url: &str) -> Client {
+async fn link(url: &str) -> Link {
     let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
     let url = url.parse().unwrap();
-    connect(&dial, &url, NamedBy::Host, "a test").await.unwrap()
+    let link = Link::open(&dial, &url, NamedBy::Host, "a test", PATIENCE).await;
+    link.unwrap()
 }
 
 async fn jetstream(url: &str, place: Place, ack_wait: Duration) -> JetStream {
-    JetStream::new(client(url).await, place, ack_wait, ROOM, Known::default())
+    JetStream::new(link(url).await, place, ack_wait, ROOM, Known::default())
 }
 
 fn wanted(pattern: &str) -> Wanted {
@@ -101,11 +101,14 @@ async fn stored(jetstream: &JetStream, message: Message) {
     .await;
 }
 
+fn context(jetstream: &JetStream) -> jetstream::Context {
+    jetstream.shared.link.context().unwrap()
+}
+
 /// The consumers of the stream.
 async fn consumers(jetstream: &JetStream) -> Vec<jetstream::consumer::Info> {
     let shared = &jetstream.shared;
-    let stream = shared
-        .context
+    let stream = context(jetstream)
         .get_stream(shared.place.name())
         .await
         .unwrap();
@@ -121,17 +124,17 @@ async fn a_stream_of_our_own_is_a_broker() {
 #[tokio::test]
 async fn a_stream_that_is_there_is_a_broker() {
     let server = test_servers::Nats::launch();
-    let client = client(&server.url()).await;
+    let link = link(&server.url()).await;
     let subjects = ["m1.>", "*", "m5.>", "dead.>"];
     let config = Config {
         name: "STORIES".to_owned(),
         subjects: subjects.map(str::to_owned).to_vec(),
         ..Config::default()
     };
-    let context = jetstream::new(client.clone());
+    let context = link.context().unwrap();
     context.create_stream(config).await.unwrap();
     let place = Place::existing("STORIES").unwrap();
-    let jetstream = JetStream::new(client, place, ACK_WAIT, ROOM, Known::default());
+    let jetstream = JetStream::new(link, place, ACK_WAIT, ROOM, Known::default());
     conformance::conforms(&jetstream).await;
     let elsewhere = jetstream.publish(about("elsewhere.a", "x")).await;
     let told = elsewhere.unwrap_err().to_string();
@@ -232,8 +235,7 @@ async fn a_message_that_nobody_survives_is_a_dead_letter() {
     jetstream.publish(about("a", "poison")).await.unwrap();
     let shared = &jetstream.shared;
     let name = named_for("a", &consumers(&jetstream).await);
-    let consumer: PullConsumer = shared
-        .context
+    let consumer: PullConsumer = context(&jetstream)
         .get_consumer_from_stream(name, shared.place.name())
         .await
         .unwrap();
@@ -273,10 +275,8 @@ async fn a_server_that_is_absent_at_the_start_is_found_when_it_comes() {
     // Nobody has to have asked for anything meanwhile.
     let message = async {
         let shared = &jetstream.shared;
-        let is_there = async || {
-            shared.place.stream(&shared.context).await.is_ok()
-                && !consumers(&jetstream).await.is_empty()
-        };
+        let is_there =
+            async || shared.stream().await.is_ok() && !consumers(&jetstream).await.is_empty();
         within(async {
             while !is_there().await {
                 tokio::task::yield_now().await;
@@ -410,8 +410,7 @@ async fn a_stream_that_is_deleted_under_it_is_made_again() {
     let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
     let shared = &jetstream.shared;
     for number in 0..3 {
-        shared
-            .context
+        context(&jetstream)
             .delete_stream(shared.place.name())
             .await
             .unwrap();
@@ -469,8 +468,7 @@ async fn what_a_stream_keeps_is_changed_with_the_settings() {
         let jetstream = jetstream(&server.url(), place, ACK_WAIT).await;
         let _heard = jetstream.subscribe(wanted("a")).await.unwrap();
         let shared = &jetstream.shared;
-        let stream = shared
-            .context
+        let stream = context(&jetstream)
             .get_stream(shared.place.name())
             .await
             .unwrap();

@@ -22,9 +22,9 @@ use super::server::{OnServer, Pool, Room, Size, Target};
 use super::tls::Tls;
 use super::value::Value;
 use super::{Database, Fault, PostgresOptions, ServerUrl};
-use crate::capability::dial::{Dial, NamedBy};
-use crate::capability::resolve::SystemResolver;
-use crate::capability::trust::Authorities;
+use crate::net::dial::{Dial, NamedBy};
+use crate::net::resolve::SystemResolver;
+use crate::net::trust::Authorities;
 use crate::policy::{EgressOptions, EgressPolicy};
 
 /// Longer than anything here takes on a busy machine.
@@ -86,7 +86,7 @@ fn open(url: &str, how: How) -> Limited<OnServer> {
         idle: how.idle,
     };
     let pool = Pool::new(target, size, &how.room, "tests/conformance".to_owned());
-    Limited::new(OnServer::new(pool), how.options.max_sql)
+    Limited::new(OnServer::new(pool), &how.options, size.wait)
 }
 
 async fn rows(

@@ -18,7 +18,7 @@ use super::super::tls::Tls;
 use super::super::{Fault, ServerUrl};
 use super::fault;
 use super::watch::{Seen, Watched};
-use crate::capability::dial::{Dial, DialError, NamedBy};
+use crate::net::dial::{Dial, DialError, NamedBy};
 
 /// After how long silence the other side is asked whether it is still there, and then how often.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));

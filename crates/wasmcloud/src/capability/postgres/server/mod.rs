@@ -221,6 +221,10 @@ fn encoded(statement: &Statement, params: &[Value], locale: Locale) -> Result<Ve
 
 #[async_trait]
 impl Database for OnServer {
+    fn trouble(&self) -> Option<String> {
+        self.pool.reach().trouble()
+    }
+
     async fn query(&self, sql: String, params: Vec<Value>) -> Result<Answer, Fault> {
         let running = self.begin(&sql, &params).await?;
         let columns = running.statement.columns().iter();

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::Fault;
 use super::connect::Target;
 use super::session::Session;
+use crate::capability::reach::Reach;
 
 /// How long to leave a server alone that was not there, at first and at last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -79,6 +80,7 @@ pub(in super::super) struct Pool {
     runtime: Handle,
     /// For the log: whose it is.
     about: String,
+    reach: Reach,
 }
 
 /// When to try again to connect, and when it was complained of last.
@@ -96,6 +98,8 @@ impl Pool {
         room: &Arc<Room>,
         about: String,
     ) -> Arc<Self> {
+        let (host, port) = (target.url.host(), target.url.port());
+        let reach = Reach::new("postgres", target.dial.clone(), host, port, target.by);
         let pool = Arc::new(Self {
             target,
             size,
@@ -110,12 +114,18 @@ impl Pool {
             closed: CancellationToken::new(),
             runtime: Handle::current(),
             about,
+            reach,
         });
         let mut pools = room.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         tokio::spawn(sweep(Arc::downgrade(&pool), pool.closed.clone(), size.idle));
         pool
+    }
+
+    /// What is known of the server.
+    pub(in super::super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Closes what nobody uses, and whatever comes back.
@@ -175,6 +185,7 @@ impl Pool {
         match self.target.connect().await {
             Ok(connected) => {
                 self.patience().next = BACKOFF.0;
+                self.reach.answered();
                 Ok(Session::new(connected, place))
             }
             Err(fault) => {
@@ -188,6 +199,11 @@ impl Pool {
     }
 
     fn is_away(&self, fault: &Fault) {
+        match fault {
+            Fault::Denied => self.reach.refuses("access is denied"),
+            Fault::Unavailable(_) => self.reach.away("it cannot be reached"),
+            _ => self.reach.refuses("it does not do what it is asked to"),
+        }
         let now = Instant::now();
         let mut patience = self.patience();
         patience.until = now + patience.next;
@@ -258,6 +274,7 @@ impl Lease {
     /// The connection broke.
     pub(super) fn lose(&mut self) {
         self.held = None;
+        self.pool.reach.look();
     }
 }
 

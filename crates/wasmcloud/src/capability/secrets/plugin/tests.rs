@@ -1,6 +1,7 @@
 //! What is wrong with a manifest is told before anything runs, and no value with it.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use super::super::Workloads;
 use super::*;
 use crate::workload::manifest;
 
@@ -96,4 +97,25 @@ fn what_does_not_fit_is_told_with_its_place() {
     spec.hostInterfaces.0: only `secret` is imported by a label such as `key`; list `store` and `reveal` in an entry without `name`
     spec.hostInterfaces.0.config.other: `other` is not the label that this entry is for; name the secret as the label
     ");
+}
+
+#[test]
+fn the_key_of_the_encrypted_store_is_refused_on_every_host() {
+    let entry =
+        entry("interfaces: [store, reveal], config: {backend: environment, prefix: WASMCLOUD_}");
+    let all = SecretsOptions {
+        environment: vec![(Workloads::All, "WASMCLOUD_*".parse().unwrap())],
+        ..SecretsOptions::default()
+    };
+    for plugin in [Secrets::default(), Secrets::new(all, None)] {
+        let told = told(&plugin, "[secrets-key]", &entry);
+        assert!(
+            told.contains("the key of the encrypted store, which no workload may read"),
+            "{told}"
+        );
+        assert!(
+            told.starts_with("spec.components.front.localResources.secrets: "),
+            "{told}"
+        );
+    }
 }

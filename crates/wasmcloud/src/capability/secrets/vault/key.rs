@@ -39,7 +39,7 @@ impl KeyPlace {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.join(&self.name)
     }
 

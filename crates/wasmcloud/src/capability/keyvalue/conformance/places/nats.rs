@@ -322,7 +322,7 @@ async fn a_cluster_goes_on_without_one_of_its_servers() {
         assert_eq!(bucket.increment("n", 0, Sign::Any).await, Ok(counted));
         assert_eq!(bucket.current("k").await.unwrap(), Some(current));
         // Listing asks more of the server than writing: whoever leads now may not be ready for it.
-        let all = || Wanted::named(None, None).unwrap();
+        let all = || Wanted::named(Mark::of(&[]), None, None).unwrap();
         while bucket.list(all()).await.is_err() {}
         assert_eq!(names(&*bucket, "").await, ["back", "k", "n"]);
         server.start();

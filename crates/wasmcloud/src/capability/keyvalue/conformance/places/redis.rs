@@ -1,11 +1,15 @@
 //! A server of Redis.
 
-use test_servers::Redis;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use test_servers::{Proxy, Redis, Way};
 
 use super::super::faults::survives;
 use super::*;
+use crate::capability::keyvalue::listing::Page;
 use crate::capability::keyvalue::redis::{Server, ServerUrl};
-use crate::capability::trust::Authorities;
+use crate::net::trust::Authorities;
 use crate::policy::EgressPolicy;
 
 fn server(url: &str) -> Arc<Server> {
@@ -143,4 +147,162 @@ async fn tls_is_spoken_with_nobody_who_is_not_certified() {
         assert!(matches!(fault, Fault::Unavailable(_)), "{url}: {fault:?}");
         assert!(!fault.to_string().contains("localhost"), "{fault}");
     }
+}
+
+/// What has no room is told as such, and what makes room is done.
+#[tokio::test]
+async fn a_full_server_is_told_as_full() {
+    let redis = Redis::with_settings(&["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]);
+    let bucket = server(&redis.url()).tenant(&tenant("one"), "").bucket("b");
+    let value = Bytes::from(vec![0; 100_000]);
+    for told in [
+        bucket.set("k", value.clone(), ALWAYS).await,
+        bucket.set_many(vec![("k".to_owned(), value)]).await,
+        bucket.increment("n", 1, Sign::Any).await.map(drop),
+        bucket.increment("n", 1, Sign::NotNegative).await.map(drop),
+    ] {
+        assert!(matches!(told, Err(Fault::Full(_))), "{told:?}");
+    }
+    assert_eq!(bucket.get("k").await, Ok(None));
+    bucket.delete("k").await.unwrap();
+}
+
+/// As when its disk is full: it takes nothing that it could not keep.
+#[tokio::test]
+async fn a_server_that_cannot_save_is_told_as_full() {
+    let redis = Redis::with_settings(&["--save", "3600 1", "--appendonly", "no"]);
+    let client = ::redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let bucket = server(&redis.url()).tenant(&tenant("one"), "").bucket("b");
+    set(&*bucket, "k", "before").await;
+    // There is a folder where the file should be.
+    std::fs::create_dir(redis.folder().join("dump.rdb")).unwrap();
+    let save = ::redis::cmd("BGSAVE");
+    save.query_async::<String>(&mut connection).await.unwrap();
+    let failed = async {
+        let mut info = ::redis::cmd("INFO");
+        info.arg("persistence");
+        loop {
+            let found: String = info.query_async(&mut connection).await.unwrap();
+            if found.contains("rdb_last_bgsave_status:err") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, failed).await.unwrap();
+    let told = bucket.set("k", bytes("after"), ALWAYS).await;
+    assert!(matches!(told, Err(Fault::Full(_))), "{told:?}");
+    assert_eq!(got(&*bucket, "k").await.as_deref(), Some("before"));
+    std::fs::remove_dir(redis.folder().join("dump.rdb")).unwrap();
+    let save = ::redis::cmd("SAVE");
+    save.query_async::<String>(&mut connection).await.unwrap();
+    set(&*bucket, "k", "after").await;
+}
+
+/// Counts what is on its way to a bucket.
+struct Counted {
+    bucket: Arc<dyn Bucket>,
+    under_way: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Bucket for Counted {
+    async fn set(&self, key: &str, value: Bytes, how: SetOptions) -> Result<(), Fault> {
+        let bytes = value.len();
+        let now = self.under_way.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        let done = self.bucket.set(key, value, how).await;
+        self.under_way.fetch_sub(bytes, Ordering::SeqCst);
+        done
+    }
+
+    async fn set_many(&self, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
+        for (key, value) in pairs {
+            self.set(&key, value, ALWAYS).await?;
+        }
+        Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, Fault> {
+        self.bucket.get(key).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Fault> {
+        self.bucket.delete(key).await
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, Fault> {
+        self.bucket.exists(key).await
+    }
+
+    async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
+        self.bucket.list(wanted).await
+    }
+
+    async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
+        self.bucket.increment(key, delta, sign).await
+    }
+
+    async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
+        self.bucket.current(key).await
+    }
+
+    async fn swap(&self, key: &str, value: Bytes, expected: Expected) -> Result<Swap, Fault> {
+        self.bucket.swap(key, value, expected).await
+    }
+
+    async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
+        self.bucket.get_many(keys).await
+    }
+
+    async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
+        self.bucket.delete_many(keys).await
+    }
+}
+
+/// A guest that starts more and more calls with one buffer, while nothing passes: what is on its way and what waits have an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_on_its_way_to_a_held_server_than_may_be() {
+    const ROOM: usize = 1 << 20;
+    const VALUE: usize = 100_000;
+    let redis = Redis::start();
+    let way = Proxy::to(redis.port());
+    let url = format!("redis://127.0.0.1:{}", way.port());
+    let server = Server::with_patience(url.parse().unwrap(), dial(), Duration::from_secs(2));
+    let (under_way, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let counted = Counted {
+        bucket: server.tenant(&tenant("one"), "").bucket("b"),
+        under_way: Arc::clone(&under_way),
+        most: Arc::clone(&most),
+    };
+    let traffic = Traffic::of(ROOM, ROOM);
+    let bucket = Limited::new(Arc::new(counted), &KeyValueOptions::default(), traffic);
+    let bucket = Arc::new(bucket);
+    set(&*bucket, "k", "before").await;
+    way.set(Way::Held);
+    let calls = (0..500).map(|who: u32| {
+        let bucket = Arc::clone(&bucket);
+        let value = Bytes::from(vec![0; VALUE]);
+        tokio::spawn(async move { bucket.set(&who.to_string(), value, ALWAYS).await })
+    });
+    let told = tokio::time::timeout(PATIENCE, join_all(calls)).await;
+    let told: Vec<Fault> = told
+        .unwrap()
+        .into_iter()
+        .map(|told| told.unwrap().unwrap_err())
+        .collect();
+    let most = most.load(Ordering::SeqCst);
+    assert!((VALUE..=ROOM).contains(&most), "{most} bytes");
+    let full = told.iter().filter(|it| matches!(it, Fault::Full(_)));
+    // As much as four times the room is in the host at once; the others are told so instead of waiting.
+    assert!(full.count() >= 500 - 4 * ROOM / VALUE, "{told:?}");
+    way.set(Way::Open);
+    let back = async {
+        while bucket.set("k", bytes("after"), ALWAYS).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, back).await.unwrap();
+    assert_eq!(under_way.load(Ordering::SeqCst), 0);
 }
