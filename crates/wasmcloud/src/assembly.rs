@@ -52,6 +52,7 @@ use crate::registry::{ImageOptions, ImagesError};
 use crate::workload::{ComponentName, Workload, unsupported};
 pub use ahead::{Compiled, compile};
 pub use images::sources;
+use images::sources_as_they_are;
 use kept::{configured, examined, unconfigured};
 
 /// Everything that can be said about a host. The default denies whatever can be denied and listens nowhere.
@@ -335,7 +336,7 @@ fn free_plugins(wasi: Wasi, sockets: Sockets) -> Vec<Arc<dyn Plugin>> {
 pub async fn check_config(config: &HostConfig) -> Result<(), AssembleError> {
     #[cfg(feature = "servers")]
     kept::authorities(config)?;
-    let fetch = sources(config)?;
+    let fetch = sources_as_they_are(config)?;
     let others = unopened(Wasi::default());
     component_plugins(&config.component_plugins, fetch.as_ref(), &others).await?;
     #[cfg(feature = "http")]
@@ -363,7 +364,7 @@ pub async fn offers_of(config: &HostConfig) -> Result<Offers, AssembleError> {
         unopened(Wasi::default()),
     ]
     .concat();
-    let fetch = sources(config)?;
+    let fetch = sources_as_they_are(config)?;
     let of_components =
         component_plugins(&config.component_plugins, fetch.as_ref(), &plugins).await?;
     plugins.splice(0..0, of_components.into_iter().map(|it| it as _));
@@ -391,7 +392,8 @@ pub async fn validate(
 ) -> Result<LinkPlan, Vec<StartError>> {
     let workload = &request.workload;
     let wasi = Wasi::new(config.volumes.clone());
-    let fetch = sources(config).map_err(|error| vec![StartError::Host(error.to_string())])?;
+    let fetch = sources_as_they_are(config);
+    let fetch = fetch.map_err(|error| vec![StartError::Host(error.to_string())])?;
     let plugins = examined_plugins(config, fetch.as_ref(), &wasi).await;
     let mut errors = refusals(workload, config, &plugins);
     errors.extend(wasi.examine(workload).await.into_iter().map(|error| {

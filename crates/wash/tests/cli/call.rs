@@ -262,7 +262,9 @@ fn the_status_tells_what_is_away() {
   - {{namespace: wasi, package: keyvalue, interfaces: [store], name: sessions}}
 "
     );
-    let manifest = MANIFEST.replace("  hostInterfaces:\n", &keep);
+    // Something has to call it, or it is not bound to anything.
+    let look = "  - {name: look, component: keep, function: get, args: ['plain', '\"b\"', '\"k\"'], schedule: '0 0 29 2 *'}\n";
+    let manifest = MANIFEST.replace("  hostInterfaces:\n", &keep) + look;
     sandbox.write("p/workload.yaml", &manifest);
     fs::copy(test_guests::KEEP_P2, sandbox.path("p/keep.wasm")).unwrap();
     let mut command = sandbox.command(&["dev", "p", "--http-addr", "127.0.0.1:0"]);

@@ -156,8 +156,8 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> ImagesSection {
     let parallel = reader.number(raw.parallel, 1..=MOST_PARALLEL);
     ImagesSection {
         cache_dir: reader.path(raw.cache_dir),
-        cache_size: some_bytes(reader, raw.cache_size),
-        largest: some_bytes(reader, raw.largest),
+        cache_size: reader.size(raw.cache_size),
+        largest: reader.size(raw.largest),
         silence: reader.text(raw.silence, span),
         longest: reader.text(raw.longest, span),
         attempts,
@@ -172,16 +172,6 @@ pub(super) fn read(reader: &mut Reader, raw: Raw) -> ImagesSection {
             .filter_map(|rule| read_rule(reader, rule.referenced, rule.value))
             .collect(),
     }
-}
-
-/// An amount with which something can be done.
-fn some_bytes(reader: &mut Reader, text: Text) -> Option<u64> {
-    let at = text.as_ref().map(|text| text.referenced);
-    let size = reader.size(text)?;
-    if let (0, Some(at)) = (size, at) {
-        reader.error(at, "found 0, wanted more than no bytes", None);
-    }
-    Some(size)
 }
 
 fn pull_secrets(

@@ -555,7 +555,7 @@ fn what_is_wrong_with_images_is_told_where_it_stands() {
     let wrong = wrong.unwrap_err();
     for told in [
         "wanted a number from 1 to 100",
-        "wanted more than no bytes",
+        "wanted a size such as",
         "`Shop`",
         "this is no name of a secret",
         "`*` is no registry",

@@ -44,7 +44,6 @@ pub(super) struct Keys {
 }
 
 /// An image that may run.
-#[derive(Debug)]
 pub struct Pulled {
     /// The component.
     pub bytes: Bytes,
@@ -58,6 +57,17 @@ pub struct Pulled {
     pub from_cache: bool,
     /// Held while something runs that was made from it.
     pub hold: Option<Hold>,
+}
+
+impl std::fmt::Debug for Pulled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pulled")
+            .field("reference", &self.reference)
+            .field("bytes", &self.bytes.len())
+            .field("verified", &self.verified)
+            .field("from_cache", &self.from_cache)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why an image cannot be had.
@@ -375,30 +385,32 @@ impl Images {
         access: &Access,
     ) -> Result<(Bytes, Pin, bool), ImageError> {
         let layer = &resolved.artifact.layer;
-        let mut from_cache = true;
-        let begun = store.download(&layer.digest, layer.size, reference).await?;
-        let _pin = match begun {
-            Download::Present(pin) => pin,
-            Download::Partial(partial) => {
-                from_cache = false;
-                let mut keeping = Keeping(partial);
-                let fetched = self
-                    .registries()
-                    .blob(reference, layer, &mut keeping, access)
-                    .await;
-                fetched.map_err(of_keeping)?;
-                keeping.0.commit().await?
-            }
-        };
-        if let Err(error) = note(store, reference, resolved, related).await {
-            // The layer is there, and need not be downloaded again when the registry was asked.
-            tracing::warn!(image = %reference, %error, "what is known of an image is not kept in the cache");
-        }
         let limit = self.registries().settings().largest_image;
-        match store.blob(&layer.digest, limit).await? {
-            Some((bytes, pin)) => Ok((bytes, pin, from_cache)),
-            None => Err(store.gone(&layer.digest).into()),
+        let mut from_cache = true;
+        // Twice: what is damaged is seen, and removed, when it is read.
+        for _ in 0..2 {
+            let begun = store.download(&layer.digest, layer.size, reference);
+            let _pin = match begun.await? {
+                Download::Present(pin) => pin,
+                Download::Partial(partial) => {
+                    from_cache = false;
+                    let mut keeping = Keeping(partial);
+                    let fetched = self
+                        .registries()
+                        .blob(reference, layer, &mut keeping, access);
+                    fetched.await.map_err(of_keeping)?;
+                    keeping.0.commit().await?
+                }
+            };
+            if let Some((bytes, pin)) = store.blob(&layer.digest, limit).await? {
+                if let Err(error) = note(store, reference, resolved, related).await {
+                    // The layer is there: it need not be downloaded again once the registry was asked.
+                    tracing::warn!(image = %reference, %error, "what is known of an image is not kept in the cache");
+                }
+                return Ok((bytes, pin, from_cache));
+            }
         }
+        Err(store.gone(&layer.digest).into())
     }
 }
 

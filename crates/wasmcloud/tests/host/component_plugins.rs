@@ -313,38 +313,6 @@ async fn it_reaches_what_it_was_allowed_itself() {
     );
 }
 
-/// The same for hosts that are listed: whoever calls lends nothing and borrows nothing.
-#[tokio::test]
-async fn its_allowed_hosts_are_its_own() {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let reach = format!("reach {address}");
-    for (of_plugin, told) in [
-        (true, r#"ok("reached")"#),
-        (false, r#"err("PermissionDenied")"#),
-    ] {
-        let mut clerk = of_shift("stay");
-        let mut spec = shop("shop");
-        if of_plugin {
-            let allowed = vec![address.parse().unwrap()];
-            clerk.component.local_resources.allowed_hosts = allowed;
-        } else {
-            for component in spec["components"].as_array_mut().unwrap() {
-                component["localResources"] = json!({ "allowedHosts": [address] });
-            }
-        }
-        let host = TestHost::with(|config| {
-            config.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
-            config.component_plugins.push(clerk);
-        })
-        .await;
-        host.run("shop", &spec).await;
-        assert_eq!(tell(&host, "shop", &reach).await, told);
-    }
-}
-
 /// Its namespace holds what it keeps.
 #[tokio::test]
 async fn its_name_is_taken() {

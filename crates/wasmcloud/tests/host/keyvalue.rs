@@ -178,7 +178,7 @@ async fn a_cursor_leads_on_in_its_own_bucket_only() {
         }
         assert_eq!(
             says!(host, "shop", list("\"other\"", next)),
-            "err(\"the cursor is not of this bucket\")"
+            "err(\"the cursor is not of this bucket, or of another listing\")"
         );
         cursor = next.to_owned();
     }

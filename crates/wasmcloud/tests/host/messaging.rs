@@ -543,11 +543,14 @@ pub(crate) async fn send_labels() {
             entry
         };
         let sender = component("send", test_guests::SEND_LABELS);
-        let entries = [
-            entry(None, unlabelled.clone()),
-            entry(Some("orders"), labelled.clone()),
-        ];
-        host.run(&office, &spec([sender], entries)).await;
+        // Something has to be there that is called from outside; it hears nothing of this.
+        let tell = component("tell", test_guests::TELL_P2);
+        let mut own = unlabelled.clone();
+        own["subscriptions"] = json!("office.*");
+        let mut plainly = entry(None, own);
+        plainly["interfaces"] = json!(["types", "consumer", "handler"]);
+        let entries = [plainly, entry(Some("orders"), labelled.clone())];
+        host.run(&office, &spec([sender, tell], entries)).await;
         let heard = |config: &Value| {
             let mut config = config.clone();
             config["subscriptions"] = json!("a.*");
@@ -566,7 +569,7 @@ pub(crate) async fn send_labels() {
             .iter()
             .map(|line| (line.workload.as_str(), line.text.as_str()))
             .collect();
-        let (plain, orders) = (format!("default/{plain}"), format!("default/{orders}"));
+
         assert_eq!(lines, [(&*orders, "a.order x"), (&*plain, "a.plain x")]);
     }
 }
@@ -601,10 +604,7 @@ async fn the_same_names_in_two_namespaces_do_not_hear_each_other() {
             .map(|line| format!("{} {}", line.workload, line.text))
             .collect();
         lines.sort();
-        let wanted = [
-            format!("blue/{name} a of blue"),
-            format!("red/{name} a of red"),
-        ];
+        let wanted = [format!("{name} a of blue"), format!("{name} a of red")];
         assert_eq!(lines, wanted);
     }
 }
@@ -613,7 +613,10 @@ async fn the_same_names_in_two_namespaces_do_not_hear_each_other() {
 #[tokio::test]
 async fn everybody_hears_what_is_broadcast_within_a_host() {
     let host = TestHost::start().await;
-    for (version, spec) in [("two", p2 as fn(Value) -> Value), ("three", p3)] {
+    for (version, spec) in [
+        ("two", p2 as fn(Value) -> Value),
+        ("three", p3 as fn(Value) -> Value),
+    ] {
         let config = |group: &str| json!({"shared": version, "consumer_group": group});
         let names = ["one", "other"].map(|name| format!("{version}-{name}"));
         for name in &names {
@@ -631,7 +634,7 @@ async fn everybody_hears_what_is_broadcast_within_a_host() {
         heard.sort();
         let wanted = names
             .each_ref()
-            .map(|name| (format!("default/{name}"), "a x".to_owned()));
+            .map(|name| (name.clone(), "a x".to_owned()));
         assert_eq!(heard, [wanted[0].clone(), wanted[1].clone()]);
         for name in &names {
             host.stop_finds_nothing_running(name).await;

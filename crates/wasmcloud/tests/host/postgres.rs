@@ -466,7 +466,7 @@ async fn workloads_share_the_server_of_the_host_and_nothing_else() {
 #[tokio::test]
 async fn a_database_that_the_host_has_not_granted_is_refused() {
     let postgres = Postgres::start();
-    for name in ["one", "other", "all"] {
+    for name in ["one", "other", "every"] {
         postgres.sql("postgres", &format!("CREATE DATABASE {name} OWNER notes"));
     }
     let of_host = format!(
@@ -477,11 +477,11 @@ async fn a_database_that_the_host_has_not_granted_is_refused() {
         config.postgres.url = Some(of_host.parse().unwrap());
         grant(config, "default/one", "one");
         grant(config, "lab/*", "*");
-        grant(config, "*", "all");
+        grant(config, "*", "every");
     })
     .await;
     let own = |database: &str| json!({ "database": database });
-    let one = asynchronous(&own("one"), &own("all"));
+    let one = asynchronous(&own("one"), &own("every"));
     host.run("one", &one).await;
     let made = batch(
         &host,
@@ -493,12 +493,12 @@ async fn a_database_that_the_host_has_not_granted_is_refused() {
     assert_eq!(made, "ok");
     let denied = "the server of the host does not give this workload";
     for (plain, archive, index, told) in [
-        (own("one"), own("all"), 0, "the database `one`"),
-        (own("all"), own("one"), 1, "the database `one`"),
+        (own("one"), own("every"), 0, "the database `one`"),
+        (own("every"), own("one"), 1, "the database `one`"),
         // Nothing is done to a name.
-        (own("One"), own("all"), 0, "the database `One`"),
-        (own("postgres"), own("all"), 0, "the database `postgres`"),
-        (json!({}), own("all"), 0, "its own database"),
+        (own("One"), own("every"), 0, "the database `One`"),
+        (own("postgres"), own("every"), 0, "the database `postgres`"),
+        (json!({}), own("every"), 0, "its own database"),
     ] {
         let spec = asynchronous(&plain, &archive);
         let error = host.try_run("other", &spec).await.unwrap_err();
@@ -509,7 +509,7 @@ async fn a_database_that_the_host_has_not_granted_is_refused() {
         assert!(error.contains("`postgres.databases`"), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
-    host.run("other", &asynchronous(&own("all"), &own("all")))
+    host.run("other", &asynchronous(&own("every"), &own("every")))
         .await;
     let seen = ask(&host, "other", "plain", "SELECT * FROM t", &[]).await;
     assert!(seen.contains("42P01"), "{seen}");
@@ -598,11 +598,9 @@ async fn the_log_of_the_host_knows_nothing_of_what_is_asked() {
         "err(\"connection-failed\")"
     );
     let text = log.text();
-    assert_eq!(
-        text.matches("no connection to PostgreSQL").count(),
-        2,
-        "{text}"
-    );
+    // Each entry says so once in a while.
+    let told = text.matches("no connection to PostgreSQL").count();
+    assert!((1..=2).contains(&told), "{text}");
     assert!(!text.contains("s3cret"), "{text}");
     assert!(!text.contains(&postgres.port().to_string()), "{text}");
     host.stop_finds_nothing_running("shop").await;

@@ -91,7 +91,9 @@ fn a_hit_in_the_cache_asks_nobody() {
         "workload.yaml",
         manifest(&image, ", imagePullPolicy: IfNotPresent"),
     );
-    started(&sandbox, &way.address(), "").stop();
+    let mut host = started(&sandbox, &way.address(), "");
+    host.expect("ready");
+    host.stop();
     assert!(way.count("GET", "/blobs/") > 0);
     way.forget();
     let mut host = started(&sandbox, &way.address(), "");
@@ -128,6 +130,7 @@ fn only_what_a_trusted_key_has_signed_runs() {
         error["hint"].as_str().unwrap().contains("wash push --sign"),
         "{error}"
     );
+    host.expect("workload-failed");
     host.stop();
     // Nothing of it was kept, let alone compiled.
     let compiled = std::fs::read_dir(sandbox.path("data/cache"))
@@ -152,6 +155,7 @@ fn what_only_a_manifest_names_must_be_where_the_egress_policy_allows() {
     let error = host.expect("error");
     let told = error["message"].as_str().unwrap();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+    host.expect("workload-failed");
     host.stop();
 }
 
@@ -208,6 +212,7 @@ fn a_private_image_needs_the_pull_secret_of_its_namespace() {
         "{error}"
     );
     assert!(!host.talk().contains("s3cret-word"));
+    host.expect("workload-failed");
     host.stop();
 
     sandbox.write(
@@ -225,5 +230,6 @@ fn a_private_image_needs_the_pull_secret_of_its_namespace() {
             .contains("no pull secret `shop` for the namespace `other`"),
         "{error}"
     );
+    host.expect("workload-failed");
     host.stop();
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_servers::Postgres;
 
-use crate::support::Sandbox;
+use crate::support::{LEVELS, Sandbox};
 
 const SHOP: &str = "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: { name: shop }\nspec:\n  components:\n    - { name: sql, image: ../sql.wasm }\n  hostInterfaces:\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query, prepared], config: { database: notes } }\n    - { namespace: wasmcloud, package: postgres, version: 0.2.0, interfaces: [query], name: archive, config: { database: absent_s3cret } }\n  schedules:\n    - { name: seldom, component: sql, function: batch, args: [plain, '\"SELECT 1\"'], schedule: \"0 0 29 2 *\" }\n";
 
@@ -38,7 +38,7 @@ fn the_server_of_the_host_serves_workloads_and_nothing_of_it_is_logged() {
         "--output",
         "json",
     ]);
-    let levels = "trace,tokio_postgres=trace,tokio_postgres::prepare=trace";
+    let levels = format!("{LEVELS},tokio_postgres=trace,tokio_postgres::prepare=trace");
     command.env("RUST_LOG", levels);
     let mut host = crate::support::Host::start(command);
     assert_eq!(host.expect("ready")["workloads"], json!(["default:shop"]));

@@ -10,7 +10,7 @@ use test_servers::{Nats, Proxy, Redis, S3, Way};
 use wasmcloud::capability::secrets::{Owner, Vault};
 use wasmcloud::control::{Answered, Command};
 
-use crate::support::{Finished, Host, Sandbox};
+use crate::support::{Finished, Host, LEVELS, Sandbox};
 
 const MARKER: &str = "s3cret";
 
@@ -37,7 +37,7 @@ fn start(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Host {
     let args = ["w", "--data-dir", "data", "--config", "host.yaml"];
     let rest = ["--http-addr", "127.0.0.1:0", "--output", "json"];
     let mut command = sandbox.command(&[&args[..], &rest].concat());
-    command.env("RUST_LOG", "trace");
+    command.env("RUST_LOG", LEVELS);
     command.envs(variables.iter().copied());
     Host::start(command)
 }
@@ -122,11 +122,13 @@ fn what_is_printed_holds_no_secret_of_any_backend() {
     let ready = host.expect("ready");
     let mut told = vec![ready.to_string()];
     assert_eq!(ready["workloads"].as_array().unwrap().len(), 4, "{ready}");
+    let error = host.expect("error");
+    told.push(error.to_string());
     assert!(
-        ready
+        error
             .to_string()
             .contains("no component is given the secret `other`"),
-        "{ready}"
+        "{error}"
     );
     for (name, _) in &configs {
         let read = |function: &str| {

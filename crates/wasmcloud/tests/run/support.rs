@@ -17,6 +17,10 @@ use wasmcloud::control::{Answered, Call, Client, Command as Question, SocketPath
 /// How long an event or an answer may take: a busy machine compiles slowly.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Everything is logged but what the compiler says of each instruction.
+pub(crate) const LEVELS: &str =
+    "trace,cranelift_codegen=warn,cranelift_frontend=warn,regalloc2=warn";
+
 /// A folder to run the program in.
 pub(crate) struct Sandbox(TempDir);
 

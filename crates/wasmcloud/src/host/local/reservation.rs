@@ -37,7 +37,7 @@ impl Reservation {
             compiled: started.compiled,
             held: started.held,
         };
-        let status = slot.status(&self.label);
+        let status = super::status(&self.label, &slot);
         let before = slots.by_id.insert(id.clone(), (self.label.clone(), slot));
         drop(slots);
         if let Some((

@@ -124,7 +124,10 @@ impl Inner {
         from: &Reference,
     ) -> Result<Pin, StoreErrorKind> {
         self.check_size(bytes.len() as u64)?;
-        if let Some(pin) = self.pin_from(digest, from)? {
+        // A damaged one is replaced while its bytes are at hand.
+        if self.is_from(digest, from)?
+            && let Some(pin) = self.pin_intact(digest)?
+        {
             return Ok(pin);
         }
         self.folder.restore()?;

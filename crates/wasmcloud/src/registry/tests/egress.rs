@@ -53,29 +53,24 @@ async fn a_registry_that_a_workload_named_leads_it_nowhere_that_the_policy_denie
         FaultyRegistry::with_tls(registry.port()),
         FaultyRegistry::with_tls(registry.port()),
     );
-    let dial = |allow: &str| {
-        let allow = vec![allow.parse().unwrap()];
-        let policy = EgressPolicy::new(EgressOptions {
-            allow,
-            ..EgressOptions::default()
-        });
-        let authorities = Authorities::load(&[near.ca().to_owned(), far.ca().to_owned()]);
-        Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities.unwrap())
-    };
+    let allow = vec!["127.0.0.1/32".parse().unwrap()];
+    let policy = EgressPolicy::new(EgressOptions {
+        allow,
+        ..EgressOptions::default()
+    });
+    let authorities = Authorities::load(&[near.ca().to_owned(), far.ca().to_owned()]);
+    let dial = Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities.unwrap());
     let image = reference(&near.address(), "app:1");
     let component = component(1, 10_000);
     let host = Host::new([]);
-    push(
-        &host.options.over(&dial("127.0.0.0/8")).unwrap(),
-        &image,
-        &component,
-    )
-    .await;
+    let direct = Host::new([registry.address().as_str()]);
+    let there = reference(&registry.address(), "app:1");
+    push(&direct.images(), &there, &component).await;
     let blob = format!("/blobs/{}", Digest::of(&component));
     let elsewhere = format!("https://127.0.0.2:{}", far.port());
     near.rule(Rule::on(&blob, Fault::Redirect(elsewhere)).first(1));
     near.rule(Rule::on(&blob, Fault::Redirect(far.url())));
-    let images = host.options.over(&dial("127.0.0.1/32")).unwrap();
+    let images = host.options.over(&dial).unwrap();
     let error = registry_error(pull(&images, &image, Always).await.unwrap_err());
     let told = error.to_string();
     assert!(

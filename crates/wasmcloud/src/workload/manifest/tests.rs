@@ -298,6 +298,8 @@ fn all_errors_of_a_document_come_at_once() {
     workload.yaml:6:5: the component has no `name`
     workload.yaml:6:12: `a b` is no image: it has neither the form of a path nor that of a reference; wanted a file such as `./api.wasm`, or `registry/repository:tag`
     workload.yaml:7:11: `Api` is no component name; wanted 1 to 63 lower-case letters, digits and `-`, with no `-` at either end
+    workload.yaml:9:22: `imagePullPolicy` is for registry images; a file is always read
+    hint: remove it
     workload.yaml:9:22: `Alway` is no pull policy
     hint: did you mean `Always`? known here: `Always`, `IfNotPresent`, `Never`
     workload.yaml:10:5: component `x` has no `image`
@@ -544,7 +546,7 @@ fn an_allowed_host_that_is_none_is_told_with_its_place() {
 #[test]
 fn what_this_version_does_not_run_is_refused() {
     insta::assert_snapshot!(bad(EVERYTHING), @"
-    workload.yaml:33:52: `remote` links are not made yet
+    workload.yaml:34:52: `remote` links are not made yet
     hint: use `kind: isolated` or `kind: fused`, or leave `kind` out
     ");
 }

@@ -66,33 +66,6 @@ async fn a_workload_starts_without_its_nats_and_recovers() {
     }
 }
 
-/// A server that takes 8 MiB, and one who does not stop.
-#[tokio::test]
-async fn a_nats_that_is_full_is_a_quota_and_serves_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("nats.conf");
-    std::fs::write(&config, "jetstream: { max_file_store: 8MB }\n").unwrap();
-    let server = Nats::launch_with(&["-c", config.to_str().unwrap()]);
-    let host = reaching().await;
-    for guest in [P2, P3] {
-        let kept = on_nats(&server);
-        host.run("blobs", &guest.spec("localhost", kept.clone(), kept))
-            .await;
-        let told = script(&host, "create,c;put,c,o,kept;fill,c,big,64;all,c,o;list,c").await;
-        assert_eq!([&told[0], &told[1]], ["c", "ok"]);
-        let quota = match guest.namespace {
-            "wasi" => told[2].starts_with("error: the store ") && told[2].contains("full"),
-            _ => told[2] == "error: QuotaExceeded",
-        };
-        assert!(quota, "{}", told[2]);
-        assert_eq!([&told[3], &told[4]], ["kept", "o"]);
-        // What was broken off has gone, so there is room.
-        until_back(&host, "fill,c,small,2", "ok").await;
-        assert_eq!(script(&host, "delete,c").await, ["ok"]);
-        host.stop("blobs").await;
-    }
-}
-
 /// The server copies by itself: of 32 MiB, little passes through the host.
 #[tokio::test]
 async fn copies_and_moves_on_s3_do_not_pass_through_the_host() {
