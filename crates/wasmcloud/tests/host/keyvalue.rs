@@ -397,8 +397,7 @@ async fn what_is_kept_is_there_after_a_restart_of_the_host() {
 async fn a_server_that_comes_later_is_found() {
     let mut redis = Redis::absent();
     let host = host().await;
-    let url = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
-    let place = json!({ "backend": "redis", "url": url });
+    let place = json!({ "backend": "redis", "url": redis.url() });
     let started = host.run("two", &wasi(place.clone(), json!({}))).await;
     let away = format!(
         "keyvalue: redis at `127.0.0.1:{}`: it cannot be reached",

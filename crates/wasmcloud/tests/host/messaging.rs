@@ -479,8 +479,8 @@ async fn a_nats_server_may_come_and_go() {
         server.port()
     );
     assert_eq!(started.troubles, std::slice::from_ref(&away));
-    let away = send(&host, "jobs", "publish", &["\"a.b\"", "\"x\""]).await;
-    assert_eq!(away, "err(\"broker-unavailable\")");
+    let sent = send(&host, "jobs", "publish", &["\"a.b\"", "\"x\""]).await;
+    assert_eq!(sent, "err(\"broker-unavailable\")");
     server.start();
     goes_through(&host, "jobs", "a.first").await;
     host.lines(1).await;

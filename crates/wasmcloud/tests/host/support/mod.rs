@@ -24,7 +24,7 @@ pub(crate) use plugins::{Fault, Gate, Ledger};
 pub(crate) use raw::Raw;
 
 /// Longer than anything here takes on a busy machine, and short enough to report a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for something that must happen.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
