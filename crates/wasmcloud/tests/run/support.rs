@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use wasmcloud::control::{Answered, Call, Client, Command as Question, SocketPath};
+use wasmcloud::control::{Answered, AskError, Call, Client, Command as Question, SocketPath};
 
 /// How long an event or an answer may take: a busy machine compiles slowly.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -77,26 +77,40 @@ impl Sandbox {
 
     /// Asks the host whose data is in the folder `data`.
     pub(crate) fn ask(&self, question: Question) -> Answered {
+        self.try_to_ask(question).unwrap()
+    }
+
+    /// What is told of a call that fails.
+    pub(crate) fn failure(&self, workload: &str, function: &str, args: &[&str]) -> String {
+        let failed = self.try_to_ask(Self::question(workload, function, args));
+        format!("{:?}", failed.expect_err("a failure"))
+    }
+
+    fn try_to_ask(&self, question: Question) -> Result<Answered, AskError> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let socket = SocketPath::find(&self.path("data")).expect("a socket");
             let mut client = Client::connect(&socket).await.unwrap();
-            client.ask(question).await.unwrap()
+            client.ask(question).await
         })
     }
 
     /// What a function of a workload answers; `component/function` says of which component.
     pub(crate) fn call(&self, workload: &str, function: &str, args: &[&str]) -> Answered {
+        self.ask(Self::question(workload, function, args))
+    }
+
+    fn question(workload: &str, function: &str, args: &[&str]) -> Question {
         let (component, function) = match function.split_once('/') {
             Some((component, function)) if !component.contains(':') => (Some(component), function),
             _ => (None, function),
         };
-        self.ask(Question::Call(Call {
+        Question::Call(Call {
             workload: workload.to_owned(),
             component: component.map(str::to_owned),
             function: function.to_owned(),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
-        }))
+        })
     }
 
     /// The same, of one that returns.

@@ -174,7 +174,7 @@ impl Bad {
         images
             .store()
             .unwrap()
-            .prune(super::store::Prune::All)
+            .prune(store::Prune::All)
             .await
             .unwrap();
         let at = format!("{}/app: ", self.faulty.address());
@@ -284,7 +284,7 @@ async fn what_passes_is_waited_for_and_what_does_not_is_told() {
             images
                 .store()
                 .unwrap()
-                .prune(super::store::Prune::All)
+                .prune(store::Prune::All)
                 .await
                 .unwrap();
         }
