@@ -97,7 +97,8 @@ async fn what_oras_pushes_runs_and_what_we_push_oras_pulls() {
         let tags = run(tags.args(["repo", "tags", "--plain-http", &format!("{at}/team/app")]));
         let mut tags: Vec<&str> = tags.lines().collect();
         let mut seen = images.registries().tags(&image, &anybody).await.unwrap();
-        (tags.sort_unstable(), seen.sort_unstable());
+        tags.sort_unstable();
+        seen.sort_unstable();
         assert_eq!(tags, ["old", "ours", "theirs", "typed"]);
         assert_eq!(seen, tags);
     }
@@ -164,7 +165,8 @@ async fn copies_between_registries_of_two_kinds_are_the_same_and_need_be_made_on
                 .bytes,
             component
         );
-        (from.forget(), to.forget());
+        from.forget();
+        to.forget();
         assert!(
             images
                 .registries()

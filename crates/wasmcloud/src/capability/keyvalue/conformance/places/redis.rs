@@ -152,7 +152,7 @@ async fn tls_is_spoken_with_nobody_who_is_not_certified() {
 /// What has no room is told as such, and what makes room is done.
 #[tokio::test]
 async fn a_full_server_is_told_as_full() {
-    let redis = Redis::with_settings(&["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]);
+    let redis = Redis::with_settings(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]);
     let bucket = server(&redis.url()).tenant(&tenant("one"), "").bucket("b");
     let value = Bytes::from(vec![0; 100_000]);
     for told in [
