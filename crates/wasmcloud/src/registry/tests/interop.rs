@@ -20,6 +20,11 @@ fn oras_push(folder: &Path, to: &Reference, args: &[&str]) -> Digest {
     digest.trim().parse().unwrap()
 }
 
+/// What oras says.
+fn asked(folder: &Path, args: &[&str]) -> String {
+    run(oras(folder).args(args))
+}
+
 #[tokio::test]
 async fn what_oras_pushes_runs_and_what_we_push_oras_pulls() {
     let (registry, other) = (Registry::start(), OtherRegistry::start());
@@ -69,23 +74,17 @@ async fn what_oras_pushes_runs_and_what_we_push_oras_pulls() {
             .registries()
             .push(&image, &ours, &facts, &annotations, &anybody);
         let digest = pushed.await.unwrap().digest;
-        let mut resolve = oras(folder);
-        let resolved = run(resolve.args(["resolve", "--plain-http", &image.to_string()]));
+        let named = image.to_string();
+        let resolved = asked(folder, &["resolve", "--plain-http", &named]);
         assert_eq!(resolved.trim(), digest.to_string());
         let layer = image.at(Digest::of(&ours)).to_string();
-        let mut fetch = oras(folder);
-        run(fetch.args([
-            "blob",
-            "fetch",
-            "--plain-http",
-            "--output",
-            "fetched.wasm",
-            &layer,
-        ]));
+        let to = ["--output", "fetched.wasm", &layer];
+        asked(
+            folder,
+            &[&["blob", "fetch", "--plain-http"], &to[..]].concat(),
+        );
         assert_eq!(std::fs::read(folder.join("fetched.wasm")).unwrap(), ours);
-        let mut manifest = oras(folder);
-        let manifest =
-            run(manifest.args(["manifest", "fetch", "--plain-http", &image.to_string()]));
+        let manifest = asked(folder, &["manifest", "fetch", "--plain-http", &named]);
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
         assert_eq!(
             manifest["config"]["mediaType"],
