@@ -22,7 +22,7 @@ use crate::dev::{egress_hints, usual_cache};
 use crate::failure::Failure;
 use crate::images;
 use crate::inspect::of_folder;
-use crate::project::{self, Project, ToRun};
+use crate::project::{self, Project, ToRun, Worlds};
 use crate::ui::{Ui, printable};
 
 /// The id of the one workload.
@@ -47,7 +47,7 @@ pub(super) async fn call(
     let component = component
         .transpose()
         .map_err(|error| Failure::usage(format!("{error}")))?;
-    let scene = scene(args, Path::new(".")).await?;
+    let scene = scene(args, Path::new("."), true).await?;
     let Assembled { host, .. } = assemble(config(args, scene.project.as_ref(), ui))
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
@@ -91,7 +91,7 @@ pub(super) async fn call(
 
 /// The names of the functions that may be called here; none where there is nothing to be called.
 pub(super) async fn exports(args: &CallArgs, folder: &Path) -> BTreeSet<String> {
-    let Ok(scene) = scene(args, folder).await else {
+    let Ok(scene) = scene(args, folder, false).await else {
         return BTreeSet::new();
     };
     let mut names = BTreeSet::new();
@@ -109,19 +109,19 @@ pub(super) async fn exports(args: &CallArgs, folder: &Path) -> BTreeSet<String> 
     names
 }
 
-/// What the files say that were named, or else the folder.
-async fn scene(args: &CallArgs, folder: &Path) -> Result<Scene, Failure> {
+/// What the files say that were named, or else the folder. `pulling` is whether registries may be asked.
+async fn scene(args: &CallArgs, folder: &Path, pulling: bool) -> Result<Scene, Failure> {
     if let Some(file) = &args.file {
         let built = crate::inspect::built_file(file)?;
         let project = Project::of_a_file();
         return Ok(Scene {
-            to_run: project::derive(&project, &[built], &offers())?,
+            to_run: project::derive(&project, &[built], &offers(), &Worlds::new())?,
             project: None,
         });
     }
     let (all, project) = match &args.manifest {
         Some(manifest) => (project::of_manifest(manifest)?, None),
-        None => (of_folder(folder).await?, Project::open(folder).ok()),
+        None => (of_folder(folder, pulling).await?, Project::open(folder).ok()),
     };
     let to_run = one_of(all, args.workload.as_deref())?;
     Ok(Scene { to_run, project })

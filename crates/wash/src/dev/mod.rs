@@ -32,6 +32,7 @@ use wasmcloud::policy::{EgressHints, EgressOptions};
 use crate::build::outside_sources;
 use crate::cli::DevArgs;
 use crate::failure::Failure;
+use crate::images;
 use crate::project::{Project, Recipe};
 use crate::ui::Ui;
 use events::{Event, Reporter};
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
     lock.serving(http);
     // Held to the end.
     let _control = control(&host, http, &project);
+    let source = images::source(&project.config.images())?;
     let watch = Watch::start(sources(&project, &recipe).await?)?;
     let serving = Serving::new(Arc::clone(&host), guests, reporter.clone(), http);
     let mut session = Session::new(
@@ -74,6 +76,7 @@ pub(crate) async fn run(args: DevArgs, ui: &Ui) -> Result<(), Failure> {
         *ui,
         reporter.clone(),
         serving,
+        source,
         watch,
         http,
     );

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
+use wasmcloud::artifact::Fetch;
 use wasmcloud::workload::Image;
 
 use super::events::{Event, Reporter, Stage, plans};
@@ -56,6 +58,8 @@ pub(super) struct Session {
     ui: Ui,
     reporter: Reporter,
     serving: Serving,
+    /// Where components come from that the configuration names.
+    source: Arc<dyn Fetch>,
     watch: Watch,
     http: SocketAddr,
     /// What the last good build made.
@@ -83,6 +87,7 @@ impl Session {
         ui: Ui,
         reporter: Reporter,
         serving: Serving,
+        source: Arc<dyn Fetch>,
         watch: Watch,
         http: SocketAddr,
     ) -> Self {
@@ -93,6 +98,7 @@ impl Session {
             ui,
             reporter,
             serving,
+            source,
             watch,
             http,
             built: None,
@@ -176,6 +182,7 @@ impl Session {
             ("dev.allow_egress", before.allow_egress != now.allow_egress),
             ("dev.host_plugins", before.host_plugins != now.host_plugins),
             ("dev.postgres_url", before.postgres_url != now.postgres_url),
+            ("images", before.images != now.images),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
             self.reporter.talk(format!(
@@ -216,7 +223,7 @@ impl Session {
 
     /// Serves what was built and what the manifest says. `since` is when it was there to be served.
     async fn serve(&mut self, since: Instant) {
-        let wanted = match self.wanted() {
+        let wanted = match self.wanted().await {
             Ok(wanted) => wanted,
             Err(failure) => return self.reporter.failed(Stage::Manifest, &failure),
         };
@@ -241,15 +248,15 @@ impl Session {
     }
 
     /// What should run: the manifest says, or it follows from what was built.
-    fn wanted(&self) -> Result<Vec<ToRun>, Failure> {
-        match &self.project.manifest {
-            Some(manifest) => project::of_manifest(manifest),
-            None => Ok(vec![project::derive(
-                &self.project,
-                self.built.as_deref().unwrap_or_default(),
-                &self.serving.offers,
-            )?]),
+    async fn wanted(&self) -> Result<Vec<ToRun>, Failure> {
+        let project = &self.project;
+        if let Some(manifest) = &project.manifest {
+            return project::of_manifest(manifest);
         }
+        let named = project::worlds(project, Some(self.source.as_ref())).await?;
+        let built = self.built.as_deref().unwrap_or_default();
+        let offers = &self.serving.offers;
+        Ok(vec![project::derive(project, built, offers, &named)?])
     }
 
     fn tell_ready(&mut self, wanted: &[ToRun]) {

@@ -16,7 +16,7 @@ use super::{is_reference, local, of_image, open, options, reference};
 use crate::dev::usual_cache;
 use crate::failure::Failure;
 use crate::inspect::{built_file, is_manifest};
-use crate::project::{self, Built, Project, ToRun};
+use crate::project::{self, Built, Project, ToRun, Worlds};
 use crate::ui::{Ui, count};
 
 pub(crate) async fn run(args: CompileArgs, ui: &Ui) -> Result<(), Failure> {
@@ -76,6 +76,7 @@ async fn wanted(what: &str, images: &ImageOptions) -> Result<Vec<ToRun>, Failure
         &Project::of_a_file(),
         &[built],
         &offers(),
+        &Worlds::new(),
     )?])
 }
 
@@ -97,7 +98,12 @@ async fn alone(what: &str, images: &ImageOptions) -> Result<ToRun, Failure> {
         inspected: inspected.map_err(|error| Failure::new(format!("`{reference}`: {error}")))?,
         changed: false,
     };
-    let mut to_run = project::derive(&Project::of_a_file(), &[built], &offers())?;
+    let mut to_run = project::derive(
+        &Project::of_a_file(),
+        &[built],
+        &offers(),
+        &Worlds::new(),
+    )?;
     let workload = &mut to_run.workload;
     let service = workload
         .service

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wasmcloud::artifact::By;
 use wasmcloud::registry::verify::{Identity, Pattern, Subject};
-use wasmcloud::registry::{Progress, Requirement, Resolved};
+use wasmcloud::registry::{Progress, Requirement, Resolved, SigningError};
 use wasmcloud::workload::{Digest, Pull};
 
 use super::args::{CopyArgs, RegistryArgs, TagsArgs, VerifyArgs};
@@ -31,7 +31,8 @@ pub(crate) async fn copy(args: CopyArgs, ui: &Ui) -> Result<(), Failure> {
             let copied = registries
                 .copy_signatures((&from, &access), (&to, &way.access), copied.digest)
                 .await;
-            Some(copied.map_err(|error| of_registry(&about, &error))?)
+            let failed = |error: SigningError| with_hint(format!("{about}: {error}"), error.hint());
+            Some(copied.map_err(failed)?)
         }
         false => None,
     };

@@ -6,6 +6,7 @@ mod plan;
 use std::io;
 use std::path::Path;
 
+use wasmcloud::artifact::Fetch;
 use wasmcloud::assembly::HostConfig;
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::registry::ImageOptions;
@@ -39,14 +40,15 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
             Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file")
         );
     }
+    let source = images::source(&images_of(path))?;
     let (workloads, offers) = if metadata.is_dir() {
         let project = Project::open(path)?;
         let offers = offers_of(&project).await?;
-        (of_project(&project, &offers)?, offers)
+        let workloads = of_project(&project, &offers, Some(source.as_ref())).await?;
+        (workloads, offers)
     } else {
         (project::of_manifest(path)?, wasmcloud::assembly::offers())
     };
-    let source = images::source(&images_of(path))?;
     plan::run(&workloads, &offers, source.as_ref(), ui).await
 }
 
@@ -76,19 +78,27 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
     })
 }
 
-/// The workloads of a project: those of its manifest, or what was built last.
-pub(crate) async fn of_folder(dir: &Path) -> Result<Vec<ToRun>, Failure> {
+/// The workloads of a project: those of its manifest, or what was built last. Without `pulling`, no registry is asked what the images
+/// are that its configuration names.
+pub(crate) async fn of_folder(dir: &Path, pulling: bool) -> Result<Vec<ToRun>, Failure> {
     let project = Project::open(dir)?;
-    of_project(&project, &offers_of(&project).await?)
+    let source = pulling.then(|| images::source(&project.config.images()));
+    let source = source.transpose()?;
+    of_project(&project, &offers_of(&project).await?, source.as_deref()).await
 }
 
-fn of_project(project: &Project, offers: &Offers) -> Result<Vec<ToRun>, Failure> {
+async fn of_project(
+    project: &Project,
+    offers: &Offers,
+    source: Option<&dyn Fetch>,
+) -> Result<Vec<ToRun>, Failure> {
     let dir = &project.dir;
     if let Some(manifest) = &project.manifest {
         return project::of_manifest(manifest);
     }
     let built = component::built(project)?;
-    if built.is_empty() && project.config.components.is_empty() {
+    let config = &project.config;
+    if built.is_empty() && config.components.is_empty() && config.service.named.is_none() {
         let message = format!(
             "{} has no manifest and no components that were built",
             dir.display()
@@ -96,5 +106,6 @@ fn of_project(project: &Project, offers: &Offers) -> Result<Vec<ToRun>, Failure>
         return Err(Failure::new(message)
             .hint("run `wash build` first, or give the path of a manifest or a component"));
     }
-    Ok(vec![project::derive(project, &built, offers)?])
+    let named = project::worlds(project, source).await?;
+    Ok(vec![project::derive(project, &built, offers, &named)?])
 }

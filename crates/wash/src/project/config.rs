@@ -16,6 +16,7 @@ use wasmcloud::workload::{
     ComponentName, Diagnostic, Diagnostics, HostInterface, Reuse, decode_yaml,
 };
 
+use super::part::{Part, Written};
 use super::resources::{self, Folder, Reach};
 use super::service::{self, ServiceSettings};
 use super::{only_one, raw};
@@ -75,8 +76,7 @@ struct Command {
 #[derive(Clone, Debug)]
 pub(crate) struct Sidecar {
     pub(crate) name: ComponentName,
-    /// Relative to the project.
-    pub(crate) file: PathBuf,
+    pub(crate) part: Part,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) reach: Reach,
@@ -331,6 +331,7 @@ impl Checker {
         refuse("dev.volumes", dev.volumes.as_ref().map(place));
         refuse("dev.service", dev.service.as_ref().map(place));
         refuse("dev.service_file", dev.service_file.as_ref().map(place));
+        refuse("dev.service_image", dev.service_image.as_ref().map(place));
         refuse("dev.service_ports", dev.service_ports.as_ref().map(place));
         refuse("workload", workload.map(place));
     }
@@ -379,6 +380,8 @@ impl Checker {
         let raw::Component {
             name,
             file,
+            image,
+            pull_policy,
             environment,
             config,
             ..
@@ -391,17 +394,22 @@ impl Checker {
         if let Err(error) = &parsed {
             self.error(name, error.to_string(), "choose another name");
         }
-        let Some(file) = file else {
+        if file.is_none() && image.is_none() {
             self.error(
                 &component,
-                "the component has no `file`",
-                "add the path of a `.wasm` file",
+                "the component has neither `file` nor `image`",
+                "add the path of a `.wasm` file, or the place of an image",
             );
-            return None;
+        }
+        let written = Written {
+            file: ("file", file.as_ref()),
+            image: ("image", image.as_ref()),
+            policy: ("pullPolicy", pull_policy.as_ref()),
         };
+        let part = written.read(self);
         Some(Sidecar {
             name: parsed.ok()?,
-            file: PathBuf::from(&file.value),
+            part: part?,
             environment: environment.clone(),
             config: config.clone(),
             reach,
@@ -520,7 +528,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_served_is_refused_at_its_place() {
         let error = load(
-            "dev:\n  wasi_keyvalue_path: /tmp\n  service_image: a/b\nnew: {}\n",
+            "dev:\n  wasi_keyvalue_path: /tmp\n  wasi_otel: true\nnew: {}\n",
             false,
         )
         .unwrap_err();
@@ -529,22 +537,59 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.contains(":3:18: `dev.service_image` is not supported yet"),
+            error.contains(":3:14: `dev.wasi_otel` is not supported yet"),
             "{error}"
         );
         assert!(
             error.contains(":4:6: `new` is not supported yet"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn components_come_from_files_or_from_registries() {
+        let config = load(
+            "dev:\n  service_image: r.example/pool:1\n  service_pull_policy: Never\n  components:\n  \
+             - {name: side, image: 'r.example/side@sha256:0000000000000000000000000000000000000000000000000000000000000000', pullPolicy: Always}\n  \
+             - {name: file, file: side.wasm}\n",
+            false,
+        )
+        .unwrap();
+        let shown = |part: &Part| format!("{part} {:?}", part.pull.policy.map(|it| it.as_str()));
+        let parts = config.components.iter().map(|sidecar| &sidecar.part);
+        let parts: Vec<String> = parts.chain(&config.service.named).map(shown).collect();
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(
+            parts,
+            [
+                format!("r.example/side@{digest} Some(\"Always\")"),
+                "side.wasm None".to_owned(),
+                "r.example/pool:1 Some(\"Never\")".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_where_a_component_comes_from_is_told_with_its_place() {
         let error = load(
-            "dev:\n  components:\n  - {name: a, file: b, image: c}\n",
+            "dev:\n  service_image: r.example/POOL\n  service_pull_policy: Often\n  components:\n  \
+             - {name: a}\n  - {name: b, file: b, image: r.example/b}\n  - {name: c, file: c, pullPolicy: Never}\n",
             false,
         )
         .unwrap_err();
-        assert!(
-            error.contains("`dev.components[].image` is not supported yet"),
-            "{error}"
-        );
+        for told in [
+            ":2:18: `r.example/POOL`",
+            ":3:24: `Often`",
+            ":5:5: the component has neither `file` nor `image`",
+            ":6:32: both `file` and `image` are given",
+            ":7:36: `pullPolicy` is for `image`; a file is always read",
+        ] {
+            assert!(error.contains(told), "{told}: {error}");
+        }
+        let error = load("dev: {service_image: r.example/a:1}\n", true).unwrap_err();
+        assert!(error.contains("`dev.service_image` has no effect beside workload.yaml"), "{error}");
+        let both = load("dev: {service: true, service_image: r.example/a:1}\n", false).unwrap_err();
+        assert!(both.contains("`dev.service_image` names another one"), "{both}");
     }
 
     #[test]
@@ -554,7 +599,7 @@ mod tests {
             error.contains(".wash/config.yaml:2:3: unknown field `adress`"),
             "{error}"
         );
-        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `postgres_url`, `service`, `service_file`, `service_ports`, `host_plugins`";
+        let hint = "did you mean `address`? known here: `command`, `component_path`, `address`, `components`, `environment`, `host_interfaces`, `volumes`, `allow_egress`, `postgres_url`, `service`, `service_file`, `service_image`, `service_pull_policy`, `service_ports`, `host_plugins`";
         assert!(error.ends_with(hint), "{error}");
     }
 

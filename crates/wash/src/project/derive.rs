@@ -1,17 +1,18 @@
 //! A workload for a project that has no manifest: what was built, with the grants that it asks for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmcloud::engine::inspect::{Inspected, World, inspect};
+use wasmcloud::engine::inspect::{Inspected, World};
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::plugin::Grant;
 use wasmcloud::workload::{
-    Component, ComponentName, HostInterface, Image, Interface, LocalResources, Namespace, Reuse,
+    Component, ComponentName, HostInterface, Interface, LocalResources, Namespace, Reuse,
     Service, Volume, VolumeMount, VolumeSource, Workload,
 };
 
+use super::part::{Part, Worlds};
 use super::resources::{Folder, Reach};
 use super::service::{self, Chosen, Ports};
 use super::{Config, Project, ToRun, label};
@@ -35,33 +36,34 @@ pub(crate) struct Built {
 }
 
 /// The workload of a project without a manifest: its own components, those that the configuration puts beside them, and the
-/// grants that all of them need.
+/// grants that all of them need. `named` is what those are that no build makes.
 pub(crate) fn derive(
     project: &Project,
     built: &[Built],
     offers: &Offers,
+    named: &Worlds,
 ) -> Result<ToRun, Failure> {
     let config = &project.config;
     let chosen = service::choose(&config.service, built, offers)?;
     let (mut components, mut worlds) = own_components(config, built, chosen.as_ref())?;
     for sidecar in &config.components {
-        worlds.extend(world_of(project, &sidecar.file));
+        worlds.extend(named.get(&sidecar.part.image).cloned());
         components.push(component(
             sidecar.name.clone(),
-            &sidecar.file,
+            sidecar.part.clone(),
             resources(&sidecar.environment, &sidecar.config, &sidecar.reach),
             sidecar.reuse,
         ));
     }
     let service = chosen.and_then(|chosen| {
-        let file = match chosen {
-            Chosen::Built(place) => built.get(place)?.path.as_path(),
-            Chosen::File(file) => {
-                worlds.extend(world_of(project, file));
-                file
+        let part = match chosen {
+            Chosen::Built(place) => Part::file(&built.get(place)?.path),
+            Chosen::Named(part) => {
+                worlds.extend(named.get(&part.image).cloned());
+                part.clone()
             }
         };
-        Some(service_of(config, file))
+        Some(service_of(config, part))
     });
     refuse_twice(&components, service.as_ref())?;
     let mut host_interfaces = config.host_interfaces.clone();
@@ -104,26 +106,24 @@ fn own_components(
         if chosen != Some(&Chosen::Built(place)) {
             let name = component_name(&one.name)?;
             let resources = own_resources(config);
-            components.push(component(name, &one.path, resources, Reuse::Fresh));
+            components.push(component(
+                name,
+                Part::file(&one.path),
+                resources,
+                Reuse::Fresh,
+            ));
         }
     }
     let worlds = built.iter().map(|one| Arc::clone(&one.inspected.world));
     Ok((components, worlds.collect()))
 }
 
-/// The world of a component that no build makes. One that cannot be read is reported when the workload starts.
-fn world_of(project: &Project, file: &Path) -> Option<Arc<World>> {
-    let bytes = std::fs::read(project.dir.join(file)).ok()?;
-    inspect(&bytes).ok().map(|inspected| inspected.world)
-}
-
 /// The service runs with what the project's own components run with.
-fn service_of(config: &Config, file: &Path) -> Service {
-    let image = Image::File(file.to_owned());
-    Service {
-        ports: config.service.ports.iter().map(Ports::published).collect(),
-        ..Service::new(image, own_resources(config), RESTARTS)
-    }
+fn service_of(config: &Config, part: Part) -> Service {
+    let mut service = Service::new(part.image, own_resources(config), RESTARTS);
+    service.component.pull = part.pull;
+    service.ports = config.service.ports.iter().map(Ports::published).collect();
+    service
 }
 
 fn component_name(package: &str) -> Result<ComponentName, Failure> {
@@ -173,14 +173,14 @@ fn volume_name(number: usize) -> String {
 
 fn component(
     name: ComponentName,
-    file: &Path,
+    part: Part,
     local_resources: LocalResources,
     reuse: Reuse,
 ) -> Component {
     Component {
         name,
-        image: Image::File(file.to_owned()),
-        pull: Default::default(),
+        image: part.image,
+        pull: part.pull,
         local_resources,
         reuse,
     }

@@ -3,6 +3,7 @@
 mod config;
 mod derive;
 mod interface;
+mod part;
 mod raw;
 mod resources;
 mod service;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use config::Config;
 pub(crate) use derive::{Built, derive};
+pub(crate) use part::{Worlds, worlds};
 pub(crate) use workloads::{MISSING, ToRun, of_manifest};
 
 use crate::failure::Failure;

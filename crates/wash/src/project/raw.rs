@@ -81,11 +81,13 @@ table! {
         postgres_url: Option<Spanned<String>>,
         service: Option<Spanned<bool>>,
         service_file: Option<Spanned<String>>,
+        service_image: Option<Spanned<String>>,
+        service_pull_policy: Option<Spanned<String>>,
         service_ports: Option<Spanned<Vec<Spanned<Port>>>>,
         host_plugins: Option<HostPlugins>,
     }
     refused {
-        service_image, service_pull_policy, allow_insecure_registries,
+        allow_insecure_registries,
         tls_cert_path, tls_key_path, tls_ca_path, http_client_ca_paths, http_client_trust_roots, max_connections,
         max_outbound_http_connections_per_workload, max_outbound_socket_connections_per_workload,
         max_inbound_socket_connections_per_workload, http_connection_wait, wasi_webgpu, data_nats_url, wasi_keyvalue_redis_url,
@@ -106,6 +108,8 @@ table! {
     Component {
         name: Option<Spanned<String>>,
         file: Option<Spanned<String>>,
+        image: Option<Spanned<String>>,
+        pull_policy = "pullPolicy": Option<Spanned<String>>,
         environment: Texts,
         config: Texts,
         allowed_hosts = "allowedHosts": List,
@@ -115,9 +119,7 @@ table! {
         max_invocations = "maxInvocations": Number,
         max_concurrency = "maxConcurrency": Number,
     }
-    refused {
-        image, pull_policy = "pullPolicy",
-    }
+    refused {}
 }
 
 /// A folder that the project's own components see.

@@ -177,7 +177,7 @@ mod tests {
     use wasmcloud::workload::{VolumeSource, Workload};
 
     use super::*;
-    use crate::project::{Project, derive};
+    use crate::project::{Project, Worlds, derive};
 
     /// A project with a folder `data`, and what its configuration makes of it.
     fn project(config: &str) -> (tempfile::TempDir, Result<Project, String>) {
@@ -198,7 +198,7 @@ mod tests {
             inspected: wasmcloud::engine::inspect::inspect(b"\0asm\x0d\0\x01\0").unwrap(),
             changed: true,
         };
-        let to_run = derive(&project.unwrap(), &[own], &offers()).unwrap();
+        let to_run = derive(&project.unwrap(), &[own], &offers(), &Worlds::new()).unwrap();
         (dir, to_run.workload)
     }
 

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_saphyr::Spanned;
 use wasmcloud::engine::inspect::World;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::workload::{Interface, PublishedPort};
+use wasmcloud::workload::{Image, Interface, PublishedPort};
 
 use super::Built;
 use super::config::Checker;
+use super::part::{Part, Written};
 use super::raw;
 use crate::failure::Failure;
 
+/// The keys that name a service beside the project's own components.
+const FILE: &str = "dev.service_file";
+const IMAGE: &str = "dev.service_image";
 /// What a program exports that runs for as long as it likes.
 const RUNS: [&str; 2] = ["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.0"];
 
@@ -24,8 +27,8 @@ const RUNS: [&str; 2] = ["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.0"];
 pub(crate) struct ServiceSettings {
     /// Whether one of the project's own components is the service, where that does not follow from what it exports.
     pub(crate) own: Option<bool>,
-    /// A component that is the service beside them, relative to the project.
-    pub(crate) file: Option<PathBuf>,
+    /// A component that is the service beside them.
+    pub(crate) named: Option<Part>,
     /// Which of its ports are published on this machine.
     pub(crate) ports: Vec<Ports>,
 }
@@ -87,19 +90,23 @@ impl<'de> Deserialize<'de> for Port {
 /// Reads what the configuration says.
 pub(super) fn settings(checker: &mut Checker, dev: &raw::Dev) -> ServiceSettings {
     let own = dev.service.as_ref().map(|own| own.value);
-    if let (Some(true), Some(file)) = (own, &dev.service_file) {
-        checker.error(
-            file,
-            "`dev.service` says that the project's own component is the service, and `dev.service_file` names another one",
-            "a workload has one service; remove one of the two",
-        );
+    let written = Written {
+        file: (FILE, dev.service_file.as_ref()),
+        image: (IMAGE, dev.service_image.as_ref()),
+        policy: ("dev.service_pull_policy", dev.service_pull_policy.as_ref()),
+    };
+    for (key, at) in [written.file, written.image] {
+        if let (Some(true), Some(at)) = (own, at) {
+            let message = format!(
+                "`dev.service` says that the project's own component is the service, and `{key}` names another one"
+            );
+            let hint = "a workload has one service; remove one of the two";
+            checker.error(at, message, hint);
+        }
     }
     ServiceSettings {
         own,
-        file: dev
-            .service_file
-            .as_ref()
-            .map(|file| PathBuf::from(&file.value)),
+        named: written.read(checker),
         ports: ports(checker, dev.service_ports.as_ref()),
     }
 }
@@ -157,7 +164,7 @@ pub(super) enum Chosen<'a> {
     /// One of those that were built, by its place in the list.
     Built(usize),
     /// The one that the configuration names.
-    File(&'a Path),
+    Named(&'a Part),
 }
 
 /// Which component is the service: the one that the configuration names, or else the one that runs by itself and answers nobody.
@@ -171,15 +178,15 @@ pub(super) fn choose<'a>(
         Some(false) => None,
         None => obvious(built, offers)?,
     };
-    let chosen = match (own, settings.file.as_deref()) {
-        (Some(own), Some(file)) => return Err(both(built, own, file)),
+    let chosen = match (own, &settings.named) {
+        (Some(own), Some(named)) => return Err(both(built, own, named)),
         (Some(own), None) => Some(Chosen::Built(own)),
-        (None, file) => file.map(Chosen::File),
+        (None, named) => named.as_ref().map(Chosen::Named),
     };
     if chosen.is_none() && !settings.ports.is_empty() {
         let message =
             "`dev.service_ports` publishes ports of the service, and this project has none";
-        let hint = "a component that exports `wasi:cli/run` and no handler is the service; for another one, set `dev.service` or `dev.service_file`";
+        let hint = "a component that exports `wasi:cli/run` and no handler is the service; for another one, set `dev.service`, `dev.service_file` or `dev.service_image`";
         return Err(Failure::new(message).hint(hint));
     }
     Ok(chosen)
@@ -247,14 +254,18 @@ fn several(built: &[Built], services: &[usize]) -> Failure {
     ))
 }
 
-fn both(built: &[Built], own: usize, file: &Path) -> Failure {
+fn both(built: &[Built], own: usize, named: &Part) -> Failure {
+    let key = match named.image {
+        Image::File(_) => FILE,
+        Image::Registry(_) => IMAGE,
+    };
     let name = built.get(own).map_or("", |one| one.name.as_str());
     let message = format!(
-        "there are two services: the component `{name}`, which exports `wasi:cli/run` and no handler, and {}, which `dev.service_file` names",
-        file.display()
+        "there are two services: the component `{name}`, which exports `wasi:cli/run` and no handler, and {named}, which `{key}` names"
     );
-    Failure::new(message)
-        .hint("a workload has one service; remove `dev.service_file`, or set `dev.service: false` if the project's own component is none")
+    Failure::new(message).hint(format!(
+        "a workload has one service; remove `{key}`, or set `dev.service: false` if the project's own component is none"
+    ))
 }
 
 #[cfg(test)]
@@ -333,7 +344,7 @@ mod tests {
     ) -> Result<Option<Chosen<'static>>, String> {
         match choose(settings, built, &offers()) {
             Ok(Some(Chosen::Built(place))) => Ok(Some(Chosen::Built(place))),
-            Ok(Some(Chosen::File(_))) => Ok(Some(Chosen::File(Path::new("there")))),
+            Ok(Some(Chosen::Named(named))) => panic!("{named} is chosen"),
             Ok(None) => Ok(None),
             Err(failure) => Err(failure.message()),
         }
@@ -383,7 +394,7 @@ mod tests {
             );
         }
         let named = ServiceSettings {
-            file: Some("pool.wasm".into()),
+            named: Some(Part::file("pool.wasm")),
             ..ServiceSettings::default()
         };
         let problem = chosen(&named, &two[..1]).unwrap_err();
@@ -396,7 +407,7 @@ mod tests {
             own: Some(false),
             ..named
         };
-        assert!(matches!(chosen(&named, &two), Ok(Some(Chosen::File(_)))));
+        assert!(matches!(chosen(&named, &two), Ok(Some(Chosen::Named(_)))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use test_servers::Registry;
 
-use crate::support::{EMPTY_COMPONENT, Run, Sandbox};
+use crate::support::{Dev, EMPTY_COMPONENT, Run, Sandbox};
 
 /// A component with the metadata that its maker has put into it.
 const METADATA: &str = r#"(component (@custom "version" "1.4.0") (@custom "licenses" "MIT") (@custom "description" "says hello"))"#;
@@ -342,4 +342,35 @@ fn what_is_compiled_ahead_is_there_when_the_registry_is_gone() {
         "{}",
         none.stderr
     );
+}
+
+#[test]
+fn a_project_has_components_of_a_registry_beside_its_own() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    std::fs::copy(test_guests::HTTP_P2, sandbox.path("side.wasm")).unwrap();
+    let address = registry.address();
+    let at = format!("{address}/demo/side:1");
+    run(&sandbox, &registry, &["push", "side.wasm", &at]).succeeded();
+    sandbox.write("p/own.wasm", EMPTY_COMPONENT);
+    let configure = |image: &str| {
+        let text = format!(
+            "build: {{ command: 'true', component_path: own.wasm }}\ndev:\n  components:\n  \
+             - {{ name: side, image: '{image}', pullPolicy: IfNotPresent }}\n\
+             images: {{ registries: {{ '{address}': {{ plainHttp: true }} }} }}\n"
+        );
+        sandbox.write("p/.wash/config.yaml", text);
+    };
+    configure(&format!("{address}/demo/none:1"));
+    let dev = ["dev", "p", "--http-addr", "127.0.0.1:0", "--output", "json"];
+    let mut dev = Dev::start(wash(&sandbox, &dev));
+    let failed = dev.expect("failed");
+    let told = failed["errors"][0]["message"].as_str().unwrap();
+    let wanted = format!("cannot read `{address}/demo/none:1`: ");
+    assert!(told.starts_with(&wanted), "{failed}");
+    configure(&at);
+    dev.wait_for("ready");
+    assert_eq!(dev.get("/").0, 200);
+    dev.stop("TERM");
+    let plan = sandbox.finish(wash(&sandbox, &["inspect", "p"])).succeeded();
+    assert!(plan.stdout.contains("side"), "{}", plan.stdout);
 }

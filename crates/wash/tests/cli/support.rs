@@ -220,7 +220,12 @@ impl Dev {
     /// The next event of all.
     pub(crate) fn any(&mut self) -> Value {
         match self.events.recv_timeout(PATIENCE) {
-            Ok(event) => event,
+            Ok(event) => {
+                if event["event"] == "ready" {
+                    event["http"].as_str().unwrap().clone_into(&mut self.http);
+                }
+                event
+            }
             Err(RecvTimeoutError::Timeout) => panic!("no event came; it said:\n{}", self.talk()),
             Err(RecvTimeoutError::Disconnected) => panic!("it ended; it said:\n{}", self.talk()),
         }
@@ -230,9 +235,6 @@ impl Dev {
     pub(crate) fn expect(&mut self, kind: &str) -> Value {
         let event = self.next();
         assert_eq!(event["event"], kind, "{event}\nit said:\n{}", self.talk());
-        if kind == "ready" {
-            event["http"].as_str().unwrap().clone_into(&mut self.http);
-        }
         event
     }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::client::{Access, Actions, Registries, RegistryError, RegistryErrorKind, optional};
+use super::client::{
+    Access, Actions, RawManifest, Registries, RegistryError, RegistryErrorKind, optional,
+};
 use super::layout::{Descriptor, Manifest, media};
 use super::signatures::Asked;
 use super::source::{ImageError, Images};
-use super::verify::{SignError, SignatureArtifact, SigningKey, Verified};
+use super::verify::{JoinedSignatures, SignError, SignatureArtifact, SigningKey, Verified};
 use crate::workload::{Digest, Reference, ReferenceError};
 
 /// A list of manifests.
@@ -76,7 +78,7 @@ impl Registries {
         Ok(under)
     }
 
-    /// Copies the signatures of an image that was copied. Says how many manifests with some there are.
+    /// Copies the signatures of an image that was copied, beside those that are there. Says how many manifests with some there are.
     ///
     /// # Errors
     /// When they cannot be had, or the other registry does not take them.
@@ -85,13 +87,14 @@ impl Registries {
         from: (&Reference, &Access),
         to: (&Reference, &Access),
         image: Digest,
-    ) -> Result<usize, RegistryError> {
+    ) -> Result<usize, SigningError> {
         let mut copied = BTreeSet::new();
         let tag = SignatureArtifact::tag_of(image);
         if let (Ok(from_tag), Ok(to_tag)) = (from.0.tagged(&tag), to.0.tagged(&tag))
             && let Some(there) = self.manifest(&from_tag, from.1).await?
         {
-            self.copy((&from_tag, from.1), (&to_tag, to.1)).await?;
+            self.join_signatures((&from_tag, from.1), (&to_tag, to.1), &there)
+                .await?;
             copied.insert(there.digest);
         }
         let referrers = self.referrers(from.0, image, from.1).await?;
@@ -103,6 +106,32 @@ impl Registries {
         }
         self.list_referrers(to, image, referrers).await?;
         Ok(copied.len())
+    }
+
+    /// Copies a list of signatures to a tag that may have another one.
+    async fn join_signatures(
+        &self,
+        from: (&Reference, &Access),
+        to: (&Reference, &Access),
+        list: &RawManifest,
+    ) -> Result<(), SigningError> {
+        let (home, tag) = (self.home(to.0, to.1, Actions::Push)?, to.0.version());
+        let there = optional(self.within(to.0, home.manifest(&tag, None)).await)?;
+        let Some(there) = there.filter(|there| there.digest != list.digest) else {
+            self.copy(from, to).await?;
+            return Ok(());
+        };
+        let joined = JoinedSignatures::new(&tag, &there.bytes, &list.bytes)?;
+        if let Some(joined) = joined {
+            // Its payloads come with it.
+            let (from_at, to_at) = (from.0.at(list.digest), to.0.at(list.digest));
+            self.copy((&from_at, from.1), (&to_at, to.1)).await?;
+            self.put_blob(to.0, &joined.config, to.1).await?;
+            let kind = JoinedSignatures::MEDIA_TYPE;
+            self.put_manifest(to.0, kind, &joined.manifest, to.1)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Notes what refers to an image under a tag, as the specification wants it of clients of a registry that does not see it itself:

@@ -176,6 +176,7 @@ async fn copied(from: &str, to: &str) {
         "--allow-http-registry",
     ]);
     run(verify.arg(target.to_string()));
+    lists_are_joined(&mut host, from, to, digest).await;
     // What somebody else has put beside the copy stays.
     sign(cosign_3, folder.path(), &target.at(digest));
     let before = images
@@ -195,6 +196,32 @@ async fn copied(from: &str, to: &str) {
         .unwrap();
     assert_eq!(before, after);
     assert_eq!(after.len(), 2, "{after:?}");
+}
+
+/// Signs the source with one key and the copy with another: whoever copies the signatures again finds both at the copy.
+async fn lists_are_joined(
+    host: &mut Host,
+    from: (&Reference, &Access),
+    to: (&Reference, &Access),
+    digest: Digest,
+) {
+    let images = host.images();
+    let registries = images.registries();
+    let [(at_source, _), (at_copy, _)] = [key(), key()];
+    for ((image, access), key) in [(from, &at_source), (to, &at_copy)] {
+        registries.sign(image, digest, key, access).await.unwrap();
+    }
+    for _ in 0..2 {
+        let copied = registries.copy_signatures(from, to, digest).await;
+        assert_eq!(copied.unwrap(), 2);
+    }
+    for key in [&at_source, &at_copy] {
+        host.options.verify.clear();
+        let requirement = by(host, key);
+        host.demand("*", requirement);
+        let images = host.images();
+        images.verify_remote(to.0, to.1).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub use key::{KeyError, PublicKey};
 pub use policy::{
     Demand, Identity, Pattern, PatternError, Proof, Rule, Subject, Verified, VerifyPolicy,
 };
+pub(super) use signing::JoinedSignatures;
 pub use signing::{SignError, SignatureArtifact, SigningKey};
 pub use source::{RawManifest, Referrer, SignatureSource, SourceError};
 pub use trust::{TrustRoot, TrustRootError};

@@ -160,7 +160,7 @@ impl Room {
     ) -> Result<T, Fault> {
         let patient = self.server.times().patient;
         timeout(patient, work).await.unwrap_or_else(|_| {
-            // The stream may be gone: questions to one that is not there are left without an answer.
+            // As where a single question has no answer.
             *self.known() = None;
             Err(Fault::Timeout)
         })
@@ -210,8 +210,8 @@ impl Room {
         let answer = client.send_request(subject, request).await;
         answer.map_err(|error| {
             let fault = unanswered(error.kind(), client.max_payload());
-            if matches!(fault, Fault::Unavailable(_)) {
-                // The stream may be gone.
+            if matches!(fault, Fault::Unavailable(_) | Fault::Timeout) {
+                // The stream may be gone: questions to one that is not there may be left without an answer.
                 *self.known() = None;
             }
             fault

@@ -98,22 +98,12 @@ impl SigningKey {
                 "annotations": { SIGNATURE: STANDARD.encode(signature) },
             }));
         }
-        let config = config(&layers);
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {
-                "mediaType": CONFIG,
-                "size": config.len(),
-                "digest": Digest::of(&config).to_string(),
-            },
-            "layers": layers,
-        });
+        let (config, manifest) = listed(&layers);
         Ok(SignatureArtifact {
             tag,
             payload,
             config,
-            manifest: manifest.to_string().into(),
+            manifest,
             media_type: MANIFEST,
             is_new,
         })
@@ -139,6 +129,72 @@ impl SignatureArtifact {
     pub fn tag_of(manifest: Digest) -> String {
         tag(manifest)
     }
+}
+
+/// The signatures of two lists: a blob to upload, and a manifest of [`JoinedSignatures::MEDIA_TYPE`]. It refers to the blob, and to the
+/// payloads of both lists.
+#[derive(Clone, Debug)]
+pub(in crate::registry) struct JoinedSignatures {
+    pub(in crate::registry) config: Bytes,
+    pub(in crate::registry) manifest: Bytes,
+}
+
+impl JoinedSignatures {
+    pub(in crate::registry) const MEDIA_TYPE: &'static str = MANIFEST;
+
+    /// Adds to what is under a tag what another manifest has. Nothing, if there is nothing new.
+    pub(in crate::registry) fn new(
+        tag: &str,
+        existing: &[u8],
+        more: &[u8],
+    ) -> Result<Option<Self>, SignError> {
+        let wrong = |problem: String| SignError::Existing {
+            tag: tag.to_owned(),
+            problem,
+        };
+        let mut all = layers(existing).map_err(wrong)?;
+        let found = all.len();
+        for layer in layers(more).map_err(wrong)? {
+            let is_same = |other: &Value| same(other, &layer);
+            if !all.iter().any(is_same) {
+                all.push(layer);
+            }
+        }
+        if all.len() > MOST {
+            let tag = tag.to_owned();
+            return Err(SignError::Full { tag, found });
+        }
+        let is_new = all.len() > found;
+        Ok(is_new.then(|| {
+            let (config, manifest) = listed(&all);
+            Self { config, manifest }
+        }))
+    }
+}
+
+/// Whether two layers are the same signature of the same.
+fn same(one: &Value, other: &Value) -> bool {
+    let signature = |layer: &Value| {
+        let annotations = layer.get("annotations")?;
+        annotations.get(SIGNATURE).cloned()
+    };
+    one.get("digest") == other.get("digest") && signature(one) == signature(other)
+}
+
+/// A list of signatures: its configuration, and the manifest that refers to it.
+fn listed(layers: &[Value]) -> (Bytes, Bytes) {
+    let config = config(layers);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": CONFIG,
+            "size": config.len(),
+            "digest": Digest::of(&config).to_string(),
+        },
+        "layers": layers,
+    });
+    (config, manifest.to_string().into())
 }
 
 /// The signatures that are there, whole: what others have written beside them stays.

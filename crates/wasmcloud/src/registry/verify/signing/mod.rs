@@ -4,6 +4,7 @@ mod artifact;
 mod key;
 mod sealed;
 
+pub(in crate::registry) use artifact::JoinedSignatures;
 pub use artifact::{SignError, SignatureArtifact};
 pub use key::SigningKey;
 
