@@ -29,6 +29,9 @@ pub(crate) struct Record {
     /// 99 of 100 requests took at most this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p99_ms: Option<f64>,
+    /// 99 of 100 requests to the baseline took at most this long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baseline_p99_ms: Option<f64>,
     /// What `ratio` or `value` should be, in words, where the aim is part of the case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) aim: Option<&'static str>,
@@ -54,6 +57,7 @@ impl Record {
             ratio: None,
             p50_ms: None,
             p99_ms: None,
+            baseline_p99_ms: None,
             aim: None,
             pool_hits: None,
         }
@@ -63,6 +67,12 @@ impl Record {
     pub(crate) fn with(mut self, load: &Load) -> Self {
         self.p50_ms = Some(load.p50_ms);
         self.p99_ms = Some(load.p99_ms);
+        self
+    }
+
+    /// The same figure with how long requests to the baseline took.
+    pub(crate) fn with_baseline(mut self, load: &Load) -> Self {
+        self.baseline_p99_ms = Some(load.p99_ms);
         self
     }
 
@@ -117,11 +127,20 @@ fn row(record: &Record) -> [String; 9] {
         digits(record.value),
         record.unit.to_owned(),
         optional(record.p50_ms),
-        optional(record.p99_ms),
+        p99(record),
         record.baseline.unwrap_or("-").to_owned(),
         optional(record.ratio),
         record.aim.unwrap_or("-").to_owned(),
     ]
+}
+
+/// That of the baseline is behind it.
+fn p99(record: &Record) -> String {
+    let ours = record.p99_ms.map_or_else(|| "-".to_owned(), digits);
+    match record.baseline_p99_ms {
+        Some(theirs) => format!("{ours} ({})", digits(theirs)),
+        None => ours,
+    }
 }
 
 /// As many digits as say something.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
+use super::servers::Served;
 use crate::record::Record;
 use crate::say;
 use crate::stats::{median, percentile};
@@ -67,13 +68,15 @@ pub(super) type Aims = [Option<&'static str>; 2];
 pub(super) const OVER_NETWORK: Aims = [Some("≤ 1.2 ×"), Some("≥ 0.83 ×")];
 
 /// A case: its name, and what the other side is called.
-pub(super) struct Case {
+pub(super) struct Case<'a> {
     pub(super) name: String,
     pub(super) baseline: &'static str,
     pub(super) aims: Aims,
+    /// The server that both sides ask, if any.
+    pub(super) server: Option<&'a Served>,
 }
 
-impl Case {
+impl Case<'_> {
     /// The time of a call for one caller, and calls a second for many.
     pub(super) async fn measure(
         &self,
@@ -81,7 +84,9 @@ impl Case {
         theirs: &impl Side,
     ) -> anyhow::Result<[Record; 2]> {
         say(&format!("capabilities: {} …", self.name));
+        let apart = self.server.map(Served::apart).transpose()?;
         let one = self.compare(1, ours, theirs).await?;
+        drop(apart);
         let many = self.compare(MANY, ours, theirs).await?;
         let one = one.record(
             self.name.clone(),
@@ -183,6 +188,17 @@ impl Figures {
         self.times.extend(round.times);
     }
 
+    /// How long single calls took.
+    fn load(&mut self) -> anyhow::Result<Load> {
+        self.times.sort_unstable();
+        let milliseconds = |part| percentile(&self.times, part).map(|it| it / 1e6);
+        Ok(Load {
+            requests_per_second: median(&self.per_second).context("no rounds")?,
+            p50_ms: milliseconds(0.50).context("no calls")?,
+            p99_ms: milliseconds(0.99).context("no calls")?,
+        })
+    }
+
     fn microseconds(&self) -> &[f64] {
         &self.microseconds
     }
@@ -202,15 +218,10 @@ impl Compared {
     ) -> anyhow::Result<Record> {
         let ours = median(figure(&self.ours)).context("no rounds")?;
         let theirs = median(figure(&self.theirs)).context("no rounds")?;
-        self.ours.times.sort_unstable();
-        let milliseconds = |part| percentile(&self.ours.times, part).map(|it| it / 1e6);
-        let load = Load {
-            requests_per_second: median(&self.ours.per_second).context("no rounds")?,
-            p50_ms: milliseconds(0.50).context("no calls")?,
-            p99_ms: milliseconds(0.99).context("no calls")?,
-        };
+        let (load, their_load) = (self.ours.load()?, self.theirs.load()?);
         let record = Record::new("capabilities", name, ours, unit).with(&load);
-        Ok(record.against(baseline, theirs))
+        let record = record.against(baseline, theirs);
+        Ok(record.with_baseline(&their_load))
     }
 }
 
@@ -242,12 +253,14 @@ mod tests {
             name: "sample".to_owned(),
             baseline: "other",
             aims: [Some("≤ 1.2 ×"), None],
+            server: None,
         };
         let sides = (Fixed(3_000_000), Fixed(2_000_000));
         let [one, many] = case.measure(&sides.0, &sides.1).await.unwrap();
         assert!((one.value - 3000.0).abs() < 1e-6, "{one:?}");
         assert!((one.ratio.unwrap() - 1.5).abs() < 1e-6, "{one:?}");
         assert_eq!((one.p99_ms, one.aim), (Some(3.0), Some("≤ 1.2 ×")));
+        assert_eq!(one.baseline_p99_ms, Some(2.0));
         assert_eq!((&*many.case, many.aim), ("sample-many", None));
         let rate = f64::from(MANY) / 0.003;
         assert!((many.value - rate).abs() < 1.0, "{many:?}");

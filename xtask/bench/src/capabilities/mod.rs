@@ -1,5 +1,6 @@
 //! Capabilities: keys and values, blobs, messages and databases, called by a guest through the host, beside the same clients called natively.
 
+mod apart;
 mod blobs;
 mod keyvalue;
 mod loops;

@@ -37,6 +37,7 @@ pub(super) async fn run(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Re
                 name,
                 baseline: "native",
                 aims: OVER_NETWORK,
+                server: Some(&server),
             };
             records.extend(case.measure(&ours, &theirs).await?);
         }

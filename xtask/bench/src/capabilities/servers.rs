@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_postgres::NoTls;
 
+use super::apart::Apart;
 use crate::process::{Address, Running, Server, free_address};
 use crate::record::target_dir;
 
@@ -20,8 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Served {
     /// Where it is.
     pub(super) url: String,
-    _running: Running,
+    running: Running,
     _folder: Arc<TempDir>,
+}
+
+impl Served {
+    /// Keeps it on a processor of its own until the value is dropped.
+    pub(super) fn apart(&self) -> anyhow::Result<Option<Apart>> {
+        Apart::from(self.running.pid()?)
+    }
 }
 
 /// A folder on the disk that Cargo builds on; one for temporary files may be in memory.
@@ -178,7 +186,7 @@ async fn start(
     })?;
     Ok(Served {
         url: format!("{scheme}://{address}"),
-        _running: running,
+        running,
         _folder: folder,
     })
 }

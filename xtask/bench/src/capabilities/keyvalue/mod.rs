@@ -75,7 +75,13 @@ async fn memory(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()>
             let place = Place::new("memory", json!({ "backend": "memory" }), dialect).await?;
             let theirs = Empty::new(dialect).context("the baseline")?;
             let (baseline, aims) = ("empty-call", IN_MEMORY);
-            place.beside(&theirs, baseline, aims, records, only).await?;
+            let beside = Beside {
+                baseline,
+                aims,
+                server: None,
+                only,
+            };
+            place.measure(&theirs, beside, records).await?;
         }
     }
     Ok(())
@@ -87,7 +93,13 @@ async fn redb(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
     }
     let theirs = Clients::new(Redb::open()?)?;
     let config = json!({ "backend": "redb" });
-    both_dialects("redb", &config, &theirs, [None, None], records, only).await
+    let beside = Beside {
+        baseline: "native",
+        aims: [None, None],
+        server: None,
+        only,
+    };
+    both_dialects("redb", &config, &theirs, beside, records).await
 }
 
 async fn redis(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
@@ -97,8 +109,8 @@ async fn redis(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> 
     let server = servers::redis().await?;
     let theirs = Clients::new(Redis(server.url.clone()))?;
     let config = json!({ "backend": "redis", "url": server.url });
-    let aims = OVER_NETWORK;
-    both_dialects("redis", &config, &theirs, aims, records, only).await
+    let beside = Beside::over_network(&server, only);
+    both_dialects("redis", &config, &theirs, beside, records).await
 }
 
 async fn nats(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
@@ -108,23 +120,42 @@ async fn nats(records: &mut Vec<Record>, only: Only<'_>) -> anyhow::Result<()> {
     let server = servers::nats().await?;
     let theirs = Clients::new(Nats(server.url.clone()))?;
     let config = json!({ "backend": "nats", "url": server.url });
-    let aims = OVER_NETWORK;
-    both_dialects("nats", &config, &theirs, aims, records, only).await
+    let beside = Beside::over_network(&server, only);
+    both_dialects("nats", &config, &theirs, beside, records).await
 }
 
 async fn both_dialects(
     backend: &'static str,
     config: &Value,
     theirs: &Clients<impl Native>,
-    aims: Aims,
+    beside: Beside<'_>,
     records: &mut Vec<Record>,
-    only: Only<'_>,
 ) -> anyhow::Result<()> {
     for dialect in Dialect::ALL {
         let place = Place::new(backend, config.clone(), dialect).await?;
-        place.beside(theirs, "native", aims, records, only).await?;
+        place.measure(theirs, beside, records).await?;
     }
     Ok(())
+}
+
+/// What a backend is measured beside.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    baseline: &'static str,
+    aims: Aims,
+    server: Option<&'a servers::Served>,
+    only: Only<'a>,
+}
+
+impl<'a> Beside<'a> {
+    fn over_network(server: &'a servers::Served, only: Only<'a>) -> Self {
+        Self {
+            baseline: "native",
+            aims: OVER_NETWORK,
+            server: Some(server),
+            only,
+        }
+    }
 }
 
 /// Somebody who keeps things in a place.
@@ -174,22 +205,21 @@ impl Place {
     }
 
     /// All actions beside somebody else.
-    async fn beside(
+    async fn measure(
         &self,
         theirs: &impl Keeper,
-        baseline: &'static str,
-        aims: Aims,
+        beside: Beside<'_>,
         records: &mut Vec<Record>,
-        only: Only<'_>,
     ) -> anyhow::Result<()> {
         for action in Action::ALL {
             let name = format!("{}-{}", self.backend, action.name());
             let name = name + self.dialect.suffix();
-            if only.is(&name) {
+            if beside.only.is(&name) {
                 let case = Case {
                     name,
-                    baseline,
-                    aims,
+                    baseline: beside.baseline,
+                    aims: beside.aims,
+                    server: beside.server,
                 };
                 let (ours, theirs) = (Doing(self, action), Doing(theirs, action));
                 records.extend(case.measure(&ours, &theirs).await?);
