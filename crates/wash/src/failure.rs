@@ -12,6 +12,8 @@ pub(crate) struct Failure {
     problems: Vec<Diagnostic>,
     /// What is left to say where another program has shown the problems already.
     summary: Option<Box<Diagnostic>>,
+    /// What tools are told besides.
+    facts: Option<(&'static str, Box<Value>)>,
     exit: u8,
 }
 
@@ -73,6 +75,12 @@ impl Failure {
         self
     }
 
+    /// What tools are told besides the problems: under this key.
+    pub(crate) fn with(mut self, key: &'static str, facts: Value) -> Self {
+        self.facts = Some((key, Box::new(facts)));
+        self
+    }
+
     pub(crate) fn exit(&self) -> u8 {
         self.exit
     }
@@ -106,11 +114,15 @@ impl Failure {
     pub(crate) fn to_json(&self) -> Value {
         let all: Vec<Value> = self.problems.iter().map(problem_json).collect();
         let first = all.first().cloned().unwrap_or_default();
-        if all.len() > 1 {
+        let mut told = if all.len() > 1 {
             json!({"error": first, "errors": all})
         } else {
             json!({"error": first})
+        };
+        if let (Some((key, facts)), Some(told)) = (&self.facts, told.as_object_mut()) {
+            told.insert((*key).to_owned(), facts.as_ref().clone());
         }
+        told
     }
 }
 
@@ -154,6 +166,7 @@ impl From<Diagnostic> for Failure {
         Self {
             problems: vec![problem],
             summary: None,
+            facts: None,
             exit: FAILED,
         }
     }
@@ -170,6 +183,7 @@ impl From<Vec<Diagnostic>> for Failure {
         Self {
             problems,
             summary: None,
+            facts: None,
             exit: FAILED,
         }
     }

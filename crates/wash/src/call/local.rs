@@ -121,7 +121,10 @@ async fn scene(args: &CallArgs, folder: &Path, pulling: bool) -> Result<Scene, F
     }
     let (all, project) = match &args.manifest {
         Some(manifest) => (project::of_manifest(manifest)?, None),
-        None => (of_folder(folder, pulling).await?, Project::open(folder).ok()),
+        None => (
+            of_folder(folder, pulling).await?,
+            Project::open(folder).ok(),
+        ),
     };
     let to_run = one_of(all, args.workload.as_deref())?;
     Ok(Scene { to_run, project })

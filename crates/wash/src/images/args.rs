@@ -15,7 +15,7 @@ pub(crate) struct RegistryArgs {
     /// repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Vec<PathBuf>,
-    /// The user name for the registries of this command; by default what Docker and Podman know.
+    /// The user name for the registry of this command, for `copy` that of the target; by default what Docker and Podman know.
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     pub(crate) username: Option<String>,
     /// Read the password from standard input.
@@ -41,7 +41,7 @@ pub(crate) struct PushArgs {
     /// Something to say about it, as `KEY=VALUE`; may be repeated. It beats what the component and Git say.
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
-    /// Sign it with this private key, in PEM; the password of an encrypted one is taken from `COSIGN_PASSWORD`.
+    /// Sign it with this private key, in PEM; the password of one that cosign has encrypted is taken from `COSIGN_PASSWORD`.
     #[arg(long, value_name = "FILE")]
     pub(crate) sign: Option<PathBuf>,
     #[command(flatten)]
@@ -105,7 +105,7 @@ pub(crate) struct VerifyArgs {
     /// Who has said who signed it: the URL of an OIDC issuer.
     #[arg(long, value_name = "URL", requires = "trust_root")]
     pub(crate) issuer: Option<String>,
-    /// Who signed it: an address, or the URI of a workflow; `*` and `**` stand for any characters.
+    /// Who signed it: an address, or the URI of a workflow; `*` stands for any characters but `/`, `**` for any.
     #[arg(long, value_name = "WHO", requires = "trust_root")]
     pub(crate) subject: Option<String>,
     #[command(flatten)]
@@ -172,7 +172,12 @@ pub(crate) enum CacheCommand {
 pub(crate) struct CompileArgs {
     /// An image (`registry/repository:tag`), a component (`.wasm`) or a manifest.
     pub(crate) what: String,
-    /// Where compiled components are kept; by default below the user's cache folder. A host finds them with `--cache-dir`.
+    /// The configuration of the host that will run it, YAML or JSON: its registries and credentials, what it demands of images, its
+    /// plugins and its folders.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where compiled components are kept; by default where the host keeps them, or below the user's cache folder. A host finds them
+    /// with `--cache-dir`.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache_dir: Option<PathBuf>,
     #[command(flatten)]

@@ -164,33 +164,31 @@ async fn verify(store: &Store, ui: &Ui) -> Result<(), Failure> {
     let checked = move |checked: Checked| told.moved(checked.bytes, checked.of);
     let damaged = store.verify(checked).await.map_err(failed)?;
     drop(bar);
-    let value = || {
-        let damaged = damaged.iter().map(|it| {
-            let references = it.references.iter().map(ToString::to_string);
-            json!({
-                "path": it.path,
-                "problem": it.problem,
-                "references": references.collect::<Vec<_>>(),
-                "removed": it.is_removed,
-            })
-        });
-        json!({"damaged": damaged.collect::<Vec<_>>()})
-    };
-    ui.result(value, || match damaged.is_empty() {
-        true => "everything is as it was written".to_owned(),
-        false => damaged
-            .iter()
-            .map(told_damage)
-            .collect::<Vec<_>>()
-            .join("\n"),
-    })?;
-    match damaged.is_empty() {
-        true => Ok(()),
-        false => Err(
-            Failure::new(format!("{} damaged", count(damaged.len(), "file")))
-                .hint("what is wanted again is pulled again"),
-        ),
+    if damaged.is_empty() {
+        let text = || "everything is as it was written".to_owned();
+        return ui.result(|| json!({"damaged": []}), text);
     }
+    let told = Failure::new(format!("{} damaged", count(damaged.len(), "file")));
+    let told = told.hint("what is wanted again is pulled again");
+    if ui.is_json() {
+        return Err(told.with("damaged", damage_json(&damaged)));
+    }
+    let lines: Vec<String> = damaged.iter().map(told_damage).collect();
+    ui.result(|| Value::Null, || lines.join("\n"))?;
+    Err(told)
+}
+
+fn damage_json(damaged: &[Damaged]) -> Value {
+    let damaged = damaged.iter().map(|it| {
+        let references = it.references.iter().map(ToString::to_string);
+        json!({
+            "path": it.path,
+            "problem": it.problem,
+            "references": references.collect::<Vec<_>>(),
+            "removed": it.is_removed,
+        })
+    });
+    damaged.collect()
 }
 
 fn told_damage(damaged: &Damaged) -> String {

@@ -1,18 +1,20 @@
 //! `wash compile`: pulls and compiles what is to run elsewhere or later, and runs nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use wasmcloud::artifact::By;
-use wasmcloud::assembly::{Compiled, HostConfig, compile, offers};
-use wasmcloud::engine::EngineOptions;
+use wasmcloud::assembly::{Compiled, HostConfig, compile, offers_of};
+use wasmcloud::config::HostFile;
 use wasmcloud::engine::inspect::inspect;
 use wasmcloud::host::StartRequest;
-use wasmcloud::registry::ImageOptions;
+use wasmcloud::registry::AuthSource;
 use wasmcloud::workload::{Image, Pull, Reference, Workload, WorkloadId};
 
 use super::args::CompileArgs;
-use super::{is_reference, local, of_image, open, options, reference};
+use super::{is_reference, local, of_image, of_images, reference, registries_of, say};
 use crate::dev::usual_cache;
 use crate::failure::Failure;
 use crate::inspect::{built_file, is_manifest};
@@ -20,23 +22,9 @@ use crate::project::{self, Built, Project, ToRun, Worlds};
 use crate::ui::{Ui, count};
 
 pub(crate) async fn run(args: CompileArgs, ui: &Ui) -> Result<(), Failure> {
-    let cache_dir = args.cache_dir.clone().or_else(usual_cache).ok_or_else(|| {
-        Failure::new(
-            "there is no folder for what is compiled: neither `XDG_CACHE_HOME` nor `HOME` is set",
-        )
-        .hint("name one with `--cache-dir`")
-    })?;
-    let mut images = options(&registries(&args)?, &args.registry)?;
-    images.cache = local::folder(&args.cache);
-    let wanted = wanted(&args.what, &images).await?;
-    let config = HostConfig {
-        images,
-        engine: EngineOptions {
-            cache_dir: Some(cache_dir.clone()),
-            ..EngineOptions::default()
-        },
-        ..HostConfig::default()
-    };
+    let mut config = host_config(&args)?;
+    let wanted = wanted(&args, &mut config).await?;
+    let cache_dir = config.engine.cache_dir.clone().unwrap_or_default();
     let bar = ui.progress("compiling");
     let mut all = Vec::new();
     for to_run in &wanted {
@@ -57,10 +45,41 @@ pub(crate) async fn run(args: CompileArgs, ui: &Ui) -> Result<(), Failure> {
     told(&all, &cache_dir, ui)
 }
 
-/// What is to be compiled: one component by itself, or the workloads of a manifest.
-async fn wanted(what: &str, images: &ImageOptions) -> Result<Vec<ToRun>, Failure> {
+/// The host that will run it: one of this configuration file, or one that nothing is said of.
+fn host_config(args: &CompileArgs) -> Result<HostConfig, Failure> {
+    let file = args.config.as_deref().map(HostFile::load).transpose()?;
+    let mut config = HostConfig::default();
+    if file.is_none() {
+        config.images.auth = AuthSource::User;
+    }
+    let file = file.unwrap_or_default();
+    file.apply(&mut config);
+    let data = file.data_dir.as_deref();
+    let images = || file.images_in(data).or_else(|| local::folder(&args.cache));
+    config.images.cache = args.cache.image_cache.clone().or_else(images);
+    let compiled = || file.compiled_in(data).or_else(usual_cache);
+    config.engine.cache_dir = args.cache_dir.clone().or_else(compiled);
+    match config.engine.cache_dir {
+        Some(_) => Ok(config),
+        None => Err(Failure::new(
+            "there is no folder for what is compiled: neither `XDG_CACHE_HOME` nor `HOME` is set",
+        )
+        .hint("name one with `--cache-dir`")),
+    }
+}
+
+/// What is to be compiled: one component by itself, or the workloads of a manifest. What the command line says of their registries
+/// comes into the configuration.
+async fn wanted(args: &CompileArgs, config: &mut HostConfig) -> Result<Vec<ToRun>, Failure> {
+    let what = args.what.as_str();
     if is_reference(what) {
-        return Ok(vec![alone(what, images).await?]);
+        let reference = reference(what)?;
+        say(
+            &mut config.images,
+            [reference.registry()].into(),
+            &args.registry,
+        )?;
+        return Ok(vec![alone(&reference, config).await?]);
     }
     let path = Path::new(what);
     if !path.exists() {
@@ -68,24 +87,41 @@ async fn wanted(what: &str, images: &ImageOptions) -> Result<Vec<ToRun>, Failure
             "name an image (`registry/repository:tag`), a component (`.wasm`) or a manifest",
         ));
     }
-    if is_manifest(path) {
-        return project::of_manifest(path);
+    if !is_manifest(path) {
+        let built = built_file(path)?;
+        return Ok(vec![of_one(built, config).await?]);
     }
-    let built = built_file(path)?;
-    Ok(vec![project::derive(
-        &Project::of_a_file(),
-        &[built],
-        &offers(),
-        &Worlds::new(),
-    )?])
+    let all = project::of_manifest(path)?;
+    let named = registries_of(&all);
+    let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    if args.config.is_none() {
+        // Whoever types the command has named them: they may be anywhere.
+        for registry in &named {
+            let registries = &mut config.images.settings.registries;
+            registries.entry((*registry).to_owned()).or_default();
+        }
+    }
+    say(&mut config.images, named, &args.registry)?;
+    Ok(all)
 }
 
-/// A workload of an image alone, with what its component asks for.
-async fn alone(what: &str, images: &ImageOptions) -> Result<ToRun, Failure> {
-    let reference = reference(what)?;
-    let pull = Pull::default();
-    let pulled = open(images)?.pull(&reference, &pull, By::Host, None).await;
-    let pulled = pulled.map_err(|error| of_image(&reference, &error))?;
+/// A workload of one component, with what it asks for.
+async fn of_one(built: Built, config: &HostConfig) -> Result<ToRun, Failure> {
+    let offers = offers_of(config).await;
+    let offers = offers.map_err(|error| Failure::new(error.to_string()))?;
+    project::derive(&Project::of_a_file(), &[built], &offers, &Worlds::new())
+}
+
+/// A workload of an image alone.
+async fn alone(reference: &Reference, config: &HostConfig) -> Result<ToRun, Failure> {
+    let images = config
+        .images
+        .open(config.egress.clone(), Arc::clone(&config.resolver));
+    let images = images.map_err(|error| of_images(&error))?;
+    let pulled = images
+        .pull(reference, &Pull::default(), By::Host, None)
+        .await;
+    let pulled = pulled.map_err(|error| of_image(reference, &error))?;
     let inspected = inspect(&pulled.bytes);
     let built = Built {
         name: reference
@@ -98,12 +134,7 @@ async fn alone(what: &str, images: &ImageOptions) -> Result<ToRun, Failure> {
         inspected: inspected.map_err(|error| Failure::new(format!("`{reference}`: {error}")))?,
         changed: false,
     };
-    let mut to_run = project::derive(
-        &Project::of_a_file(),
-        &[built],
-        &offers(),
-        &Worlds::new(),
-    )?;
+    let mut to_run = of_one(built, config).await?;
     let workload = &mut to_run.workload;
     let service = workload
         .service
@@ -113,24 +144,6 @@ async fn alone(what: &str, images: &ImageOptions) -> Result<ToRun, Failure> {
         component.image = Image::Registry(pulled.reference.clone());
     }
     Ok(to_run)
-}
-
-/// The registries that certificates of the command line are for: those that the manifest names.
-fn registries(args: &CompileArgs) -> Result<Vec<Reference>, Failure> {
-    if is_reference(&args.what) {
-        return Ok(vec![reference(&args.what)?]);
-    }
-    let path = Path::new(&args.what);
-    if !path.exists() || !is_manifest(path) {
-        return Ok(Vec::new());
-    }
-    let all = project::of_manifest(path)?;
-    let parts = all.iter().flat_map(|to_run| to_run.workload.parts());
-    let named = parts.filter_map(|component| match &component.image {
-        Image::Registry(reference) => Some(reference.clone()),
-        Image::File(_) => None,
-    });
-    Ok(named.collect())
 }
 
 fn id(workload: &Workload) -> Result<WorkloadId, Failure> {

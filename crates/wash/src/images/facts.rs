@@ -39,15 +39,19 @@ pub(super) fn annotations(path: &Path, bytes: &[u8]) -> BTreeMap<String, String>
         );
     }
     let git = Git::around(path);
-    if !found.contains_key(&format!("{PREFIX}revision"))
-        && let Some(revision) = git.revision()
-    {
-        found.insert(format!("{PREFIX}revision"), revision);
-    }
     if !found.contains_key(&format!("{PREFIX}source"))
         && let Some(source) = git.source()
     {
         found.insert(format!("{PREFIX}source"), source);
+    }
+    // What was changed since the last commit is not what that commit has.
+    if !git.is_clean() {
+        return found;
+    }
+    if !found.contains_key(&format!("{PREFIX}revision"))
+        && let Some(revision) = git.revision()
+    {
+        found.insert(format!("{PREFIX}revision"), revision);
     }
     if let Some(created) = git.time() {
         found.insert(format!("{PREFIX}created"), created);
@@ -117,6 +121,11 @@ impl<'a> Git<'a> {
 
     /// What a command says. Without Git or a repository: nothing.
     fn says(&self, args: &[&str]) -> Option<String> {
+        self.output(args).filter(|text| !text.is_empty())
+    }
+
+    /// The same, also if it is nothing.
+    fn output(&self, args: &[&str]) -> Option<String> {
         let output = Command::new("git")
             .arg("-C")
             .arg(self.0)
@@ -125,11 +134,17 @@ impl<'a> Git<'a> {
             .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         let text = text.trim();
-        (output.status.success() && !text.is_empty()).then(|| text.to_owned())
+        output.status.success().then(|| text.to_owned())
     }
 
     fn revision(&self) -> Option<String> {
         self.says(&["rev-parse", "--verify", "HEAD"])
+    }
+
+    /// Whether all files that Git knows are as they were committed.
+    fn is_clean(&self) -> bool {
+        let status = ["status", "--porcelain", "--untracked-files=no"];
+        self.output(&status).is_some_and(|text| text.is_empty())
     }
 
     fn time(&self) -> Option<String> {

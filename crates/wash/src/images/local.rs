@@ -57,7 +57,12 @@ pub(crate) async fn pull(args: PullArgs, ui: &Ui) -> Result<(), Failure> {
         policy,
         secret: None,
     };
-    let way = Way::to(&[&reference], &args.registry, Some(&args.cache))?;
+    let file = args.file.unwrap_or_else(|| usual_file(&reference));
+    if file == Path::new("-") && ui.is_json() {
+        let message = "`--output json` prints an object, and `-f -` the component; both go to standard output";
+        return Err(Failure::usage(message).hint("name a file, or leave out `--output json`"));
+    }
+    let way = Way::to(&reference, &args.registry, Some(&args.cache))?;
     let bar = super::progress(ui, "pulling");
     let told = Arc::clone(&bar) as Arc<dyn Progress>;
     let pulled = way
@@ -66,7 +71,6 @@ pub(crate) async fn pull(args: PullArgs, ui: &Ui) -> Result<(), Failure> {
         .await;
     drop(bar);
     let pulled = pulled.map_err(|error| of_image(&reference, &error))?;
-    let file = args.file.unwrap_or_else(|| usual_file(&reference));
     if file == Path::new("-") {
         let written = std::io::stdout().lock().write_all(&pulled.bytes);
         return written.map_err(|error| Failure::io("cannot write to", "standard output", &error));

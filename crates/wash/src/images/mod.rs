@@ -8,7 +8,7 @@ mod local;
 mod push;
 mod remote;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use wasmcloud::registry::{
     Access, AuthSource, Credentials, ImageError, ImageOptions, Images, ImagesError, Keychain,
     RegistryError, RegistrySettings,
 };
-use wasmcloud::workload::Reference;
+use wasmcloud::workload::{Image, Reference};
 
 use crate::failure::Failure;
 
@@ -27,6 +27,7 @@ pub(crate) use local::{pull, source, usual};
 pub(crate) use push::run as push;
 pub(crate) use remote::{copy, inspect, inspect_wit, tags, verify};
 
+use crate::project::ToRun;
 use crate::ui::Ui;
 
 pub(crate) async fn oci(args: OciArgs, ui: &Ui) -> Result<(), Failure> {
@@ -48,63 +49,97 @@ struct Way {
 }
 
 impl Way {
-    /// To the registries of these references, as the command line says.
+    /// To the registry of a reference, as the command line says.
     fn to(
-        references: &[&Reference],
+        reference: &Reference,
         args: &RegistryArgs,
         cache: Option<&CacheArgs>,
     ) -> Result<Self, Failure> {
-        let mut options = options(references, args)?;
+        let mut options = options(reference, args)?;
         options.cache = cache.and_then(local::folder);
+        Self::with(&options)
+    }
+
+    /// As these options have it. Who one is comes with the registries.
+    fn with(options: &ImageOptions) -> Result<Self, Failure> {
         let mut keychain = Keychain::anonymous();
-        if let Some(username) = &args.username {
-            let password = password()?;
-            for reference in references {
-                let credentials = Credentials::Basic {
-                    username: username.clone(),
-                    password: password.as_str().into(),
-                };
-                keychain = keychain.explicit(reference.registry(), credentials.clone());
-                let listed = options
-                    .settings
-                    .registries
-                    .entry(reference.registry().to_owned());
-                listed.or_default().credentials = Some(credentials);
+        for (registry, settings) in &options.settings.registries {
+            if let Some(credentials) = &settings.credentials {
+                keychain = keychain.explicit(registry, credentials.clone());
             }
         }
         Ok(Self {
-            images: open(&options)?,
+            images: open(options)?,
             access: Access::of_host(keychain.user_files()),
         })
     }
 }
 
-fn options<R: std::borrow::Borrow<Reference>>(
-    references: &[R],
-    args: &RegistryArgs,
-) -> Result<ImageOptions, Failure> {
-    let mut registries: BTreeMap<String, RegistrySettings> = BTreeMap::new();
-    for name in &args.plain_http {
-        RegistrySettings::check_name(name).map_err(|error| Failure::usage(error.to_string()))?;
-        registries
-            .entry(name.to_ascii_lowercase())
-            .or_default()
-            .plain_http = true;
-    }
-    if !args.ca_file.is_empty() {
-        for reference in references {
-            let listed = registries
-                .entry(reference.borrow().registry().to_owned())
-                .or_default();
-            listed.ca_files.clone_from(&args.ca_file);
-        }
-    }
+/// As the command line says of one registry.
+fn options(reference: &Reference, args: &RegistryArgs) -> Result<ImageOptions, Failure> {
     let mut options = ImageOptions {
         auth: AuthSource::User,
         ..ImageOptions::default()
     };
-    options.settings.registries = registries;
+    say(&mut options, [reference.registry()].into(), args)?;
     Ok(options)
+}
+
+/// Puts what the command line says of some registries over what is known of them.
+pub(crate) fn say(
+    options: &mut ImageOptions,
+    named: BTreeSet<&str>,
+    args: &RegistryArgs,
+) -> Result<(), Failure> {
+    log_in(options, &named, args)?;
+    let registries = &mut options.settings.registries;
+    for name in &args.plain_http {
+        RegistrySettings::check_name(name).map_err(|error| Failure::usage(error.to_string()))?;
+        let registry = Reference::canonical_registry(name);
+        let registry = registry.map_err(|error| Failure::usage(error.to_string()))?;
+        registries.entry(registry).or_default().plain_http = true;
+    }
+    if !args.ca_file.is_empty() {
+        for registry in named {
+            let listed = registries.entry(registry.to_owned()).or_default();
+            listed.ca_files.clone_from(&args.ca_file);
+        }
+    }
+    Ok(())
+}
+
+/// A name and a password are for one registry: no other is to see them.
+fn log_in(
+    options: &mut ImageOptions,
+    named: &BTreeSet<&str>,
+    args: &RegistryArgs,
+) -> Result<(), Failure> {
+    let Some(username) = &args.username else {
+        return Ok(());
+    };
+    let mut named = named.iter();
+    let (Some(registry), None) = (named.next(), named.next()) else {
+        let message = "`--username` is for one registry, and there is none or more than one here";
+        return Err(Failure::usage(message).hint(
+            "log in with `docker login` or `podman login`, or name registries in the configuration",
+        ));
+    };
+    let listed = options.settings.registries.entry((*registry).to_owned());
+    listed.or_default().credentials = Some(Credentials::Basic {
+        username: username.clone(),
+        password: password()?.as_str().into(),
+    });
+    Ok(())
+}
+
+/// The registries that have components of these workloads.
+pub(crate) fn registries_of(all: &[ToRun]) -> BTreeSet<String> {
+    let parts = all.iter().flat_map(|to_run| to_run.workload.parts());
+    let named = parts.filter_map(|component| match &component.image {
+        Image::Registry(reference) => Some(reference.registry().to_owned()),
+        Image::File(_) => None,
+    });
+    named.collect()
 }
 
 fn password() -> Result<String, Failure> {
@@ -142,11 +177,14 @@ fn reference(text: &str) -> Result<Reference, Failure> {
         .map_err(|error| Failure::usage(format!("{error}")))
 }
 
-/// Whether a text is meant as a reference rather than as a path.
+/// Whether a text is meant as a reference rather than as a path. A file that is not there is no wish to ask a registry for it.
 pub(crate) fn is_reference(text: &str) -> bool {
-    let image = text.parse::<wasmcloud::workload::Image>();
-    matches!(image, Ok(wasmcloud::workload::Image::Registry(_)))
-        && !std::path::Path::new(text).exists()
+    const FILES: [&str; 4] = ["wasm", "yaml", "yml", "json"];
+    let path = std::path::Path::new(text);
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_file = ending.is_some_and(|ending| FILES.contains(&ending));
+    let image = text.parse::<Image>();
+    matches!(image, Ok(Image::Registry(_))) && !is_file && !path.exists()
 }
 
 fn of_registry(about: &str, error: &RegistryError) -> Failure {

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: PushArgs, ui: &Ui) -> Result<(), Failure> {
     let mut said = annotations(path, &bytes);
     said.extend(own);
     let facts = facts(&bytes, &inspected, &said);
-    let way = Way::to(&[&reference], &args.registry, None)?;
+    let way = Way::to(&reference, &args.registry, None)?;
     let bar = super::progress(ui, "pushing");
     let access = way
         .access
@@ -133,7 +133,7 @@ fn key(path: &Path) -> Result<SigningKey, Failure> {
     let password = password.as_ref().map(|password| password.as_bytes());
     SigningKey::from_pem(&text, password).map_err(|error| {
         cannot(&error).hint(format!(
-            "the password of an encrypted key is taken from `{PASSWORD}`"
+            "the password of a key that cosign has encrypted is taken from `{PASSWORD}`"
         ))
     })
 }

@@ -9,14 +9,21 @@ use wasmcloud::registry::{Progress, Requirement, Resolved, SigningError};
 use wasmcloud::workload::{Digest, Pull};
 
 use super::args::{CopyArgs, RegistryArgs, TagsArgs, VerifyArgs};
-use super::{Way, of_image, of_registry, open, options, reference, with_hint};
+use super::{Way, of_image, of_registry, options, reference, say, with_hint};
 use crate::failure::Failure;
 use crate::inspect::world_of_bytes;
 use crate::ui::{Ui, count, printable, size};
 
 pub(crate) async fn copy(args: CopyArgs, ui: &Ui) -> Result<(), Failure> {
     let (from, to) = (reference(&args.from)?, reference(&args.to)?);
-    let way = Way::to(&[&from, &to], &args.registry, None)?;
+    // A name and a password are for where it goes.
+    let mut options = options(&to, &args.registry)?;
+    let source = RegistryArgs {
+        username: None,
+        ..args.registry.clone()
+    };
+    say(&mut options, [from.registry()].into(), &source)?;
+    let way = Way::with(&options)?;
     let bar = super::progress(ui, "copying");
     let access = way
         .access
@@ -60,7 +67,7 @@ pub(crate) async fn copy(args: CopyArgs, ui: &Ui) -> Result<(), Failure> {
 
 pub(crate) async fn tags(args: TagsArgs, ui: &Ui) -> Result<(), Failure> {
     let reference = reference(&args.repository)?;
-    let way = Way::to(&[&reference], &args.registry, None)?;
+    let way = Way::to(&reference, &args.registry, None)?;
     let tags = way.images.registries().tags(&reference, &way.access).await;
     let repository = format!("{}/{}", reference.registry(), reference.repository());
     let about = format!("cannot list the tags of `{repository}`");
@@ -75,7 +82,7 @@ pub(crate) async fn tags(args: TagsArgs, ui: &Ui) -> Result<(), Failure> {
 /// `wash inspect` of a reference: its manifest and config, and not its bytes.
 pub(crate) async fn inspect(text: &str, args: &RegistryArgs, ui: &Ui) -> Result<(), Failure> {
     let reference = reference(text)?;
-    let way = Way::to(&[&reference], args, None)?;
+    let way = Way::to(&reference, args, None)?;
     let registries = way.images.registries();
     let about = format!("cannot look at `{reference}`");
     let resolved = registries.resolve(&reference, &way.access).await;
@@ -99,7 +106,7 @@ pub(crate) async fn inspect(text: &str, args: &RegistryArgs, ui: &Ui) -> Result<
 /// `wash inspect --wit` of a reference: what its world is, its bytes say.
 pub(crate) async fn inspect_wit(text: &str, args: &RegistryArgs, ui: &Ui) -> Result<(), Failure> {
     let reference = reference(text)?;
-    let way = Way::to(&[&reference], args, Some(&Default::default()))?;
+    let way = Way::to(&reference, args, Some(&Default::default()))?;
     let pulled = way
         .images
         .pull(&reference, &Pull::default(), By::Host, None)
@@ -159,10 +166,9 @@ fn to_text(resolved: &Resolved, config: &Value) -> String {
 
 pub(crate) async fn verify(args: VerifyArgs, ui: &Ui) -> Result<(), Failure> {
     let reference = reference(&args.reference)?;
-    let mut options = options(&[&reference], &args.registry)?;
+    let mut options = options(&reference, &args.registry)?;
     options.verify = vec![(every()?, requirement(&args)?)];
-    let mut way = Way::to(&[&reference], &args.registry, None)?;
-    way.images = open(&options)?;
+    let way = Way::with(&options)?;
     let about = format!("cannot verify `{reference}`");
     let verified = way.images.verify_remote(&reference, &way.access).await;
     let verified =

@@ -3,13 +3,14 @@
 mod component;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use wasmcloud::artifact::Fetch;
 use wasmcloud::assembly::HostConfig;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::registry::ImageOptions;
+use wasmcloud::workload::Image;
 
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
@@ -40,22 +41,40 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
             Failure::usage("`--wit` is for a component").hint("give the path of a `.wasm` file")
         );
     }
-    let source = images::source(&images_of(path))?;
-    let (workloads, offers) = if metadata.is_dir() {
+    if metadata.is_dir() {
         let project = Project::open(path)?;
+        let mut options = project.config.images();
+        let named = registries_of(&project)?;
+        images::say(&mut options, names(&named), &args.registry)?;
+        let source = images::source(&options)?;
         let offers = offers_of(&project).await?;
         let workloads = of_project(&project, &offers, Some(source.as_ref())).await?;
-        (workloads, offers)
-    } else {
-        (project::of_manifest(path)?, wasmcloud::assembly::offers())
-    };
+        return plan::run(&workloads, &offers, source.as_ref(), ui).await;
+    }
+    let workloads = project::of_manifest(path)?;
+    let mut options = images::usual();
+    let named = images::registries_of(&workloads);
+    images::say(&mut options, names(&named), &args.registry)?;
+    let source = images::source(&options)?;
+    let offers = wasmcloud::assembly::offers();
     plan::run(&workloads, &offers, source.as_ref(), ui).await
 }
 
-/// How the images of a project, or of a manifest by itself, are come by.
-fn images_of(path: &Path) -> ImageOptions {
-    let project = path.is_dir().then(|| Project::open(path).ok()).flatten();
-    project.map_or_else(images::usual, |project| project.config.images())
+fn names(registries: &BTreeSet<String>) -> BTreeSet<&str> {
+    registries.iter().map(String::as_str).collect()
+}
+
+/// The registries that a project's manifest or configuration names for its components.
+fn registries_of(project: &Project) -> Result<BTreeSet<String>, Failure> {
+    if let Some(manifest) = &project.manifest {
+        return Ok(images::registries_of(&project::of_manifest(manifest)?));
+    }
+    let parts = project.config.parts();
+    let named = parts.filter_map(|part| match &part.image {
+        Image::Registry(reference) => Some(reference.registry().to_owned()),
+        Image::File(_) => None,
+    });
+    Ok(named.collect())
 }
 
 /// What the host of a project offers, with the plugins of its configuration.

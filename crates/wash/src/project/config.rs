@@ -126,6 +126,12 @@ impl Config {
         options
     }
 
+    /// The components that it names beside the project's own.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        let sidecars = self.components.iter().map(|sidecar| &sidecar.part);
+        sidecars.chain(&self.service.named)
+    }
+
     /// The user's own command for building and what it leaves behind; with `dev`, that of `wash dev` comes first.
     pub(super) fn command(&self, dev: bool) -> Option<(&str, Option<&Path>)> {
         let special = Some(&self.dev).filter(|_| dev);
@@ -581,15 +587,25 @@ mod tests {
             ":2:18: `r.example/POOL`",
             ":3:24: `Often`",
             ":5:5: the component has neither `file` nor `image`",
-            ":6:32: both `file` and `image` are given",
+            ":6:31: both `file` and `image` are given",
             ":7:36: `pullPolicy` is for `image`; a file is always read",
         ] {
             assert!(error.contains(told), "{told}: {error}");
         }
         let error = load("dev: {service_image: r.example/a:1}\n", true).unwrap_err();
-        assert!(error.contains("`dev.service_image` has no effect beside workload.yaml"), "{error}");
-        let both = load("dev: {service: true, service_image: r.example/a:1}\n", false).unwrap_err();
-        assert!(both.contains("`dev.service_image` names another one"), "{both}");
+        assert!(
+            error.contains("`dev.service_image` has no effect beside workload.yaml"),
+            "{error}"
+        );
+        let both = load(
+            "dev: {service: true, service_image: r.example/a:1}\n",
+            false,
+        )
+        .unwrap_err();
+        assert!(
+            both.contains("`dev.service_image` names another one"),
+            "{both}"
+        );
     }
 
     #[test]

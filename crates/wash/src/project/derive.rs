@@ -8,8 +8,8 @@ use wasmcloud::engine::inspect::{Inspected, World};
 use wasmcloud::engine::plan::Offers;
 use wasmcloud::plugin::Grant;
 use wasmcloud::workload::{
-    Component, ComponentName, HostInterface, Interface, LocalResources, Namespace, Reuse,
-    Service, Volume, VolumeMount, VolumeSource, Workload,
+    Component, ComponentName, HostInterface, Interface, LocalResources, Namespace, Reuse, Service,
+    Volume, VolumeMount, VolumeSource, Workload,
 };
 
 use super::part::{Part, Worlds};

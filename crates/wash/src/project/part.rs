@@ -102,10 +102,8 @@ pub(crate) async fn worlds(
     project: &Project,
     source: Option<&dyn Fetch>,
 ) -> Result<Worlds, Failure> {
-    let config = &project.config;
-    let sidecars = config.components.iter().map(|sidecar| &sidecar.part);
     let mut worlds = Worlds::new();
-    for part in sidecars.chain(&config.service.named) {
+    for part in project.config.parts() {
         let world = match &part.image {
             Image::File(file) => of_file(&project.dir.join(file)),
             Image::Registry(_) => match source {

@@ -344,7 +344,10 @@ mod tests {
     ) -> Result<Option<Chosen<'static>>, String> {
         match choose(settings, built, &offers()) {
             Ok(Some(Chosen::Built(place))) => Ok(Some(Chosen::Built(place))),
-            Ok(Some(Chosen::Named(named))) => panic!("{named} is chosen"),
+            Ok(Some(Chosen::Named(named))) => {
+                let named = Box::leak(Box::new(named.clone()));
+                Ok(Some(Chosen::Named(named)))
+            }
             Ok(None) => Ok(None),
             Err(failure) => Err(failure.message()),
         }

@@ -285,7 +285,9 @@ fn repository(host: &str, prefix: &str, named: &Named) -> Result<Reference, Fail
     let text = format!("{host}/{prefix}{namespace}/{name}");
     let parsed = text.parse::<Reference>();
     let problem = match &parsed {
-        Ok(reference) if reference.registry() == host.to_ascii_lowercase() => {
+        Ok(reference)
+            if Reference::canonical_registry(host).is_ok_and(|it| it == reference.registry()) =>
+        {
             return Ok(reference.clone());
         }
         Ok(_) => format!("`{}` is no registry", clip(host)),

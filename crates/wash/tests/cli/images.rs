@@ -1,6 +1,5 @@
 //! Images in a real registry: pushed, pulled, copied, listed, looked at, verified, compiled, and kept.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -12,7 +11,7 @@ use crate::support::{Dev, EMPTY_COMPONENT, Run, Sandbox};
 const METADATA: &str = r#"(component (@custom "version" "1.4.0") (@custom "licenses" "MIT") (@custom "description" "says hello"))"#;
 
 /// `wash`, with nothing of this machine's user.
-fn wash(sandbox: &Sandbox, args: &[&str]) -> Command {
+pub(crate) fn wash(sandbox: &Sandbox, args: &[&str]) -> Command {
     let mut command = sandbox.command(args);
     command
         .env("HOME", sandbox.path("home"))
@@ -23,13 +22,13 @@ fn wash(sandbox: &Sandbox, args: &[&str]) -> Command {
     command
 }
 
-fn run(sandbox: &Sandbox, registry: &Registry, args: &[&str]) -> Run {
+pub(crate) fn run(sandbox: &Sandbox, registry: &Registry, args: &[&str]) -> Run {
     let address = registry.address();
     let all = [args, &["--plain-http", &address]].concat();
     sandbox.finish(wash(sandbox, &all))
 }
 
-fn json(sandbox: &Sandbox, registry: &Registry, args: &[&str]) -> Value {
+pub(crate) fn json(sandbox: &Sandbox, registry: &Registry, args: &[&str]) -> Value {
     let all = [args, &["--output", "json"]].concat();
     run(sandbox, registry, &all).succeeded().json()
 }
@@ -135,7 +134,7 @@ fn plain_http_is_for_registries_that_are_named() {
 }
 
 /// Runs a command with a text as its input.
-fn with_input(sandbox: &Sandbox, mut command: Command, text: &str) -> Run {
+pub(crate) fn with_input(sandbox: &Sandbox, mut command: Command, text: &str) -> Run {
     use std::io::Write as _;
     command
         .stdin(Stdio::piped())
@@ -206,8 +205,74 @@ fn credentials_come_from_the_command_or_from_docker_and_are_never_shown() {
     }
 }
 
+/// What is typed for the target of a copy is not shown to the source, which has a login of its own.
+#[test]
+fn the_password_of_a_copy_is_for_where_it_goes() {
+    let sandbox = Sandbox::new();
+    let users = &[("ada", "s3cret-word")];
+    let (from, to) = (Registry::with_users(users), Registry::with_users(users));
+    sandbox.write("a.wasm", EMPTY_COMPONENT);
+    let (from, to) = (from.address(), to.address());
+    let (source, target) = (format!("{from}/demo/a:1"), format!("{to}/demo/a:1"));
+    let login = ["--username", "ada", "--password-stdin"];
+    let http = ["--plain-http", &from, "--plain-http", &to];
+    let with_login = |args: &[&str]| {
+        let all = [args, &login, &http].concat();
+        with_input(&sandbox, wash(&sandbox, &all), "s3cret-word\n")
+    };
+    with_login(&["push", "a.wasm", &source]).succeeded();
+    let denied = with_login(&["copy", &source, &target]);
+    assert_eq!(denied.code, Some(1));
+    assert!(denied.stderr.contains(&from), "{}", denied.stderr);
+    sandbox.write(
+        "home/.docker/config.json",
+        format!(r#"{{"auths": {{"{from}": {{"username": "ada", "password": "s3cret-word"}}}}}}"#),
+    );
+    with_login(&["copy", &source, &target]).succeeded();
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_looked_for_in_a_registry() {
+    let sandbox = Sandbox::new();
+    for args in [
+        ["inspect", "conf/hello.yaml"],
+        ["compile", "build/hello.wasm"],
+    ] {
+        let run = sandbox.finish(wash(&sandbox, &args));
+        let told = format!("there is no {}", args[1]);
+        assert!(run.stderr.contains(&told), "{}", run.stderr);
+    }
+}
+
+/// A commit does not have what was changed after it.
+#[test]
+fn only_what_is_committed_is_labelled_with_the_commit() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let git = |args: &[&str]| {
+        let who = ["-c", "user.name=ada", "-c", "user.email=ada@example.test"];
+        let mut git = Command::new("git");
+        git.args(who).args(args).current_dir(sandbox.path(""));
+        assert!(git.output().unwrap().status.success(), "{args:?}");
+    };
+    sandbox.write("a.wasm", EMPTY_COMPONENT);
+    sandbox.write("source.txt", "first");
+    git(&["init", "--quiet"]);
+    git(&["add", "source.txt"]);
+    git(&["commit", "--quiet", "-m", "first"]);
+    let at = format!("{}/demo/a", registry.address());
+    let revision = |tag: &str| {
+        let at = format!("{at}:{tag}");
+        run(&sandbox, &registry, &["push", "a.wasm", &at]).succeeded();
+        let seen = json(&sandbox, &registry, &["inspect", &at]);
+        seen["annotations"]["org.opencontainers.image.revision"].clone()
+    };
+    assert!(revision("clean").is_string());
+    sandbox.write("source.txt", "second");
+    assert_eq!(revision("dirty"), Value::Null);
+}
+
 /// A key pair of OpenSSL.
-fn keys(sandbox: &Sandbox, name: &str) {
+pub(crate) fn keys(sandbox: &Sandbox, name: &str) {
     let openssl = |args: &[&str]| {
         let done = Command::new("openssl")
             .args(args)
@@ -295,53 +360,22 @@ fn the_cache_is_shown_pruned_and_verified() {
     assert_eq!(damaged.code, Some(1));
     assert!(damaged.stdout.contains("removed"), "{}", damaged.stdout);
 
+    // Programs get one object that has all of it.
+    run(&sandbox, &registry, &["pull", &at]).succeeded();
+    for blob in std::fs::read_dir(sandbox.path("cache/wash/images/blobs/sha256")).unwrap() {
+        std::fs::write(blob.unwrap().path(), "damaged").unwrap();
+    }
+    let damaged = sandbox.finish(wash(&sandbox, &["cache", "verify", "--output", "json"]));
+    assert_eq!(damaged.code, Some(1));
+    let damaged = damaged.json();
+    assert_eq!(damaged["damaged"][0]["removed"], true, "{damaged}");
+    assert!(damaged["error"]["message"].is_string(), "{damaged}");
+
     run(&sandbox, &registry, &["pull", &at]).succeeded();
     let pruned = sandbox.finish(wash(&sandbox, &["cache", "prune", "--output", "json"]));
     assert!(pruned.succeeded().json()["blobs"].as_u64().unwrap() >= 2);
     let old = sandbox.finish(wash(&sandbox, &["cache", "prune", "--unused-for", "30d"]));
     old.succeeded();
-}
-
-#[test]
-fn what_is_compiled_ahead_is_there_when_the_registry_is_gone() {
-    let (sandbox, mut registry) = (Sandbox::new(), Registry::start());
-    std::fs::copy(test_guests::HTTP_P2, sandbox.path("app.wasm")).unwrap();
-    let at = format!("{}/demo/app:1", registry.address());
-    run(&sandbox, &registry, &["push", "app.wasm", &at]).succeeded();
-    let compiled = json(
-        &sandbox,
-        &registry,
-        &["compile", &at, "--cache-dir", "compiled"],
-    );
-    assert_eq!(compiled["workloads"][0]["compiled"], 1, "{compiled}");
-    registry.stop();
-    sandbox.write(
-        "workload.yaml",
-        format!(
-            "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{ name: app }}\nspec:\n  \
-             components: [{{ name: app, image: \"{at}\", imagePullPolicy: Never }}]\n  \
-             hostInterfaces: [{{ namespace: wasi, package: http, interfaces: [incoming-handler] }}]\n"
-        ),
-    );
-    let again = json(
-        &sandbox,
-        &registry,
-        &["compile", "workload.yaml", "--cache-dir", "compiled"],
-    );
-    let workload = &again["workloads"][0];
-    assert_eq!(
-        (&workload["compiled"], &workload["cached"]),
-        (&0.into(), &1.into()),
-        "{again}"
-    );
-    assert!(Path::new(&sandbox.path("compiled")).is_dir());
-    let none = run(&sandbox, &registry, &["compile", "nothing.yaml"]);
-    assert_eq!(none.code, Some(1));
-    assert!(
-        none.stderr.contains("there is no nothing.yaml"),
-        "{}",
-        none.stderr
-    );
 }
 
 #[test]
@@ -369,8 +403,10 @@ fn a_project_has_components_of_a_registry_beside_its_own() {
     assert!(told.starts_with(&wanted), "{failed}");
     configure(&at);
     dev.wait_for("ready");
-    assert_eq!(dev.get("/").0, 200);
+    assert_eq!(dev.get("/hello").0, 200);
     dev.stop("TERM");
-    let plan = sandbox.finish(wash(&sandbox, &["inspect", "p"])).succeeded();
+    let plan = sandbox
+        .finish(wash(&sandbox, &["inspect", "p"]))
+        .succeeded();
     assert!(plan.stdout.contains("side"), "{}", plan.stdout);
 }

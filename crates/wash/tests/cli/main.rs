@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod ahead;
 mod bad_input;
 mod build;
 mod call;
@@ -22,3 +23,5 @@ mod services;
 mod support;
 mod surroundings;
 mod wit;
+mod wit_registry;
+mod wit_support;
