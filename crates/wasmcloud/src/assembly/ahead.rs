@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::{StreamExt as _, stream};
+
 use super::{HostConfig, examined_plugins, refusals, sources};
 use crate::artifact::By;
 use crate::capability::wasi::Wasi;
 use crate::engine::plan::{Member, Worlds};
 use crate::engine::{Components, Engine, Flavour, plan};
-use crate::host::{self, StartError, StartRequest};
+use crate::host::{self, FETCHES, StartError, StartRequest};
 
 /// What became of the artifacts of a workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,11 +37,18 @@ pub async fn compile(
     let mut errors = refusals(workload, config, &plugins);
     let engine = Engine::new(config.engine.clone(), plugins.into());
     let (mut components, mut worlds) = (Components::new(), Worlds::new());
-    for component in workload.parts() {
-        let by = By::Workload(&workload.namespace);
-        let known = engine.clone();
+    let looks = workload.parts().map(|component| {
+        let (known, fetch, by) = (engine.clone(), &fetch, By::Workload(&workload.namespace));
         let inspect = move |bytes: &[u8]| known.inspect(bytes);
-        match host::look_at(fetch.as_ref(), component, by, &request.base, inspect).await {
+        async move {
+            let looked = host::look_at(fetch.as_ref(), component, by, &request.base, inspect);
+            (component, looked.await)
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    let looked: Vec<_> = stream::iter(looks).buffered(FETCHES).collect().await;
+    for (component, looked) in looked {
+        match looked {
             Ok(looked) => {
                 let name = component.name.clone();
                 worlds.insert(name.clone(), Arc::clone(&looked.inspected.world));

@@ -2,9 +2,9 @@
 
 use tracing::{Level, Metadata};
 
-/// Crates that speak to servers. Below warnings they log what they send and get: keys, SQL, subjects, heads of requests, URLs with
-/// passwords.
-const SPEAKING: [&str; 7] = [
+/// Crates that log, below warnings, what they are given: those that speak to servers keys, SQL, subjects, heads of requests and URLs with
+/// passwords; Wasmtime's own interfaces what guests send and get, such as environment variables and the targets of requests.
+const TALKATIVE: [&str; 10] = [
     "async_nats",
     "h2",
     "hyper",
@@ -12,6 +12,9 @@ const SPEAKING: [&str; 7] = [
     "object_store",
     "redis",
     "tokio_postgres",
+    "wasmtime_wasi",
+    "wasmtime_wasi_http",
+    "wasmtime_wasi_tls",
 ];
 
 /// Whether a line may be in a log, whatever its levels are: a filter for whoever sends `tracing` or the `log` crate to a log of their
@@ -20,5 +23,5 @@ const SPEAKING: [&str; 7] = [
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let of = target.split_once("::").map_or(target, |(of, _)| of);
-    *metadata.level() <= Level::WARN || !SPEAKING.contains(&of)
+    *metadata.level() <= Level::WARN || !TALKATIVE.contains(&of)
 }

@@ -249,6 +249,21 @@ impl HostFile {
         reader.finish(read)
     }
 
+    /// Where a host with this file keeps compiled components, if anywhere; `data` is its data folder.
+    #[must_use]
+    pub fn compiled_in(&self, data: Option<&Path>) -> Option<PathBuf> {
+        let in_data = || data.map(|data| data.join("cache"));
+        self.cache_dir.clone().or_else(in_data)
+    }
+
+    /// Where it keeps images.
+    #[cfg(feature = "oci")]
+    #[must_use]
+    pub fn images_in(&self, data: Option<&Path>) -> Option<PathBuf> {
+        let in_data = || data.map(|data| data.join("images"));
+        self.images.cache_dir.clone().or_else(in_data)
+    }
+
     /// Puts what the file says over a configuration. Folders and the log are for whoever runs the host.
     pub fn apply(&self, config: &mut HostConfig) {
         if self.name.is_some() {

@@ -24,7 +24,7 @@ pub use error::{Place, StartError};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
 pub use service::{Restarts, ServiceState, ServiceStatus};
-pub(crate) use start::{check, check_limits, look_at};
+pub(crate) use start::{FETCHES, check, check_limits, look_at};
 pub use watched::Watched;
 
 use crate::engine::LinkPlan;

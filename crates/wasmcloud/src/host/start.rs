@@ -38,7 +38,7 @@ const ABORT_WARNING: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(10);
 
 /// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
-const FETCHES: usize = 2;
+pub(crate) const FETCHES: usize = 2;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {

@@ -9,5 +9,5 @@ pub(crate) mod dial;
 pub mod resolve;
 #[cfg(any(feature = "http", feature = "servers"))]
 pub(crate) mod trust;
-#[cfg(feature = "web")]
+#[cfg(any(feature = "blobstore-s3", feature = "oci"))]
 pub(crate) mod web;

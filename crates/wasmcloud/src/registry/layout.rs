@@ -9,8 +9,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub(crate) use manifest::write;
 pub use manifest::{Descriptor, Manifest, ManifestError, Platform};
+pub(crate) use manifest::{shown, write};
 
 /// The types of media that are known by name.
 pub(crate) mod media {
@@ -127,7 +127,7 @@ impl Artifact {
             [] => return Err(NotAComponent::Empty),
             [only] => return Err(other(only, &config, kind)),
             several => {
-                let types = several.iter().map(|layer| layer.media_type.clone());
+                let types = several.iter().map(|layer| shown(&layer.media_type));
                 return Err(NotAComponent::Several(types.collect()));
             }
         };
@@ -149,10 +149,10 @@ fn other(layer: &Descriptor, config: &Descriptor, kind: Option<String>) -> NotAC
         return NotAComponent::Empty;
     }
     if ["+gzip", "+zstd", ".gzip"].into_iter().any(is_compressed) {
-        return NotAComponent::Compressed(layer.media_type.clone());
+        return NotAComponent::Compressed(shown(&layer.media_type));
     }
     NotAComponent::Other {
-        kind: kind.unwrap_or_else(|| config.media_type.clone()),
-        layer: layer.media_type.clone(),
+        kind: shown(kind.as_deref().unwrap_or(&config.media_type)),
+        layer: shown(&layer.media_type),
     }
 }

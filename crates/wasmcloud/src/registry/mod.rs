@@ -10,6 +10,7 @@ mod options;
 mod packages;
 mod pull;
 mod push;
+mod reachable;
 mod settings;
 mod signatures;
 mod signing;

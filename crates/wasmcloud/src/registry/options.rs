@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use super::verify::{
 };
 use crate::net::dial::Dial;
 use crate::net::resolve::{Resolve, SystemResolver};
-use crate::policy::{EgressOptions, EgressPolicy};
+use crate::policy::{EgressOptions, EgressPolicy, private_file};
 use crate::workload::{Digest, Namespace, SecretName};
 
 /// The largest file of a key, a password or a pull secret, and of a trust root, in bytes.
@@ -59,7 +58,7 @@ pub enum AuthSource {
     /// There are none.
     #[default]
     None,
-    /// A file of the form that Docker and Podman have. It must be there.
+    /// A file of the form that Docker and Podman have. It must be there, and nobody else may read it.
     File(PathBuf),
     /// Those of Docker and Podman of whoever runs the program.
     User,
@@ -102,9 +101,14 @@ pub enum ImagesError {
         /// Why not.
         source: io::Error,
     },
-    /// Others may read a file of secrets.
-    #[error("images: others may read `{}`, which holds a secret; `chmod 600` it", .0.display())]
-    Exposed(PathBuf),
+    /// A file with secrets is not fit to hold some.
+    #[error("images: the secrets in `{}` are not read: {problem}", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It is no pull secret.
     #[error("images: `{}` is no pull secret: {problem}", path.display())]
     PullSecret {
@@ -162,10 +166,12 @@ impl ImageOptions {
     pub(crate) fn over(&self, dial: &Dial) -> Result<Images, ImagesError> {
         let mut settings = self.settings.clone();
         settings.registries.clear();
-        // As references have them, in whatever case they were written.
+        // As references have them, however they were written.
         for (name, registry) in &self.settings.registries {
             let host = settings::host(name)?;
-            settings.registries.insert(host, registry.clone());
+            if settings.registries.insert(host, registry.clone()).is_some() {
+                return Err(SettingsError::Twice(name.clone()).into());
+            }
         }
         for (name, login) in &self.logins {
             let listed = settings
@@ -179,13 +185,17 @@ impl ImageOptions {
         let keys = Keys {
             common: match &self.auth {
                 AuthSource::None => Keychain::anonymous(),
-                AuthSource::File(path) => Keychain::anonymous().file(path.clone()),
+                AuthSource::File(path) => {
+                    private(path)?;
+                    Keychain::anonymous().file(path.clone())
+                }
                 AuthSource::User => Keychain::anonymous().user_files(),
             },
             secrets: self.secrets()?,
         };
         Ok(Images::new(
             Registries::over(settings, dial)?,
+            dial.clone(),
             store.transpose()?,
             self.policy()?,
             keys,
@@ -254,7 +264,7 @@ impl Requirement {
                 trust_root,
                 identities,
             } => {
-                let bytes = open(trust_root).and_then(|(file, _)| read(file, LARGEST.1));
+                let bytes = open(trust_root).and_then(|file| read(file, LARGEST.1));
                 let bytes = bytes.map_err(|source| unread(trust_root, source))?;
                 let root = TrustRoot::from_json(&String::from_utf8_lossy(&bytes));
                 Demand::Keyless {
@@ -270,7 +280,7 @@ impl Requirement {
 }
 
 fn key(path: &Path) -> Result<PublicKey, ImagesError> {
-    let bytes = open(path).and_then(|(file, _)| read(file, LARGEST.0));
+    let bytes = open(path).and_then(|file| read(file, LARGEST.0));
     let bytes = bytes.map_err(|source| unread(path, source))?;
     PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|problem| ImagesError::Key {
         path: path.to_owned(),
@@ -279,11 +289,17 @@ fn key(path: &Path) -> Result<PublicKey, ImagesError> {
 }
 
 /// A file that nobody else may read.
+fn private(path: &Path) -> Result<std::fs::File, ImagesError> {
+    let file = open(path).map_err(|source| unread(path, source))?;
+    private_file::check(&file).map_err(|problem| ImagesError::Exposed {
+        path: path.to_owned(),
+        problem,
+    })?;
+    Ok(file)
+}
+
 fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ImagesError> {
-    let (file, mode) = open(path).map_err(|source| unread(path, source))?;
-    if mode & 0o077 != 0 {
-        return Err(ImagesError::Exposed(path.to_owned()));
-    }
+    let file = private(path)?;
     let bytes = read(file, LARGEST.0).map_err(|source| unread(path, source))?;
     Ok(Zeroizing::new(bytes))
 }
@@ -293,14 +309,12 @@ fn unread(path: &Path, source: io::Error) -> ImagesError {
     ImagesError::File { path, source }
 }
 
-fn open(path: &Path) -> io::Result<(std::fs::File, u32)> {
+fn open(path: &Path) -> io::Result<std::fs::File> {
     // A pipe would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let file = std::fs::File::open(path)?;
-    let mode = file.metadata()?.mode();
-    Ok((file, mode))
+    std::fs::File::open(path)
 }
 
 fn read(file: std::fs::File, most: u64) -> io::Result<Vec<u8>> {

@@ -17,8 +17,6 @@ use crate::workload::{Digest, Reference};
 
 /// Where a host says in which registry its packages are, and how large what it says may be, in bytes.
 const DISCOVERY: (&str, u64) = ("/.well-known/wasm-pkg/registry.json", 64 << 10);
-/// How many versions a package may have.
-const MOST: usize = 10_000;
 
 /// A version of a package as a registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +81,6 @@ impl Registries {
         // Signatures and names such as `latest` stand beside them.
         let versions = tags.iter().filter_map(|tag| Version::parse(tag).ok());
         let versions: BTreeSet<Version> = versions.collect();
-        if versions.len() > MOST {
-            let text = format!("it has more than {MOST} versions of the package");
-            return Err(wrong(package, RegistryErrorKind::Protocol(text)));
-        }
         Ok(Some(versions.into_iter().collect()))
     }
 

@@ -14,13 +14,17 @@ pub struct Settings {
     /// What is special about a registry, by its `host` or `host:port` as references have it. Whoever runs the host has named it, so
     /// that it may be anywhere; what else a workload names is held to the egress policy.
     pub registries: BTreeMap<String, RegistrySettings>,
-    /// How long a registry may be silent, be it while connecting, before an answer or within one. 30 s by default.
+    /// How long a registry may be silent, be it while connecting, before an answer or within one. 30 s by default. While a blob is
+    /// waited for, less than 1 KiB/s on average over this time counts as silence, too.
     pub silence: Duration,
-    /// How long one thing may take in all, such as a manifest, a blob or an upload: 10 min by default.
+    /// How long one thing may take in all, such as a manifest, a blob or an upload: 10 min by default. That a blob waits for others is
+    /// part of it. The mirrors and the registry share it equally: a mirror that takes longer is passed over, and what it leaves is for
+    /// those after it.
     pub longest: Duration,
     /// How failures that may pass are tried again.
     pub retries: Retries,
-    /// How many blobs are fetched at once, by everybody: 4 by default.
+    /// How many blobs are fetched at once, by everybody: 4 by default. From one registry it is at most half of them, and at least
+    /// one, so that one that is slow does not keep everybody from the others.
     pub parallel: usize,
     /// The largest component, in bytes: 256 MiB by default.
     pub largest_image: u64,
@@ -29,7 +33,8 @@ pub struct Settings {
 /// How failures that may pass are tried again: broken connections, silence, and a registry that says that it cannot just now.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
-    /// How often something is tried in all before it has failed. What has brought a blob further does not count.
+    /// How often something is tried in all before it has failed. What has brought a blob further does not count, unless that was as
+    /// good as silence.
     pub attempts: u32,
     /// About how long it is waited before the second attempt. Each wait is twice as long as the last, with a random part.
     pub first: Duration,
@@ -44,7 +49,8 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// Files with certificates of authorities that may vouch for it, besides those that the system trusts.
     pub ca_files: Vec<PathBuf>,
-    /// Who is asked before it, in this order. Nothing is pushed to them.
+    /// Who is asked before it, in this order. One that has not got it, fails or takes too long is passed over. Nothing is pushed to
+    /// them.
     pub mirrors: Vec<Mirror>,
     /// What it is asked with where nobody says otherwise. No other registry sees it.
     pub credentials: Option<Credentials>,
@@ -92,6 +98,9 @@ pub enum SettingsError {
     /// A name that is none of a registry.
     #[error("`{0}` is no registry; wanted `host` or `host:port`")]
     Registry(String),
+    /// Another name means the same registry.
+    #[error("`{0}` is a registry that is named before in another way")]
+    Twice(String),
     /// A name that is none of a mirror.
     #[error("`{0}` is no mirror; wanted `host`, `host:port`, or either with `/path` behind it")]
     Mirror(String),
@@ -129,8 +138,8 @@ fn split(text: &str) -> Option<(String, Option<String>)> {
         .split_once('/')
         .map_or((text, None), |(host, path)| (host, Some(path)));
     // Without a dot or a port, it would have been a repository of Docker's.
-    (parsed.registry() == host.to_ascii_lowercase())
-        .then(|| (parsed.registry().to_owned(), path.map(str::to_owned)))
+    let registry = Reference::canonical_registry(host).ok()?;
+    (parsed.registry() == registry).then(|| (registry, path.map(str::to_owned)))
 }
 
 impl RegistrySettings {
@@ -179,7 +188,8 @@ mod tests {
 
     #[test]
     fn registries_and_mirrors_are_named_as_in_references() {
-        assert_eq!(host("GHCR.io").unwrap(), "ghcr.io");
+        assert_eq!(host("GHCR.io:443").unwrap(), "ghcr.io");
+        assert_eq!(host("index.docker.io").unwrap(), "docker.io");
         assert_eq!(host("localhost:5000").unwrap(), "localhost:5000");
         for wrong in [
             "",

@@ -1,4 +1,5 @@
-//! Where the signatures of an image come from: from its repository, kept on the way, or from what was kept.
+//! Where the signatures of an image come from: from its repository, or from what was kept of it. Until they are found good, they are
+//! whatever a stranger calls so: they are held, and kept only with an image that may run.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,67 +19,94 @@ const REFERRERS: &str = ".referrers";
 /// What a blob of a signature is asked for as: its type does not matter for that.
 const ANY: &str = "application/octet-stream";
 
-/// Signatures that a registry is asked for. What it says is kept, if there is a cache, so that they are checked without it later.
+/// The most that is held for one image, in bytes. What does not fit is checked all the same, and not kept.
+const MOST_HELD: u64 = 16 << 20;
+
+/// What a registry said of the signatures of one image: bytes, and the tag where they were found under one.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    said: Vec<(Bytes, Option<Reference>)>,
+    bytes: u64,
+}
+
+impl Held {
+    fn take(&mut self, bytes: &Bytes, under: Option<Reference>) {
+        let all = self.bytes.saturating_add(bytes.len() as u64);
+        if all <= MOST_HELD {
+            self.bytes = all;
+            self.said.push((bytes.clone(), under));
+        }
+    }
+
+    /// Keeps it in the cache, so that the signatures are checked without the registry later, for whom may have the image. Says what it
+    /// was: it is to stay for as long as the image does.
+    pub(super) async fn keep_in(self, store: &Store, image: &Reference, to: Proof) -> Vec<Digest> {
+        let mut related = Vec::new();
+        for (bytes, under) in self.said {
+            match keep(store, image, to, bytes, under).await {
+                Ok(digest) => related.push(digest),
+                Err(error) => {
+                    tracing::warn!(%image, %error, "a signature is not kept in the cache");
+                }
+            }
+        }
+        related
+    }
+}
+
+/// Keeps bytes; under a tag as well, if they were found under one.
+async fn keep(
+    store: &Store,
+    image: &Reference,
+    to: Proof,
+    bytes: Bytes,
+    under: Option<Reference>,
+) -> Result<Digest, StoreError> {
+    let size = bytes.len() as u64;
+    let (digest, _pin) = store.keep(bytes, image).await?;
+    if let Some(under) = under {
+        let record = Record::new(digest, digest, size, to);
+        store.put(&under, record).await?;
+    }
+    Ok(digest)
+}
+
+/// Signatures that a registry is asked for.
 pub(super) struct Asked<'a> {
     registries: &'a Registries,
-    /// The cache, and what shows later that somebody may have the image, and so its signatures.
-    kept: Option<(&'a Store, Proof)>,
+    /// What it says, for whoever wants to keep it.
+    held: Option<Mutex<Held>>,
     image: &'a Reference,
     access: &'a Access,
-    related: Mutex<Vec<Digest>>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn new(
         registries: &'a Registries,
-        kept: Option<(&'a Store, Proof)>,
+        held: Option<Held>,
         image: &'a Reference,
         access: &'a Access,
     ) -> Self {
         Self {
             registries,
-            kept,
+            held: held.map(Mutex::new),
             image,
             access,
-            related: Mutex::default(),
         }
     }
 
-    /// What was kept: it is to stay for as long as the image does.
-    pub(super) fn related(&self) -> Vec<Digest> {
-        let related = self.related.lock();
-        related.unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the registry said.
+    pub(super) fn into_held(self) -> Held {
+        let held = self.held.map(Mutex::into_inner);
+        held.map(|held| held.unwrap_or_else(PoisonError::into_inner))
+            .unwrap_or_default()
     }
 
-    fn note(&self, digest: Digest) {
-        let related = self.related.lock();
-        related.unwrap_or_else(PoisonError::into_inner).push(digest);
-    }
-
-    /// Keeps bytes; under a tag as well, if they were found under one.
-    async fn keep(&self, bytes: &Bytes, under: Option<&Reference>) {
-        let Some((store, to)) = self.kept else { return };
-        if let Err(error) = self.try_to_keep(store, to, bytes, under).await {
-            tracing::warn!(image = %self.image, %error, "a signature is not kept in the cache");
+    fn hold(&self, bytes: &Bytes, under: Option<&Reference>) {
+        if let Some(held) = &self.held {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.take(bytes, under.cloned());
         }
-    }
-
-    async fn try_to_keep(
-        &self,
-        store: &Store,
-        to: Proof,
-        bytes: &Bytes,
-        under: Option<&Reference>,
-    ) -> Result<(), StoreError> {
-        let (digest, _pin) = store.keep(bytes.clone(), self.image).await?;
-        self.note(digest);
-        if let Some(under) = under {
-            let size = bytes.len() as u64;
-            store
-                .put(under, Record::new(digest, digest, size, to))
-                .await?;
-        }
-        Ok(())
     }
 }
 
@@ -102,8 +130,7 @@ impl SignatureSource for Asked<'_> {
             return Err(SourceError::new(format!("it has more than {limit} bytes")));
         }
         // By its digest, it is found again without a name. The image itself is among these.
-        self.keep(&found.bytes, at.digest().is_none().then_some(&at))
-            .await;
+        self.hold(&found.bytes, at.digest().is_none().then_some(&at));
         Ok(Some(RawManifest {
             bytes: found.bytes,
             digest: found.digest,
@@ -125,7 +152,7 @@ impl SignatureSource for Asked<'_> {
             .small_blob(self.image, &blob, size, self.access)
             .await;
         let bytes = fetched.map_err(of_registry)?;
-        self.keep(&bytes, None).await;
+        self.hold(&bytes, None);
         Ok(bytes)
     }
 
@@ -145,7 +172,7 @@ impl SignatureSource for Asked<'_> {
             .collect();
         let list = serde_json::to_vec(&list).map_err(SourceError::new)?;
         let under = list_of(self.image, digest).map_err(SourceError::new)?;
-        self.keep(&list.into(), Some(&under)).await;
+        self.hold(&list.into(), Some(&under));
         Ok(Some(referrers))
     }
 }
@@ -232,4 +259,21 @@ fn at(image: &Reference, version: &str) -> Result<Reference, ReferenceError> {
 /// The name under which the list of what refers to a manifest is kept. No registry is asked for it.
 fn list_of(image: &Reference, digest: Digest) -> Result<Reference, ReferenceError> {
     image.tagged(&format!("sha256-{}{REFERRERS}", digest.hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_held_for_an_image_than_there_is_room_for() {
+        let mut held = Held::default();
+        let large = Bytes::from(vec![0; 6 << 20]);
+        for _ in 0..100 {
+            held.take(&large, None);
+        }
+        // What is small enough still is.
+        held.take(&Bytes::from_static(b"{}"), None);
+        assert_eq!((held.said.len(), held.bytes), (3, (12 << 20) + 2));
+    }
 }

@@ -4,19 +4,25 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::Sha256;
+use tokio::time::timeout;
 
-use super::access::{AuthFile, Credentials, Found, Keychain};
+use super::access::{AuthFile, Found, Keychain};
 use super::client::{Access, Progress, Registries, RegistryError, RegistryErrorKind, Sink};
-use super::layout::Artifact;
+use super::layout::{Artifact, Descriptor};
 use super::pull::Resolved;
-use super::signatures::{Asked, Kept};
-use super::store::{Download, Partial, Pin, Proof, Record, Store, StoreError};
-use super::verify::{SignatureSource, Verified, VerifyError, VerifyErrorKind, VerifyPolicy};
+use super::reachable::{Reach, Whom, proof};
+use super::signatures::{Asked, Held, Kept};
+use super::store::{Download, Partial, Pin, Record, Store, StoreError};
+use super::verify::{
+    SignatureSource, SourceError, Verified, VerifyError, VerifyErrorKind, VerifyPolicy,
+};
 use crate::artifact::{By, Fetch, FetchError, FetchErrorKind, Fetched, Hold, Wanted};
+use crate::net::dial::Dial;
 use crate::workload::{Digest, Image, Namespace, Pull, PullPolicy, Reference, SecretName};
 
 /// The largest manifest that is read from the cache, in bytes: registries take no larger ones.
@@ -29,6 +35,7 @@ pub struct Images(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registries: Registries,
+    reach: Reach,
     store: Option<Store>,
     policy: VerifyPolicy,
     keys: Keys,
@@ -120,11 +127,31 @@ impl ImageError {
             Self::NoSecret { .. } => "list it in `images.pullSecrets` of the host's configuration",
             Self::NotPresent => "pull it first (`wash compile`), or use `IfNotPresent`",
             Self::NotProven => {
-                "use `IfNotPresent`, so that the registry can be asked whether they do"
+                "use `IfNotPresent`, so that the registry can be asked whether they do; if only the host may go there, list the registry under `images.registries` of the host's configuration and pull it again"
             }
             Self::NoCache => "give the host a folder for its cache (`images.cacheDir`)",
         };
         Some(hint.to_owned())
+    }
+}
+
+/// Who asks for an image.
+struct Asker {
+    access: Access,
+    is_host: bool,
+}
+
+impl Asker {
+    /// Whether a record shows that they would be given its image with these credentials.
+    fn may_have(
+        &self,
+        store: &Store,
+        record: &Record,
+        reference: &Reference,
+        with: Option<&Found>,
+    ) -> bool {
+        let counts = |whom| record.proves(&proof(store, reference, with, whom));
+        counts(Whom::Everybody) || self.is_host && counts(Whom::Host)
     }
 }
 
@@ -142,12 +169,14 @@ enum Hit {
 impl Images {
     pub(super) fn new(
         registries: Registries,
+        dial: Dial,
         store: Option<Store>,
         policy: VerifyPolicy,
         keys: Keys,
     ) -> Self {
         Self(Arc::new(Inner {
             registries,
+            reach: Reach::new(dial),
             store,
             policy,
             keys,
@@ -193,9 +222,11 @@ impl Images {
         if let Some(progress) = progress {
             access = access.telling(progress);
         }
+        let is_host = by == By::Host;
+        let asker = Asker { access, is_host };
         let hit = match pull.policy_for(reference) {
             PullPolicy::Always => Hit::None,
-            PullPolicy::IfNotPresent => match self.cached(reference, &access).await {
+            PullPolicy::IfNotPresent => match self.cached(reference, &asker).await {
                 // Without the cache, it can be had all the same.
                 Err(ImageError::Store(error)) => {
                     tracing::warn!(image = %reference, %error, "the cache cannot be read, so that the registry is asked");
@@ -203,12 +234,12 @@ impl Images {
                 }
                 hit => hit?,
             },
-            PullPolicy::Never => return self.never(self.cached(reference, &access).await?),
+            PullPolicy::Never => return self.never(self.cached(reference, &asker).await?),
         };
         match hit {
             Hit::Image(pulled) => Ok(*pulled),
-            Hit::None | Hit::Unproven => self.download(reference, &access).await,
-            Hit::Rejected(error) => self.again(reference, &access, *error).await,
+            Hit::None | Hit::Unproven => self.download(reference, &asker).await,
+            Hit::Rejected(error) => self.again(reference, &asker, *error).await,
         }
     }
 
@@ -227,14 +258,14 @@ impl Images {
     async fn again(
         &self,
         reference: &Reference,
-        access: &Access,
+        asker: &Asker,
         rejected: VerifyError,
     ) -> Result<Pulled, ImageError> {
         // Nothing that it could say would change that.
         if matches!(rejected.kind, VerifyErrorKind::Denied) {
             return Err(rejected.into());
         }
-        match self.download(reference, access).await {
+        match self.download(reference, asker).await {
             // That it would not have been allowed to run says more than that nobody can be asked.
             Err(ImageError::Registry(error)) if error.may_pass() => {
                 tracing::warn!(image = %reference, %error, "the registry cannot be asked for other signatures");
@@ -266,14 +297,14 @@ impl Images {
     }
 
     /// What the cache has, without touching the network.
-    async fn cached(&self, reference: &Reference, access: &Access) -> Result<Hit, ImageError> {
+    async fn cached(&self, reference: &Reference, asker: &Asker) -> Result<Hit, ImageError> {
         let Some(store) = self.store() else {
             return Ok(Hit::None);
         };
         let Some(record) = store.record(reference).await? else {
             return Ok(Hit::None);
         };
-        if !self.is_proven(store, &record, reference, access).await? {
+        if !self.is_proven(store, &record, reference, asker).await? {
             return Ok(Hit::Unproven);
         }
         if !has_layer(store, &record).await? {
@@ -304,17 +335,17 @@ impl Images {
         store: &Store,
         record: &Record,
         reference: &Reference,
-        access: &Access,
+        asker: &Asker,
     ) -> Result<bool, ImageError> {
         // Programs that know credentials are asked only where somebody needs some.
-        if record.proves(&Proof::Anonymous) {
+        if asker.may_have(store, record, reference, None) {
             return Ok(true);
         }
-        let doors = self.registries().doors(reference, access)?;
+        let doors = self.registries().doors(reference, &asker.access)?;
         let mut failed = None;
         for door in doors.all() {
             match door.credentials().await {
-                Ok(found) if record.proves(&proof(store, reference, Some(&found))) => {
+                Ok(found) if asker.may_have(store, record, reference, Some(&found)) => {
                     return Ok(true);
                 }
                 Ok(_) => failed = None,
@@ -334,15 +365,30 @@ impl Images {
         self.0.policy.verify(reference, manifest, signatures).await
     }
 
+    /// The same with what the registry says of signatures. It may have many, and take long for each: all of it together takes no
+    /// longer than one thing may.
+    async fn verify_asked(
+        &self,
+        reference: &Reference,
+        manifest: Digest,
+        signatures: &Asked<'_>,
+    ) -> Result<Verified, VerifyError> {
+        let longest = self.registries().settings().longest;
+        let verified = timeout(longest, self.verify(reference, manifest, signatures)).await;
+        verified.unwrap_or_else(|_| Err(late(self.policy(), reference, manifest, longest)))
+    }
+
     /// From the registry, but for what the cache has of the same repository.
-    async fn download(&self, reference: &Reference, access: &Access) -> Result<Pulled, ImageError> {
+    async fn download(&self, reference: &Reference, asker: &Asker) -> Result<Pulled, ImageError> {
+        let access = &asker.access;
         let resolved = self.registries().resolve(reference, access).await?;
-        let to = |store| proof(store, reference, resolved.with.as_ref());
-        let kept = self.store().map(|store| (store, to(store)));
-        let signatures = Asked::new(self.registries(), kept, reference, access);
-        // What is not allowed to run is not even downloaded.
-        let verified = self.verify(reference, resolved.digest, &signatures).await?;
-        let related = signatures.related();
+        let held = self.store().map(|_| Held::default());
+        let signatures = Asked::new(self.registries(), held, reference, access);
+        // What is not allowed to run is not even downloaded, and nothing of it is kept.
+        let verified = self
+            .verify_asked(reference, resolved.digest, &signatures)
+            .await?;
+        let signatures = signatures.into_held();
         let pulled = |bytes, hold, from_cache| Pulled {
             bytes,
             reference: resolved.reference.clone(),
@@ -353,7 +399,7 @@ impl Images {
         };
         if let Some(store) = self.store() {
             match self
-                .keep(store, reference, &resolved, related, access)
+                .keep(store, reference, &resolved, signatures, asker)
                 .await
             {
                 Ok((bytes, pin, from_cache)) => {
@@ -381,8 +427,8 @@ impl Images {
         store: &Store,
         reference: &Reference,
         resolved: &Resolved,
-        related: Vec<Digest>,
-        access: &Access,
+        signatures: Held,
+        asker: &Asker,
     ) -> Result<(Bytes, Pin, bool), ImageError> {
         let layer = &resolved.artifact.layer;
         let limit = self.registries().settings().largest_image;
@@ -394,16 +440,13 @@ impl Images {
                 Download::Present(pin) => pin,
                 Download::Partial(partial) => {
                     from_cache = false;
-                    let mut keeping = Keeping(partial);
-                    let fetched = self
-                        .registries()
-                        .blob(reference, layer, &mut keeping, access);
-                    fetched.await.map_err(of_keeping)?;
-                    keeping.0.commit().await?
+                    self.fetch(reference, layer, partial, &asker.access).await?
                 }
             };
             if let Some((bytes, pin)) = store.blob(&layer.digest, limit).await? {
-                if let Err(error) = note(store, reference, resolved, related).await {
+                let whom = self.whom(reference, asker).await;
+                let noted = note(store, reference, resolved, signatures, whom);
+                if let Err(error) = noted.await {
                     // The layer is there: it need not be downloaded again once the registry was asked.
                     tracing::warn!(image = %reference, %error, "what is known of an image is not kept in the cache");
                 }
@@ -411,6 +454,61 @@ impl Images {
             }
         }
         Err(store.gone(&layer.digest).into())
+    }
+
+    /// Downloads what is missing of a blob.
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        blob: &Descriptor,
+        partial: Partial,
+        access: &Access,
+    ) -> Result<Pin, ImageError> {
+        let mut keeping = Keeping(partial);
+        let fetched = self
+            .registries()
+            .blob(reference, blob, &mut keeping, access)
+            .await;
+        match fetched {
+            Ok(()) => Ok(keeping.0.commit().await?),
+            Err(error) => {
+                keeping.0.leave().await;
+                Err(of_keeping(error))
+            }
+        }
+    }
+
+    /// For whom it counts that somebody was given an image. For a workload, the egress policy was asked on the way.
+    async fn whom(&self, reference: &Reference, asker: &Asker) -> Whom {
+        match asker.is_host {
+            true => {
+                let settings = self.registries().settings();
+                self.0.reach.whom(reference.registry(), settings).await
+            }
+            false => Whom::Everybody,
+        }
+    }
+}
+
+/// That the registry takes too long over the signatures of an image.
+fn late(
+    policy: &VerifyPolicy,
+    image: &Reference,
+    manifest: Digest,
+    longest: Duration,
+) -> VerifyError {
+    let mut rules = policy.rules.iter();
+    let rule = rules.find(|rule| rule.pattern.matches(image));
+    let problem = RegistryError {
+        place: format!("{}/{}", image.registry(), image.repository()),
+        kind: RegistryErrorKind::Late(longest),
+    };
+    VerifyError {
+        image: image.clone(),
+        manifest,
+        rule: rule.map(|rule| rule.pattern.clone()),
+        wanted: policy.demand(image).to_string(),
+        kind: VerifyErrorKind::Unreadable(SourceError::new(problem)),
     }
 }
 
@@ -428,19 +526,20 @@ fn of_keeping(error: RegistryError) -> ImageError {
     }
 }
 
-/// Keeps what is known of an image.
+/// Keeps what is known of an image, with the signatures that it was allowed to run by.
 async fn note(
     store: &Store,
     reference: &Reference,
     resolved: &Resolved,
-    related: Vec<Digest>,
+    signatures: Held,
+    whom: Whom,
 ) -> Result<(), StoreError> {
     let manifest = resolved.manifest.bytes.clone();
     let (_, _pin) = store.keep(manifest, reference).await?;
     let layer = &resolved.artifact.layer;
-    let proof = proof(store, reference, resolved.with.as_ref());
-    let mut record = Record::new(resolved.digest, layer.digest, layer.size, proof);
-    record.related = related;
+    let to = proof(store, reference, resolved.with.as_ref(), whom);
+    let mut record = Record::new(resolved.digest, layer.digest, layer.size, to);
+    record.related = signatures.keep_in(store, reference, to).await;
     store.put(&resolved.reference, record.clone()).await?;
     store.put(reference, record).await
 }
@@ -453,17 +552,6 @@ async fn has_layer(store: &Store, record: &Record) -> Result<bool, StoreError> {
     };
     let artifact = Artifact::read(None, &manifest, u64::MAX);
     Ok(artifact.is_ok_and(|artifact| artifact.layer.digest == record.layer))
-}
-
-/// What shows later that somebody may have the image.
-fn proof(store: &Store, reference: &Reference, with: Option<&Found>) -> Proof {
-    match with.map(|found| &found.credentials) {
-        None | Some(Credentials::Anonymous) => Proof::Anonymous,
-        Some(credentials) => {
-            let mark = credentials.mark(&[]);
-            store.fingerprint(reference.registry(), &[mark.as_bytes()])
-        }
-    }
 }
 
 /// A download that goes into the cache.

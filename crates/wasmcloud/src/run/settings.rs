@@ -11,11 +11,6 @@ use wasmcloud::workload::Diagnostics;
 
 /// Where it listens unless told otherwise: only this machine can reach it.
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
-/// Where compiled components are, in the data folder.
-const CACHE: &str = "cache";
-/// Where images are kept, in the data folder.
-#[cfg(feature = "oci")]
-const IMAGES: &str = "images";
 /// Where capabilities keep what they are given, in the data folder.
 const KEPT: &str = "kept";
 /// Where ephemeral volumes are, in the data folder.
@@ -78,12 +73,12 @@ impl Settings {
         if let (Some(addr), Some(http)) = (args.http_addr, &mut host.http) {
             http.addr = addr;
         }
-        let data_dir = args.data_dir.clone().or(file.data_dir);
-        let in_data = data_dir.as_ref().map(|data| data.join(CACHE));
-        host.engine.cache_dir = args.cache_dir.clone().or(file.cache_dir).or(in_data);
+        let data_dir = args.data_dir.clone().or_else(|| file.data_dir.clone());
+        let compiled = || file.compiled_in(data_dir.as_deref());
+        host.engine.cache_dir = args.cache_dir.clone().or_else(compiled);
         #[cfg(feature = "oci")]
-        if let (Some(data), None) = (&data_dir, &host.images.cache) {
-            host.images.cache = Some(data.join(IMAGES));
+        {
+            host.images.cache = file.images_in(data_dir.as_deref());
         }
         if let (Some(data), None) = (&data_dir, &host.volumes.ephemeral_dir) {
             host.volumes.ephemeral_dir = Some(data.join(VOLUMES));

@@ -2,6 +2,7 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::diagnostic::quoted;
@@ -9,12 +10,25 @@ use super::digest::{Digest, DigestError};
 
 /// What a reference without a registry means to every client.
 const DOCKER: &str = "docker.io";
+/// What else the registry of Docker is called.
+const ALSO_DOCKER: [&str; 3] = [
+    "index.docker.io",
+    "registry-1.docker.io",
+    "registry.hub.docker.com",
+];
+/// The step that what Docker itself publishes is below, and is written without.
+const LIBRARY: &str = "library";
+/// The port that a registry has when none is written.
+const HTTPS: u16 = 443;
 /// The tag of a reference without one.
 const LATEST: &str = "latest";
 /// How long a name may be, and a tag.
 const LONGEST: (usize, usize) = (255, 128);
 
 /// `registry/repository:tag`, `registry/repository@digest`, or both.
+///
+/// However it was written, it has one form, by which rules and caches go: the host is in lower case, the port of HTTPS is left out, an
+/// IPv6 address is at its shortest, Docker's registry is `docker.io`, and what is at the top of that is in `library/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     registry: String,
@@ -49,6 +63,27 @@ impl Reference {
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.digest
+    }
+
+    /// The form that a registry has in references, of a text that names one.
+    ///
+    /// # Errors
+    /// When the text would not be the registry of a reference.
+    pub fn canonical_registry(text: &str) -> Result<String, ReferenceError> {
+        let wrong = |problem| ReferenceError::new(text, problem);
+        match is_registry(text) {
+            true => canonical(text).map_err(wrong),
+            false => Err(wrong(Problem::Registry)),
+        }
+    }
+
+    /// The form that a repository has in references to a registry, which is in its own form already.
+    #[must_use]
+    pub fn canonical_repository(registry: &str, repository: &str) -> String {
+        match registry == DOCKER && !repository.contains('/') {
+            true => format!("{LIBRARY}/{repository}"),
+            false => repository.to_owned(),
+        }
     }
 
     /// What to ask the registry for: the digest, or else the tag.
@@ -115,6 +150,8 @@ enum Problem {
     NoRepository,
     #[error("its registry is no `host` or `host:port`")]
     Registry,
+    #[error("the address of its registry is not four plain numbers, as in `10.0.0.5`")]
+    Address,
     #[error(
         "a repository is of lower-case letters and digits, with `.`, `_`, `__` or `-` between them, in steps with `/` between them"
     )]
@@ -156,9 +193,8 @@ impl FromStr for Reference {
             true => (first, path),
             false => (DOCKER, name),
         };
-        if !is_host(registry) {
-            return Err(wrong(Problem::Registry));
-        }
+        let registry = canonical(registry).map_err(wrong)?;
+        let repository = Self::canonical_repository(&registry, repository);
         if !repository.split('/').all(is_step) {
             return Err(wrong(Problem::Repository));
         }
@@ -169,8 +205,8 @@ impl FromStr for Reference {
             return Err(wrong(Problem::Tag));
         }
         Ok(Self {
-            registry: registry.to_ascii_lowercase(),
-            repository: repository.to_owned(),
+            registry,
+            repository,
             tag: tag.map(str::to_owned),
             digest,
         })
@@ -182,33 +218,69 @@ fn is_registry(step: &str) -> bool {
     step.contains(['.', ':']) || step == "localhost" || step.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-fn is_host(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
-                match port.strip_prefix(':') {
-                    Some(port) => ("v6", Some(port)),
-                    None if port.is_empty() => ("v6", None),
-                    None => return false,
-                }
-            }
-            _ => return false,
-        },
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
+/// The one form of a registry: two texts that lead to the same host and port have the same.
+fn canonical(text: &str) -> Result<String, Problem> {
+    let (host, port) = match text.rsplit_once(':') {
+        // The last colon within an IPv6 address is none before a port.
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, Some(port_number(port).ok_or(Problem::Registry)?))
+        }
+        _ => (text, None),
     };
-    let is_label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        !label.is_empty()
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let is_port =
-        |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+');
-    host.split('.').all(is_label) && port.is_none_or(is_port)
+    let host = canonical_host(host)?;
+    Ok(match port {
+        None | Some(HTTPS) if is_registry(&host) => host,
+        // Without a port, it would be read as the first step of a repository.
+        port => format!("{host}:{}", port.unwrap_or(HTTPS)),
+    })
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let port = text.parse::<u16>().ok()?;
+    (is_number && port > 0).then_some(port)
+}
+
+fn canonical_host(text: &str) -> Result<String, Problem> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let address = rest.strip_suffix(']').ok_or(Problem::Registry)?;
+        let address = address.parse::<Ipv6Addr>();
+        let address = address.map_err(|_| Problem::Registry)?;
+        // One that stands for an IPv4 address leads to the same server as that.
+        return Ok(match address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
+    }
+    let host = text.to_ascii_lowercase();
+    if !host.split('.').all(is_label) {
+        return Err(Problem::Registry);
+    }
+    if is_numeric(&host) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Problem::Address);
+    }
+    match ALSO_DOCKER.contains(&host.as_str()) {
+        true => Ok(DOCKER.to_owned()),
+        false => Ok(host),
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    !label.is_empty()
+        && label.bytes().all(inner)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// Whether URLs take a host for an IPv4 address (<https://url.spec.whatwg.org/#ends-in-a-number-checker>), of which they read many more
+/// forms than one.
+fn is_numeric(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => last.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 fn is_step(step: &str) -> bool {
@@ -298,6 +370,93 @@ mod tests {
     }
 
     #[test]
+    fn two_spellings_of_one_repository_are_one_reference() {
+        let same = |one: &str, others: &[&str]| {
+            let wanted: Reference = one.parse().unwrap();
+            assert_eq!(wanted.to_string(), one);
+            for other in others {
+                assert_eq!(other.parse(), Ok(wanted.clone()), "{other}");
+            }
+        };
+        same(
+            "docker.io/library/redis:7",
+            &[
+                "docker.io/redis:7",
+                "Docker.IO:443/redis:7",
+                "index.docker.io/redis:7",
+                "registry-1.docker.io/library/redis:7",
+                "registry.hub.docker.com:0443/redis:7",
+                "library/redis:7",
+            ],
+        );
+        same("docker.io/acme/shop", &["registry-1.docker.io/acme/shop"]);
+        same(
+            "ghcr.io/bad/x",
+            &["ghcr.io:443/bad/x", "GHCR.io:00443/bad/x"],
+        );
+        same("r.example:5000/x", &["r.example:05000/x"]);
+        same("localhost/x", &["localhost:443/x", "LOCALHOST/x"]);
+        same(
+            "[2001:db8::1]:5000/x",
+            &[
+                "[2001:DB8:0:0:0:0:0:1]:5000/x",
+                "[2001:0db8::0001]:5000/x",
+                "[2001:db8::0.0.0.1]:5000/x",
+            ],
+        );
+        same("[::1]/x", &["[0:0:0:0:0:0:0:1]:443/x"]);
+        same(
+            "10.0.0.5:5000/x",
+            &["[::ffff:10.0.0.5]:5000/x", "[::ffff:a00:5]:5000/x"],
+        );
+        let digest = Digest::of(b"");
+        let pinned: Reference = format!("docker.io/redis:7@{digest}").parse().unwrap();
+        assert_eq!(
+            pinned.to_string(),
+            format!("docker.io/library/redis:7@{digest}")
+        );
+    }
+
+    #[test]
+    fn a_host_that_would_be_read_as_a_repository_keeps_its_port() {
+        for text in ["registry:443/x", "registry:0443/x", "Registry/x"] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), "registry:443/x", "{text}");
+            assert_eq!(reference.to_string().parse(), Ok(reference));
+        }
+        assert_eq!(parts("registry/x").0, "docker.io");
+        assert_eq!(
+            Reference::canonical_registry("registry-1.docker.io:443").as_deref(),
+            Ok("docker.io")
+        );
+        assert!(Reference::canonical_registry("registry").is_err());
+    }
+
+    #[test]
+    fn an_address_in_another_form_than_four_plain_numbers_is_refused() {
+        for host in [
+            "10.0.5:5000",
+            "0x7f.1",
+            "0X7F.0.0.1",
+            "2130706433:5000",
+            "127.1",
+            "127.0.0.01",
+            "127.0.0.256",
+            "127.0.0.0x1",
+            "127.0.0.0x",
+            "1.2.3.4.5",
+            "r.example.7",
+        ] {
+            let text = format!("{host}/x");
+            let told = text.parse::<Reference>().unwrap_err().to_string();
+            assert!(told.contains("not four plain numbers"), "{told}");
+        }
+        for host in ["10.0.0.5", "10.0.0.5:5000", "0x.example", "1.2.3.4e"] {
+            assert_eq!(parts(&format!("{host}/x")).0, host);
+        }
+    }
+
+    #[test]
     fn what_is_no_reference_is_told_why() {
         let told = |text: &str| text.parse::<Reference>().unwrap_err().to_string();
         assert_eq!(
@@ -308,7 +467,13 @@ mod tests {
             "a_b.example/x",
             "r.example:0/x",
             "r.example:port/x",
+            "r.example:+80/x",
+            "r.example:65536/x",
+            "r.example./x",
             "[::1/x",
+            "[::1]5000/x",
+            "[::1]x:5000/x",
+            "[r.example]/x",
             "-a.b/x",
         ] {
             assert!(told(registry).contains("its registry is no"), "{registry}");

@@ -13,7 +13,9 @@ use wasmcloud::host::{
 use wasmcloud::plugin::Answer;
 use wasmcloud::workload::{Component, Image, LocalResources};
 
-use crate::support::{TestHost, component, http, http_at, id, p2, spec, start_request, within};
+use crate::support::{
+    TestHost, component, http, http_at, id, own_address, p2, spec, start_request, within,
+};
 
 /// A plugin as a host's configuration has it.
 fn plugin(name: &str, image: &str) -> PluginComponent {
@@ -44,11 +46,16 @@ fn of_shift(shift: &str) -> PluginComponent {
 
 /// A host with that plugin, whose restarts do not keep tests waiting, and a workload that calls it.
 async fn served_by(clerk: PluginComponent) -> TestHost {
+    served_where(clerk, |_| {}).await
+}
+
+async fn served_where(clerk: PluginComponent, change: impl FnOnce(&mut HostConfig)) -> TestHost {
     let host = TestHost::with(|config| {
         config.restarts.first = Duration::from_millis(1);
         config.restarts.longest = Duration::from_millis(4);
         config.sockets.allow_host_loopback = true;
         config.component_plugins.push(clerk);
+        change(config);
     })
     .await;
     host.run("shop", &shop("shop")).await;
@@ -311,6 +318,30 @@ async fn it_reaches_what_it_was_allowed_itself() {
         tell(&host, "other", &reach).await,
         r#"err("PermissionDenied")"#
     );
+}
+
+#[tokio::test]
+async fn it_reaches_hosts_that_it_was_allowed_itself() {
+    let Some(address) = own_address().await else {
+        return;
+    };
+    let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let network = |config: &mut HostConfig| config.egress.allow = vec![address.into()];
+    let reach = format!("reach {to}");
+    let mut allowed = of_shift("stay");
+    allowed.component.local_resources.allowed_hosts = vec![to.to_string().parse().unwrap()];
+    let host = served_where(allowed, network).await;
+    assert_eq!(tell(&host, "shop", &reach).await, r#"ok("reached")"#);
+
+    let host = served_where(of_shift("stay"), network).await;
+    let mut spec = shop("other");
+    for component in spec["components"].as_array_mut().unwrap() {
+        component["localResources"] = json!({ "allowedHosts": [to.to_string()] });
+    }
+    host.run("other", &spec).await;
+    let denied = r#"err("PermissionDenied")"#;
+    assert_eq!(tell(&host, "other", &reach).await, denied);
 }
 
 /// Its namespace holds what it keeps.

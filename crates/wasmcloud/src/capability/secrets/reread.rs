@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::SecretsError;
 use super::guarded::{Guarded, REFUSED};
+use crate::policy::private_file;
 
 /// How long after its last change a file may change again without showing it.
 const GRAIN: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ pub(super) fn open_below(root: &Path, inside: &Path) -> Result<Option<File>, Sec
         Err(Errno::XDEV) => return Err(failed(&"it is a link that leads out of its folder")),
         Err(error) => return Err(failed(&io::Error::from(error))),
     };
-    check(&file).map_err(|problem| failed(&problem))?;
+    private_file::check(&file).map_err(|problem| failed(&problem))?;
     Ok(Some(file))
 }
 
@@ -62,25 +63,6 @@ pub(super) fn open_unguarded(
         Ok(true) => Err(failed(&REFUSED)),
         Err(error) => Err(failed(&error)),
     }
-}
-
-/// Only its owner may read it, and that is this user or the superuser.
-fn check(file: &File) -> Result<(), String> {
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    let user = rustix::process::geteuid().as_raw();
-    if ![0, user].contains(&metadata.uid()) {
-        return Err("it belongs to another user".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        let mode = metadata.mode() & 0o777;
-        return Err(format!(
-            "others than its owner may use it (mode {mode:04o}); `chmod 600` it"
-        ));
-    }
-    Ok(())
 }
 
 /// Reads a file whole, if it is not larger than that. Blocks.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::credentials::{Credentials, SecretText};
+use crate::workload::Reference;
 
 /// As these files are written: with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -194,10 +195,7 @@ impl Scope {
     fn of(key: &str) -> Self {
         let key = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (registry, path) = key.split_once('/').unwrap_or((key, ""));
-        let registry = match registry.to_ascii_lowercase().as_str() {
-            "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
-            registry => registry.to_owned(),
-        };
+        let registry = in_references(registry);
         let path = match path.trim_end_matches('/') {
             // The versions of the API, of which nobody has a repository.
             "v1" | "v2" => String::new(),
@@ -205,6 +203,12 @@ impl Scope {
         };
         Self { registry, path }
     }
+}
+
+/// A registry as references have it, so far as it could be in one.
+pub(super) fn in_references(registry: &str) -> String {
+    let canonical = Reference::canonical_registry(registry);
+    canonical.unwrap_or_else(|_| registry.to_ascii_lowercase())
 }
 
 /// What credential helpers know a registry by.

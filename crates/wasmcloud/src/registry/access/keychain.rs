@@ -11,7 +11,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
-use super::file::{AuthFile, AuthFileProblem, Said, helper_key};
+use super::file::{AuthFile, AuthFileProblem, Said, helper_key, in_references};
 use super::helper::{self, HelperProblem};
 
 /// The largest file of credentials that is read, in bytes.
@@ -120,7 +120,7 @@ impl Keychain {
     /// With these for a registry.
     #[must_use]
     pub fn explicit(mut self, registry: &str, credentials: Credentials) -> Self {
-        let entry = (registry.to_ascii_lowercase(), credentials);
+        let entry = (in_references(registry), credentials);
         self.explicit.push(entry);
         self
     }

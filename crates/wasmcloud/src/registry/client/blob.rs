@@ -1,6 +1,9 @@
 //! Blobs: streamed to whoever keeps them, gone on with after a broken connection, never longer than they should be, and checked by
 //! their digests.
 
+mod pace;
+mod slots;
+
 use std::io;
 
 use async_trait::async_trait;
@@ -10,12 +13,17 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use pace::Pace;
+pub(super) use slots::Slots;
 
 use super::door::{Answer, Ask, Door};
-use super::doors::pass_over;
+use super::doors::{Doors, pass_over};
 use super::error::{RegistryError, RegistryErrorKind, Unreachable};
 use super::registries::{Access, Registries};
 use super::retry::Failures;
+use crate::net::web::{Patient, WebError};
 use crate::registry::layout::Descriptor;
 use crate::workload::{Digest, Reference};
 
@@ -66,7 +74,7 @@ pub trait Progress: Send + Sync {
 }
 
 /// A blob on its way.
-struct Transfer<'a> {
+pub(super) struct Transfer<'a> {
     blob: &'a Descriptor,
     sink: &'a mut dyn Sink,
     hash: Sha256,
@@ -76,7 +84,10 @@ struct Transfer<'a> {
 }
 
 impl<'a> Transfer<'a> {
-    async fn new(blob: &'a Descriptor, sink: &'a mut dyn Sink) -> Result<Self, RegistryErrorKind> {
+    pub(super) async fn new(
+        blob: &'a Descriptor,
+        sink: &'a mut dyn Sink,
+    ) -> Result<Self, RegistryErrorKind> {
         let begun = sink.begun().await;
         let (done, hash) = begun.map_err(RegistryErrorKind::Keep)?;
         let mut transfer = Self {
@@ -175,14 +186,19 @@ fn begins_at(headers: &HeaderMap) -> Option<(u64, u64)> {
 impl Door {
     async fn blob(&self, transfer: &mut Transfer<'_>) -> Result<(), RegistryError> {
         let mut failures = Failures::new(self.inner.settings.retries);
+        let (mut pace, mut began) = (Pace::default(), Instant::now());
         let mut was_wrong = false;
         loop {
             let before = transfer.done;
             let Err(error) = self.stretch(transfer).await else {
                 return Ok(());
             };
-            if transfer.done > before {
+            pace.add(transfer.done.saturating_sub(before), began.elapsed());
+            began = Instant::now();
+            // A byte now and then is no way further.
+            if pace.is_kept() {
                 failures.forget();
+                pace = Pace::default();
             }
             let is_wrong = matches!(
                 error.kind,
@@ -197,7 +213,7 @@ impl Door {
                 // Once: it may have been damaged on the way.
                 RegistryErrorKind::Digest { .. } if !was_wrong => was_wrong = true,
                 _ if no_range && transfer.resumes => transfer.resumes = false,
-                _ => failures.wait(error).await?,
+                _ => self.in_time(failures.wait(error)).await?,
             }
         }
     }
@@ -219,29 +235,59 @@ impl Door {
                 .into_iter()
                 .fold(ask, |ask, range| ask.header(RANGE, range));
         }
-        let answer = self.ask(ask, &transfer.what()).await?;
-        self.flow(transfer, answer).await.map_err(wrong)
+        let answer = self.in_time(self.ask(ask, &transfer.what())).await?;
+        self.flow(transfer, answer).await
     }
 
-    async fn flow(
-        &self,
-        transfer: &mut Transfer<'_>,
-        answer: Answer,
-    ) -> Result<(), RegistryErrorKind> {
-        transfer.begin(&answer).await?;
+    async fn flow(&self, transfer: &mut Transfer<'_>, answer: Answer) -> Result<(), RegistryError> {
+        let wrong = |kind| self.error(kind);
+        transfer.begin(&answer).await.map_err(wrong)?;
         self.progress(transfer.done, transfer.blob.size);
-        let mut body = answer.response.into_body();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|problem| RegistryErrorKind::Unreachable {
-                who: transfer.what(),
-                problem: Unreachable(problem),
-            })?;
-            if let Ok(bytes) = frame.into_data() {
-                transfer.take(bytes).await?;
-                self.progress(transfer.done, transfer.blob.size);
+        let (what, silence) = (transfer.what(), self.inner.settings.silence);
+        let (mut body, mut pace) = (answer.response.into_body(), Pace::default());
+        loop {
+            let asked = Instant::now();
+            let Some(bytes) = self.in_time(self.piece(&mut body, &what)).await? else {
+                return transfer.finish().map_err(wrong);
+            };
+            // How long the sink takes is not the registry's fault.
+            pace.add(bytes.len() as u64, asked.elapsed());
+            transfer.take(bytes).await.map_err(wrong)?;
+            self.progress(transfer.done, transfer.blob.size);
+            if transfer.done < transfer.blob.size && pace.is_lost_for(silence) {
+                return Err(self.broken(&what, WebError::Late(silence)));
             }
         }
-        transfer.finish()
+    }
+
+    /// What comes next. None at the end.
+    async fn piece(&self, body: &mut Patient, what: &str) -> Result<Option<Bytes>, RegistryError> {
+        match body.frame().await {
+            None => Ok(None),
+            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Err(problem)) => Err(self.broken(what, problem)),
+        }
+    }
+
+    fn broken(&self, what: &str, problem: WebError) -> RegistryError {
+        self.error(RegistryErrorKind::Unreachable {
+            who: what.to_owned(),
+            problem: Unreachable(problem),
+        })
+    }
+}
+
+impl Doors {
+    /// Fetches a blob from the first that has it. What one has begun the next goes on with. A mirror whose time is over is left only
+    /// while it is waited for, so that what the sink has and what is known of it stay the same.
+    pub(super) async fn blob(&self, transfer: &mut Transfer<'_>) -> Result<(), RegistryError> {
+        for mirror in &self.mirrors {
+            match mirror.blob(transfer).await {
+                Ok(()) => return Ok(()),
+                Err(error) => pass_over(error)?,
+            }
+        }
+        self.itself.blob(transfer).await
     }
 }
 
@@ -257,22 +303,17 @@ impl Registries {
         sink: &mut dyn Sink,
         access: &Access,
     ) -> Result<(), RegistryError> {
-        let doors = self.doors(reference, access)?;
-        // Never closed.
-        let _permit = self.inner().permits.acquire().await;
+        let began = Instant::now();
         let work = async {
+            let _slot = self.inner().slots.take(reference.registry()).await;
+            let left = self.settings().longest.saturating_sub(began.elapsed());
+            let doors = self.doors_within(reference, access, left)?;
             let place = |kind| RegistryError {
                 place: format!("{}/{}", reference.registry(), reference.repository()),
                 kind,
             };
             let mut transfer = Transfer::new(blob, sink).await.map_err(place)?;
-            for mirror in &doors.mirrors {
-                match mirror.blob(&mut transfer).await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => pass_over(error)?,
-                }
-            }
-            doors.itself.blob(&mut transfer).await
+            doors.blob(&mut transfer).await
         };
         self.within(reference, work).await
     }

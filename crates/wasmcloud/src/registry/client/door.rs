@@ -1,11 +1,15 @@
 //! A repository of one registry or mirror, and how it is asked: with credentials where they are wanted, and along redirects without.
 
+mod turn;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use url::Url;
+
+pub(super) use turn::Turn;
 
 use super::blob::Progress;
 use super::body::{self, Outgoing};
@@ -37,6 +41,8 @@ pub(in crate::registry) enum Actions {
 pub(in crate::registry) struct Door {
     pub(super) inner: Arc<Inner>,
     gate: Gate,
+    /// None where nobody is asked after it.
+    turn: Option<Turn>,
     by: NamedBy,
     pub(super) repository: String,
     access: Access,
@@ -116,6 +122,7 @@ impl Door {
             repository: gate.place.repository(reference.repository()),
             inner,
             gate,
+            turn: None,
             by,
             access: access.clone(),
             actions,
@@ -231,7 +238,8 @@ impl Door {
                 credentials,
             ) => {
                 let scopes = self.scopes(scope.as_deref());
-                let purpose = Purpose::new(realm, service, scopes, credentials);
+                let host = &self.gate.place.host;
+                let purpose = Purpose::new(host, realm, service, scopes, credentials);
                 Some(self.token(purpose, found, rejected).await?)
             }
         })

@@ -45,12 +45,12 @@ impl Door {
         version: &str,
         wanted: Option<Digest>,
     ) -> Result<RawManifest, RegistryError> {
-        persist(self.inner.settings.retries, || async {
+        let asked = persist(self.inner.settings.retries, || async {
             let answer = self.manifest_as(Method::GET, version).await?;
             let read = self.read_manifest(answer, version, wanted).await;
             read.map_err(|kind| self.error(kind))
-        })
-        .await
+        });
+        self.in_time(asked).await
     }
 
     async fn manifest_as(&self, method: Method, version: &str) -> Result<Answer, RegistryError> {
@@ -93,7 +93,7 @@ impl Door {
     pub(in crate::registry) async fn digest(&self, version: &str) -> Result<Digest, RegistryError> {
         let retries = self.inner.settings.retries;
         let asked = persist(retries, || self.manifest_as(Method::HEAD, version));
-        match said(asked.await?.response.headers()) {
+        match said(self.in_time(asked).await?.response.headers()) {
             Some(digest) => Ok(digest),
             None => Ok(self.manifest(version, None).await?.digest),
         }

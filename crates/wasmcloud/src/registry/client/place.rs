@@ -39,10 +39,6 @@ impl Place {
     pub(super) fn repository(&self, repository: &str) -> String {
         match &self.path {
             Some(path) => format!("{path}/{repository}"),
-            // What Docker itself publishes is written without its first step.
-            None if self.host == "docker.io" && !repository.contains('/') => {
-                format!("library/{repository}")
-            }
             None => repository.to_owned(),
         }
     }
@@ -88,23 +84,42 @@ pub(super) fn uri(url: &Url) -> Result<Uri, RegistryErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Reference;
 
     fn url(text: &str) -> Url {
         text.parse().unwrap()
     }
 
     #[test]
-    fn docker_is_at_another_name_and_its_own_images_below_a_library() {
+    fn docker_is_at_another_name_and_a_mirror_may_have_repositories_below_a_path() {
         let docker = Place::new("docker.io", None, false).unwrap();
-        let url = docker.url(&docker.repository("redis"), "manifests/latest");
+        let url = docker.url(&docker.repository("library/redis"), "manifests/latest");
         assert_eq!(
             url.as_str(),
             "https://registry-1.docker.io/v2/library/redis/manifests/latest"
         );
-        assert_eq!(docker.repository("acme/shop"), "acme/shop");
         let mirror = Place::new("[::1]:5000", Some("hub".to_owned()), true).unwrap();
         let url = mirror.url(&mirror.repository("acme/shop"), "tags/list");
         assert_eq!(url.as_str(), "http://[::1]:5000/v2/hub/acme/shop/tags/list");
+    }
+
+    #[test]
+    fn a_registry_is_asked_at_the_host_and_port_that_its_reference_shows() {
+        for (image, at) in [
+            ("index.docker.io:443/redis", "https://registry-1.docker.io/"),
+            ("GHCR.io:0443/x", "https://ghcr.io/"),
+            ("r.example:05000/x", "https://r.example:5000/"),
+            ("registry:443/x", "https://registry/"),
+            ("10.0.0.5/x", "https://10.0.0.5/"),
+            ("[::ffff:10.0.0.5]:5000/x", "https://10.0.0.5:5000/"),
+            ("[2001:DB8:0::1]:5000/x", "https://[2001:db8::1]:5000/"),
+        ] {
+            let image: Reference = image.parse().unwrap();
+            let place = Place::new(image.registry(), None, false).unwrap();
+            let url = place.url(&place.repository(image.repository()), "tags/list");
+            let wanted = format!("{at}v2/{}/tags/list", image.repository());
+            assert_eq!(url.as_str(), wanted);
+        }
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use super::blob::Progress;
+use super::blob::{Progress, Slots};
 use super::body::Outgoing;
-use super::door::{Actions, Door};
+use super::door::{Actions, Door, Turn};
 use super::doors::Doors;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::place::Place;
@@ -32,7 +31,7 @@ pub(super) struct Inner {
     listed: BTreeMap<String, Listed>,
     other: Webs,
     pub(super) tokens: Tokens,
-    pub(super) permits: Semaphore,
+    pub(super) slots: Slots,
 }
 
 /// A registry of the settings.
@@ -152,7 +151,7 @@ impl Registries {
             other: Webs::new(dial, &settings),
             listed,
             tokens: Tokens::default(),
-            permits: Semaphore::new(settings.parallel.min(Semaphore::MAX_PERMITS)),
+            slots: Slots::new(settings.parallel),
             settings,
         })))
     }
@@ -201,14 +200,26 @@ impl Registries {
         reference: &Reference,
         access: &Access,
     ) -> Result<Doors, RegistryError> {
+        self.doors_within(reference, access, self.settings().longest)
+    }
+
+    /// The same where there is only so much time, which the mirrors and the registry share.
+    pub(super) fn doors_within(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        time: Duration,
+    ) -> Result<Doors, RegistryError> {
         let listed = self.0.listed.get(reference.registry());
         let mirrors = listed.map_or(&[][..], |listed| &listed.mirrors);
-        let mirror = |gate: &Gate| {
+        let mirror = |(gate, turn): (&Gate, Turn)| {
             let (inner, gate) = (Arc::clone(&self.0), gate.clone());
-            Door::new(inner, gate, NamedBy::Host, reference, access, Actions::Pull)
+            let by = NamedBy::Host;
+            Door::new(inner, gate, by, reference, access, Actions::Pull).for_turn(turn)
         };
+        let turns = Turn::shares(time, mirrors.len());
         Ok(Doors {
-            mirrors: mirrors.iter().map(mirror).collect(),
+            mirrors: mirrors.iter().zip(turns).map(mirror).collect(),
             itself: self.home(reference, access, Actions::Pull)?,
         })
     }

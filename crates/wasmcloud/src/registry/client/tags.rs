@@ -18,6 +18,10 @@ use crate::workload::{Digest, Reference};
 
 /// How many tags a page has, how large it may be in bytes, and how many pages are read.
 const PAGE: (&str, u64, usize) = ("1000", 4 << 20, 100);
+/// How many tags a repository may have.
+const MOST: usize = 10_000;
+/// How long a tag may be, as the specification has it.
+const LONGEST: usize = 128;
 
 #[derive(Deserialize)]
 struct Page {
@@ -53,6 +57,7 @@ impl Door {
         let mut all = Vec::new();
         for _ in 0..PAGE.2 {
             let (tags, next) = self.page(&url).await?;
+            bounded(all.len(), &tags).map_err(|kind| self.error(kind))?;
             all.extend(tags);
             match next {
                 Some(next) => url = next,
@@ -79,7 +84,7 @@ impl Door {
             let read = body::read(answer.response.into_body(), PAGE.1, what).await;
             read.map_err(|kind| self.error(kind))
         });
-        let bytes = match optional(asked.await)? {
+        let bytes = match optional(self.in_time(asked).await)? {
             Some(bytes) => bytes,
             None => {
                 let tag = format!("sha256-{}", digest.hex());
@@ -97,6 +102,23 @@ impl Door {
             }
             Err(error) => Err(self.error(RegistryErrorKind::Manifest(error))),
         }
+    }
+}
+
+/// Whether these tags may come to as many as there are already.
+fn bounded(before: usize, tags: &[String]) -> Result<(), RegistryErrorKind> {
+    let wrong = |text| Err(RegistryErrorKind::Protocol(text));
+    if before.saturating_add(tags.len()) > MOST {
+        return wrong(format!("it has more than {MOST} tags"));
+    }
+    match tags.iter().find(|tag| tag.len() > LONGEST) {
+        Some(long) => {
+            let found = long.len();
+            wrong(format!(
+                "it has a tag of {found} bytes, of at most {LONGEST}"
+            ))
+        }
+        None => Ok(()),
     }
 }
 
@@ -118,7 +140,7 @@ impl Registries {
     /// The tags of a repository, in the order in which the registry has them. Mirrors are not asked: they know those that were pulled.
     ///
     /// # Errors
-    /// When the registry does not list them.
+    /// When the registry does not list them, or has too many.
     pub async fn tags(
         &self,
         reference: &Reference,

@@ -30,8 +30,8 @@ const LARGEST: u64 = 64 << 10;
 const LASTS: (u64, u64) = (60, 24 * 60 * 60);
 /// How long before its end a token is not begun with any more.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How many tokens are kept.
-const MOST: usize = 1024;
+/// How many tokens are kept for one registry, and for all together.
+const MOST: (usize, usize) = (16, 1024);
 
 /// What a registry wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +125,8 @@ impl Pass {
 /// What a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Purpose {
+    /// The host of whoever wants it.
+    registry: String,
     pub(super) realm: Url,
     pub(super) service: Option<String>,
     pub(super) scopes: Vec<String>,
@@ -134,12 +136,14 @@ pub(super) struct Purpose {
 
 impl Purpose {
     pub(super) fn new(
+        registry: &str,
         realm: Url,
         service: Option<String>,
         scopes: Vec<String>,
         credentials: &Credentials,
     ) -> Self {
         Self {
+            registry: registry.to_owned(),
             realm,
             service,
             scopes,
@@ -148,9 +152,12 @@ impl Purpose {
     }
 }
 
+/// Tokens, and until when they last.
+type Lasting = HashMap<Purpose, (Pass, Instant)>;
+
 /// Tokens that last a while yet.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<Purpose, (Pass, Instant)>>);
+pub(super) struct Tokens(Mutex<Lasting>);
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,15 +177,31 @@ impl Tokens {
         Some(pass.clone())
     }
 
+    /// Keeps a token for as long as it lasts. A registry with many loses one of its own.
     pub(super) fn keep(&self, purpose: Purpose, pass: &Pass, lasts: Duration) {
         let now = Instant::now();
+        let until = now + lasts.saturating_sub(MARGIN);
+        // What is no good any more takes nobody's place.
+        if until <= now {
+            return;
+        }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.retain(|_, (_, until)| *until > now);
-        }
-        if all.len() < MOST {
-            all.insert(purpose, (pass.clone(), now + lasts.saturating_sub(MARGIN)));
-        }
+        all.retain(|other, (_, until)| *until > now && *other != purpose);
+        make_room(&mut all, MOST.0, |other| other.registry == purpose.registry);
+        make_room(&mut all, MOST.1, |_| true);
+        all.insert(purpose, (pass.clone(), until));
+    }
+}
+
+/// Makes room for one more of some tokens, of which there are at most so many: what ends soonest goes.
+fn make_room(all: &mut Lasting, most: usize, counts: impl Fn(&Purpose) -> bool) {
+    while all.keys().filter(|purpose| counts(purpose)).count() >= most {
+        let some = all.iter().filter(|(purpose, _)| counts(purpose));
+        let soonest = some.min_by_key(|(_, (_, until))| *until);
+        let Some(soonest) = soonest.map(|(purpose, _)| purpose.clone()) else {
+            return;
+        };
+        all.remove(&soonest);
     }
 }
 
@@ -348,13 +371,24 @@ mod tests {
         }
     }
 
+    fn purpose(registry: &str, scope: &str, credentials: &Credentials) -> Purpose {
+        let realm = "https://auth.example/".parse().unwrap();
+        let scopes = vec![scope.to_owned()];
+        Purpose::new(registry, realm, None, scopes, credentials)
+    }
+
+    /// Has a token kept for so many seconds.
+    fn keep(tokens: &Tokens, registry: &str, scope: &str, lasts: u64) -> Purpose {
+        let purpose = purpose(registry, scope, &Credentials::Anonymous);
+        let pass = Pass::bearer("t").unwrap();
+        tokens.keep(purpose.clone(), &pass, Duration::from_secs(lasts));
+        purpose
+    }
+
     #[test]
     fn a_token_is_used_until_it_is_rejected_or_ends() {
         let tokens = Tokens::default();
-        let realm: Url = "https://auth.example/".parse().unwrap();
-        let purpose = |credentials: &Credentials| {
-            Purpose::new(realm.clone(), None, vec!["s".to_owned()], credentials)
-        };
+        let purpose = |credentials: &Credentials| purpose("r.example", "s", credentials);
         let anonymous = purpose(&Credentials::Anonymous);
         let pass = Pass::bearer("t").unwrap();
         tokens.keep(anonymous.clone(), &pass, Duration::from_secs(60));
@@ -369,5 +403,46 @@ mod tests {
         assert_eq!(tokens.get(&anonymous, None), None);
         assert!(!format!("{pass:?}").contains("Bearer"));
         assert_eq!(Pass::bearer("a\nb"), None);
+    }
+
+    #[test]
+    fn a_registry_that_wants_many_tokens_takes_no_other_registrys_place() {
+        let tokens = Tokens::default();
+        let other = keep(&tokens, "r.example", "s", 600);
+        let many: Vec<Purpose> = (0..=MOST.0)
+            .map(|nth| {
+                keep(
+                    &tokens,
+                    "evil.example",
+                    &nth.to_string(),
+                    80_000 - 1000 * nth as u64,
+                )
+            })
+            .collect();
+        let is_there = |purpose: &Purpose| tokens.get(purpose, None).is_some();
+        assert!(is_there(&other));
+        // Of its own, the one that would have ended first made room for the last.
+        let gone: Vec<usize> = (0..many.len())
+            .filter(|nth| !is_there(&many[*nth]))
+            .collect();
+        assert_eq!(gone, [MOST.0 - 1]);
+    }
+
+    #[test]
+    fn among_too_many_tokens_the_one_that_ends_soonest_makes_room() {
+        let tokens = Tokens::default();
+        let first = keep(&tokens, "first.example", "s", 3000);
+        let soonest = keep(&tokens, "soonest.example", "s", 600);
+        for nth in 2..MOST.1 {
+            keep(&tokens, &format!("{nth}.example"), "s", 3000);
+        }
+        assert!(tokens.get(&soonest, None).is_some());
+        // What is kept anew takes its own place.
+        keep(&tokens, "first.example", "s", 4000);
+        assert!(tokens.get(&soonest, None).is_some());
+        let last = keep(&tokens, "last.example", "s", 300);
+        assert!(tokens.get(&soonest, None).is_none());
+        assert!(tokens.get(&first, None).is_some() && tokens.get(&last, None).is_some());
+        assert_eq!(tokens.0.lock().unwrap().len(), MOST.1);
     }
 }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::media;
 use crate::workload::Digest;
 
-/// How long a type of media may be, and how much of a longer one is shown.
+/// How long a type of media or of an artifact may be.
 const LONGEST_TYPE: usize = 255;
+/// How many letters of a text from a stranger are shown.
+const SHOWN: usize = 200;
 /// How many layers or manifests one manifest may name.
 const MOST: usize = 1000;
 
@@ -72,7 +74,7 @@ pub struct Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", short(&self.os), short(&self.architecture))
+        write!(f, "{}/{}", shown(&self.os), shown(&self.architecture))
     }
 }
 
@@ -102,6 +104,9 @@ pub enum ManifestError {
         /// What is wrong with it.
         problem: String,
     },
+    /// What kind of artifact it is takes too many letters.
+    #[error("its artifact type has more than {LONGEST_TYPE} letters")]
+    LongType,
     /// There are too many descriptors.
     #[error("it has {0} layers or manifests, more than {MOST}")]
     Many(usize),
@@ -139,7 +144,7 @@ impl Manifest {
     /// When it is none, or could be read in two ways.
     pub fn parse(media_type: Option<&str>, bytes: &[u8]) -> Result<Self, ManifestError> {
         let raw: Raw = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Json(error.to_string()))?;
+            .map_err(|error| ManifestError::Json(shown(&error.to_string())))?;
         if raw.schema_version == Some(1) {
             return Err(ManifestError::Schema1);
         }
@@ -151,6 +156,9 @@ impl Manifest {
                 manifests,
                 annotations,
             });
+        }
+        if is_long(raw.artifact_type.as_deref()) {
+            return Err(ManifestError::LongType);
         }
         let config = raw
             .config
@@ -180,7 +188,7 @@ impl Raw {
             (Some(sent_as), Some(says)) if sent_as != says => {
                 return ambiguous(&format!(
                     "it was sent as {sent_as}, and says that it is {}",
-                    short(says)
+                    shown(says)
                 ));
             }
             _ => {}
@@ -225,7 +233,7 @@ impl RawDescriptor {
             problem,
         };
         let media_type = self.media_type.unwrap_or_default();
-        if media_type.len() > LONGEST_TYPE {
+        if is_long(Some(&media_type)) || is_long(self.artifact_type.as_deref()) {
             return Err(wrong(format!(
                 "its type has more than {LONGEST_TYPE} letters"
             )));
@@ -261,17 +269,29 @@ impl Descriptor {
     pub(super) fn told(&self) -> String {
         match &self.platform {
             Some(platform) => platform.to_string(),
-            None => self.media_type.clone(),
+            None => shown(&self.media_type),
         }
     }
 }
 
-/// The beginning of a text from a stranger.
-fn short(text: &str) -> String {
-    text.chars()
-        .take(64)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+fn is_long(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| kind.len() > LONGEST_TYPE)
+}
+
+/// What a stranger wrote, for a message: not too much of it, and nothing that a terminal would obey. Said of what it gave, it gives
+/// the same.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[derive(Serialize)]

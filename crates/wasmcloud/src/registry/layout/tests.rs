@@ -148,6 +148,78 @@ fn another_artifact_is_told_with_its_type() {
 }
 
 #[test]
+fn what_a_registry_writes_reaches_no_terminal_as_it_is() {
+    let evil = "text/\u{1b}[2J\u{202e}\nok";
+    let shown = "text/\\u{1b}[2J\\u{202e}\\nok";
+    let mut typed = image("text/plain", &[blob(evil, 5)]);
+    assert_eq!(
+        told(&typed),
+        format!(
+            "it is another kind of artifact (text/plain, with a layer of {shown}), not a component"
+        )
+    );
+    typed["artifactType"] = json!(evil);
+    assert!(told(&typed).contains(&format!("({shown}, with a layer of {shown})")));
+    let config = image(evil, &[blob("text/plain", 5)]);
+    assert!(told(&config).contains(&format!("({shown}, with")));
+    let zipped = image(media::WASM_CONFIG, &[blob(&format!("{evil}+gzip"), 5)]);
+    assert!(told(&zipped).contains(&format!("compressed ({shown}+gzip)")));
+    let several = image(media::WASM_CONFIG, &[blob(evil, 1), blob(evil, 1)]);
+    assert!(told(&several).contains(&format!("({shown}, {shown})")));
+    let mut lies = image(media::WASM_CONFIG, &[]);
+    lies["mediaType"] = json!(evil);
+    assert!(told(&lies).contains(&format!("says that it is {shown}")));
+    let mut platform = blob(evil, 5);
+    let list = |manifest: &Value| {
+        let index = json!({"schemaVersion": 2, "manifests": [manifest]}).to_string();
+        let read = Artifact::read(None, index.as_bytes(), LIMIT);
+        read.unwrap_err().to_string()
+    };
+    assert!(list(&platform).contains(&format!("index of {shown},")));
+    platform["platform"] = json!({"os": evil, "architecture": "x".repeat(1 << 20)});
+    let told = list(&platform);
+    assert!(told.contains(&format!("index of {shown}/xxx")) && told.len() < 500);
+}
+
+#[test]
+fn a_text_of_mebibytes_is_neither_quoted_whole_nor_taken_for_a_type() {
+    let long = "x".repeat(1 << 20);
+    let told = |manifest: &Value| {
+        let told = told(manifest);
+        assert!(told.len() < 500, "{} bytes", told.len());
+        told
+    };
+    let mut typed = image("text/plain", &[blob("text/plain", 5)]);
+    typed["artifactType"] = json!(long);
+    assert_eq!(
+        told(&typed),
+        "its manifest is damaged: its artifact type has more than 255 letters"
+    );
+    typed["artifactType"] = json!("x".repeat(255));
+    let cut = format!("({}…, with a layer", "x".repeat(200));
+    assert!(told(&typed).contains(&cut));
+    for field in ["mediaType", "artifactType"] {
+        let mut layer = blob(media::WASM, 5);
+        layer[field] = json!(long);
+        let told = told(&image(media::WASM_CONFIG, &[layer]));
+        assert!(
+            told.contains("its layer 1: its type has more than 255 letters"),
+            "{told}"
+        );
+    }
+    // What the parser would quote.
+    let mut damaged = image(media::WASM_CONFIG, &[]);
+    for (field, wrong) in [("schemaVersion", json!(long)), ("layers", json!(long))] {
+        damaged[field] = wrong;
+        let told = told(&damaged);
+        assert!(
+            told.contains("no JSON of a manifest: invalid type: string \"xxx"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn sizes_that_cannot_be_are_refused_before_anything_is_fetched() {
     let of = |size: Value| told(&image(media::WASM_CONFIG, &[blob(media::WASM, size)]));
     assert_eq!(

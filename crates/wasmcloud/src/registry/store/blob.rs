@@ -112,7 +112,7 @@ impl Inner {
             }
         };
         drop(change);
-        self.make_room();
+        self.make_room(0);
         Ok(pin)
     }
 

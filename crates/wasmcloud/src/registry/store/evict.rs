@@ -1,5 +1,8 @@
-//! What goes when the cache is full or is pruned: first what nobody goes on with, then what was not used for the longest time, and
+//! What goes when the cache is full or is pruned: first downloads that broke off, then what was not used for the longest time, and
 //! nothing that is in use.
+//!
+//! A registry that breaks off what it sends must not fill the disk, nor drive out what others have pulled: what is half there counts
+//! towards the limit, goes before any blob, and holds a part of the cache at most.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -10,13 +13,15 @@ use std::time::{Duration, SystemTime};
 
 use super::Inner;
 use super::error::StoreErrorKind;
-use super::folder::{Change, remove};
+use super::folder::{Change, is_new, remove};
 use super::lock;
 use super::record::Record;
 use crate::workload::{Digest, Reference};
 
 /// After this long, nobody is expected to go on with a download.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Downloads that broke off have one part of so many of the cache, all together.
+const PARTS: u64 = 4;
 
 /// What is to go from the cache, as far as it is not in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub enum Prune {
         /// How long.
         since: Duration,
     },
-    /// What was not used for the longest time, until the rest has no more bytes than these.
+    /// Downloads that broke off, and then what was not used for the longest time, until the rest has no more bytes than these.
     ToSize(u64),
 }
 
@@ -66,49 +71,73 @@ impl Kept {
         now.duration_since(self.used).unwrap_or_default()
     }
 
+    fn is_blob(&self) -> bool {
+        matches!(self.what, What::Blob(_))
+    }
+
     fn is_stale(&self, now: SystemTime) -> bool {
-        matches!(self.what, What::Partial(_)) && self.age(now) >= STALE
+        !self.is_blob() && self.age(now) >= STALE
+    }
+
+    /// Written at one go by somebody who may not have locked it yet. What a process leaves of these when it dies is removed when it
+    /// is stale.
+    fn is_new(&self) -> bool {
+        matches!(&self.what, What::Partial(path) if is_new(path))
+    }
+
+    /// A download that nobody is at.
+    fn is_left(&self) -> bool {
+        matches!(&self.what, What::Partial(path) if !is_new(path) && !is_in_use(path))
     }
 }
 
 impl Inner {
-    /// Brings the cache below its limit, if it is above. What was just put into it stays even if that fails.
-    pub(super) fn make_room(&self) {
-        if let Err(error) = self.try_make_room() {
+    /// Brings the cache so far below its limit that there is room for so many bytes more. What was just put into it stays even if that
+    /// fails.
+    pub(super) fn make_room(&self, more: u64) {
+        if let Err(error) = self.try_make_room(more) {
             let folder = self.folder.root().display();
             tracing::warn!(%folder, %error, "nothing can be removed from the cache of images, so it grows above its limit");
         }
     }
 
-    fn try_make_room(&self) -> Result<(), StoreErrorKind> {
+    fn try_make_room(&self, more: u64) -> Result<(), StoreErrorKind> {
         let (limit, now) = (self.options.limit, SystemTime::now());
         let kept = self.kept()?;
-        let (stale, live): (Vec<_>, Vec<_>) = kept.iter().partition(|it| it.is_stale(now));
-        let is_above = total(live) > limit;
-        if !is_above && stale.is_empty() {
+        let partials = kept.iter().filter(|it| !it.is_blob());
+        let is_tidy = total(partials.clone()) <= limit / PARTS
+            && !partials.clone().any(|it| it.is_stale(now));
+        let is_above = total(&kept).saturating_add(more) > limit;
+        if !is_above && is_tidy {
             return Ok(());
         }
         // A bit more than it must: so the next one does not have to do it again.
         let most = if is_above { limit / 10 * 9 } else { limit };
-        self.prune(Prune::ToSize(most)).map(drop)
+        self.sweep(Prune::ToSize(most.saturating_sub(more)), limit / PARTS)
+            .map(drop)
     }
 
     pub(super) fn prune(&self, prune: Prune) -> Result<Pruned, StoreErrorKind> {
+        self.sweep(prune, u64::MAX)
+    }
+
+    /// Removes what is asked for, and so many downloads that broke off that the rest of them has no more than so many bytes.
+    fn sweep(&self, prune: Prune, most_left: u64) -> Result<Pruned, StoreErrorKind> {
         let change = self.folder.change()?;
         let (mut kept, records, now) = (self.kept()?, self.records()?, SystemTime::now());
         let held = self.held(&records);
         use_together(&mut kept, &records);
-        kept.sort_by_key(|it| (!it.is_stale(now), it.used, Reverse(it.size)));
-        let mut total = total(&kept);
+        kept.sort_by_key(|it| (it.is_blob(), it.used, Reverse(it.size)));
+        let (mut total, mut left) = (total(&kept), total(kept.iter().filter(|it| it.is_left())));
         let mut pruned = Pruned::default();
         for it in kept {
-            let goes = it.is_stale(now)
-                || match prune {
-                    Prune::All => true,
-                    Prune::Unused { since } => it.age(now) >= since,
-                    Prune::ToSize(most) => total > most,
-                };
-            if !goes {
+            let is_too_much = match prune {
+                Prune::All => true,
+                Prune::Unused { since } => it.age(now) >= since,
+                Prune::ToSize(most) if it.is_blob() => total > most,
+                Prune::ToSize(most) => !it.is_new() && (total > most || left > most_left),
+            };
+            if !is_too_much && !it.is_stale(now) {
                 continue;
             }
             let is_held = matches!(&it.what, What::Blob(digest) if held.contains(digest));
@@ -121,6 +150,9 @@ impl Inner {
             match it.what {
                 What::Blob(_) => pruned.blobs += 1,
                 What::Partial(_) => pruned.partials += 1,
+            }
+            if !it.is_new() {
+                left = left.saturating_sub(it.size);
             }
         }
         self.forget_what_is_gone(&records, &change)?;

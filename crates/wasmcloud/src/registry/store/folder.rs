@@ -189,6 +189,12 @@ pub(super) fn read_small(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> 
     Ok(Some(bytes))
 }
 
+/// Whether a file is one of those that are being written.
+pub(super) fn is_new(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(NEW.as_bytes())
+}
+
 /// Removes a file, if it is there.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {

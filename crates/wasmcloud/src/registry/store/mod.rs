@@ -2,8 +2,9 @@
 //!
 //! - Nothing is ever visible half: a blob or a record is there, whole and checked, or it is not.
 //! - Several processes may use one folder at the same time. Each blob is downloaded once, whoever wants it.
-//! - What runs is pinned, and stays; the rest goes when there is no room, by when it was last used.
-//! - Nobody is given what their credentials did not fetch: a record says who could fetch its image, a blob where it came from.
+//! - What runs is pinned, and stays; the rest goes when there is no room, by when it was last used. Room is made before something is
+//!   downloaded, first by what broke off.
+//! - Nobody is given what they could not have fetched: a record says who could fetch its image, a blob where it came from.
 //! - A folder that cannot be written to serves what is in it.
 
 mod blob;

@@ -87,9 +87,9 @@ impl Partial {
             return Ok(());
         }
         let mut writer = self.writer().await?;
-        let pending = self.take_pending();
+        let (pending, store) = (self.take_pending(), self.store.clone());
         self.writing = Writing::There(spawn_blocking(move || {
-            writer.append(&pending)?;
+            writer.append(&store.0, &pending)?;
             Ok(writer)
         }));
         Ok(())
@@ -113,6 +113,18 @@ impl Partial {
         let (pending, digest) = (self.take_pending(), self.digest);
         let finish = move |inner: &Inner| writer.finish(inner, &pending, &digest);
         self.store.blocking(keeping(&digest), finish).await
+    }
+
+    /// Breaks off. What came is kept for the next download, as far as there is room for what nobody goes on with.
+    pub(crate) async fn leave(mut self) {
+        let Ok(writer) = self.writer().await else {
+            return;
+        };
+        let pending = self.take_pending();
+        let leave = move |inner: &Inner| writer.leave(inner, &pending);
+        if let Err(error) = self.store.blocking(keeping(&self.digest), leave).await {
+            tracing::debug!(%error, "what came of a download is not kept");
+        }
     }
 
     /// Does something with the file where a thread may wait.
@@ -266,9 +278,11 @@ impl Inner {
             len: 0,
             size: wanted.size,
             from: wanted.from,
+            is_under_way: false,
             _turn: turn,
         });
         writer.go_on()?;
+        self.make_room(writer.missing());
         Ok(Tried::Begun(writer))
     }
 }
@@ -282,10 +296,16 @@ struct Writer {
     len: u64,
     size: u64,
     from: Reference,
+    /// Whether something was written since it was begun.
+    is_under_way: bool,
     _turn: Arc<OwnedMutexGuard<()>>,
 }
 
 impl Writer {
+    fn missing(&self) -> u64 {
+        self.size.saturating_sub(self.len)
+    }
+
     /// Hashes what was left there. If it cannot be the beginning, it begins again.
     fn go_on(&mut self) -> Result<(), StoreErrorKind> {
         let there = self.file.metadata()?.len();
@@ -316,7 +336,11 @@ impl Writer {
         Ok(())
     }
 
-    fn append(&mut self, chunks: &[Bytes]) -> Result<(), StoreErrorKind> {
+    fn append(&mut self, inner: &Inner, chunks: &[Bytes]) -> Result<(), StoreErrorKind> {
+        if !std::mem::replace(&mut self.is_under_way, true) {
+            // It may have waited long for its turn, and others have left theirs meanwhile.
+            inner.make_room(self.missing());
+        }
         for chunk in chunks {
             if let Err(error) = self.file.write_all(chunk) {
                 return Err(give_room(&self.path, error.into()));
@@ -331,13 +355,24 @@ impl Writer {
         Ok(remove(&self.path)?)
     }
 
+    fn leave(mut self, inner: &Inner, pending: &[Bytes]) -> Result<(), StoreErrorKind> {
+        let mut left = self.append(inner, pending);
+        if self.len == 0 {
+            left = left.and_then(|()| self.discard());
+        }
+        // Nobody is at it from now on.
+        drop(self);
+        inner.make_room(0);
+        left
+    }
+
     fn finish(
         mut self,
         inner: &Inner,
         pending: &[Bytes],
         wanted: &Digest,
     ) -> Result<Pin, StoreErrorKind> {
-        self.append(pending)?;
+        self.append(inner, pending)?;
         if self.len != self.size {
             let (wanted, found) = (self.size, self.len);
             return Err(StoreErrorKind::WrongSize { wanted, found });
@@ -364,7 +399,7 @@ fn give_room(path: &Path, kind: StoreErrorKind) -> StoreErrorKind {
 }
 
 /// What a partial blob is called: it says nothing of where it comes from.
-fn name_of(digest: &Digest, from: &Reference) -> Digest {
+pub(super) fn name_of(digest: &Digest, from: &Reference) -> Digest {
     let source = format!("{}/{}@{digest}", from.registry(), from.repository());
     Digest::of(source.as_bytes())
 }

@@ -18,6 +18,8 @@ const BLOCK: usize = 64;
 pub(crate) enum Proof {
     /// Anybody who asked.
     Anonymous,
+    /// Whoever runs the host, where no workload could have asked.
+    Host,
     /// Who had these credentials.
     Credentials(Fingerprint),
 }

@@ -50,7 +50,7 @@ impl Record {
         self.proofs.contains(&Proof::Anonymous) || self.proofs.contains(access)
     }
 
-    /// Whether nobody got it without credentials.
+    /// Whether it is not for everybody.
     pub(super) fn is_private(&self) -> bool {
         !self.proofs.contains(&Proof::Anonymous)
     }
@@ -156,6 +156,9 @@ struct Written {
     related: Vec<String>,
     /// Whether anybody gets it.
     anonymous: bool,
+    /// Whether whoever runs the host gets it. Not written where it is not so: then the file is what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    host: bool,
     /// Fingerprints of credentials that get it, written as digests.
     credentials: Vec<String>,
 }
@@ -175,7 +178,8 @@ pub(super) enum RecordError {
 pub(super) fn decode(text: &[u8]) -> Result<(Reference, Record), RecordError> {
     let written: Written = serde_json::from_slice(text)?;
     let anonymous = written.anonymous.then_some(Proof::Anonymous);
-    let mut proofs: Vec<Proof> = anonymous.into_iter().collect();
+    let host = written.host.then_some(Proof::Host);
+    let mut proofs: Vec<Proof> = anonymous.into_iter().chain(host).collect();
     for fingerprint in written.credentials {
         let digest: Digest = fingerprint.parse()?;
         let fingerprint = Fingerprint::from_bytes(*digest.as_bytes());
@@ -196,7 +200,7 @@ pub(super) fn decode(text: &[u8]) -> Result<(Reference, Record), RecordError> {
 fn encode(reference: &Reference, record: &Record) -> Result<Vec<u8>, StoreErrorKind> {
     let since = record.pulled.duration_since(UNIX_EPOCH);
     let credentials = record.proofs.iter().filter_map(|proof| match proof {
-        Proof::Anonymous => None,
+        Proof::Anonymous | Proof::Host => None,
         Proof::Credentials(it) => Some(Digest::from_bytes(*it.as_bytes()).to_string()),
     });
     let written = Written {
@@ -207,6 +211,7 @@ fn encode(reference: &Reference, record: &Record) -> Result<Vec<u8>, StoreErrorK
         pulled: since.unwrap_or_default().as_secs(),
         related: record.related.iter().map(Digest::to_string).collect(),
         anonymous: !record.is_private(),
+        host: record.proofs.contains(&Proof::Host),
         credentials: credentials.collect(),
     };
     serde_json::to_vec(&written).map_err(|error| StoreErrorKind::Io(error.into()))

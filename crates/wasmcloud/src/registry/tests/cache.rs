@@ -237,3 +237,36 @@ async fn a_download_goes_on_where_an_earlier_host_was_cut_off() {
         component
     );
 }
+
+#[tokio::test]
+async fn a_registry_that_breaks_off_fills_no_disk_and_drives_out_no_image_of_others() {
+    let registry = Registry::start();
+    let evil = FaultyRegistry::to(registry.port());
+    let mut host = Host::new([registry.address().as_str(), evil.address().as_str()]);
+    host.options.settings.retries.attempts = 1;
+    host.options.store.limit = 2_000_000;
+    let images = host.images();
+    let honest = reference(&registry.address(), "app:1");
+    push(&images, &honest, &component(0, 1_000_000)).await;
+    pull(&images, &honest, IfNotPresent).await.unwrap();
+    let at = |number: u64| reference(&evil.address(), &format!("evil-{number}:1"));
+    for number in 1..8 {
+        push(&images, &at(number), &component(number, 400_000)).await;
+    }
+    let break_off = Fault::TruncateAndClose(390_000);
+    evil.rule(Rule::on("/blobs/", break_off).method("GET"));
+    for number in 1..8 {
+        let error = pull(&images, &at(number), IfNotPresent).await.unwrap_err();
+        assert!(registry_error(error).may_pass());
+        let listing = images.store().unwrap().list().await.unwrap();
+        let left = listing.partials.bytes;
+        assert!(left > 0 && left <= 500_000, "{listing:?}");
+    }
+    assert!(pull(&images, &honest, Never).await.unwrap().from_cache);
+    // Where the last one broke off, it is gone on with.
+    evil.heal();
+    evil.forget();
+    pull(&images, &at(7), IfNotPresent).await.unwrap();
+    let asked = evil.requests_of("GET", "/blobs/");
+    assert_eq!(asked[0].header("range"), Some("bytes=390000-"));
+}

@@ -3,7 +3,9 @@
 use test_servers::{FaultyRegistry, OtherRegistry, Registry, RegistryOptions, oras, skopeo};
 
 use super::PullPolicy::{Always, Never};
+use super::verify::rejected;
 use super::*;
+use crate::registry::verify::VerifyErrorKind;
 
 const CONFIG: &str = "config.json:application/vnd.wasm.config.v0+json";
 const LAYER: &str = "a.wasm:application/wasm";
@@ -131,6 +133,44 @@ async fn a_component_goes_to_a_folder_by_skopeo_and_back_to_another_registry() {
             (pulled.bytes, pulled.reference),
             (component.clone(), back.at(digest))
         );
+    }
+}
+
+#[tokio::test]
+async fn an_image_of_docker_is_one_image_however_it_is_written_for_mirrors_and_rules() {
+    let registry = Registry::start();
+    let faulty = FaultyRegistry::to(registry.port());
+    let mut host = Host::before(&faulty);
+    host.registry("docker.io").mirrors = vec![Mirror {
+        location: faulty.address(),
+        plain_http: true,
+        ..Mirror::default()
+    }];
+    let images = host.images();
+    let component = component(1, 10_000);
+    let kept = reference(&faulty.address(), "library/redis:7");
+    let digest = push(&images, &kept, &component).await.digest;
+    host.demand("docker.io/redis", Requirement::Deny);
+    let denying = host.images();
+    for spelling in [
+        "docker.io/redis:7",
+        "docker.io/library/redis:7",
+        "index.docker.io/redis:7",
+        "registry-1.docker.io:443/library/redis:7",
+    ] {
+        faulty.forget();
+        let image: Reference = spelling.parse().unwrap();
+        let pulled = pull(&images, &image, Always).await.unwrap();
+        assert_eq!(
+            (pulled.bytes, pulled.reference.to_string()),
+            (
+                component.clone(),
+                format!("docker.io/library/redis@{digest}")
+            )
+        );
+        assert_eq!(faulty.count("GET", "/v2/library/redis/manifests/7"), 1);
+        let error = pull(&denying, &image, Always).await.unwrap_err();
+        assert!(matches!(rejected(error), VerifyErrorKind::Denied));
     }
 }
 

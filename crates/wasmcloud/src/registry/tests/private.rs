@@ -4,6 +4,9 @@ use test_servers::{Answer, Fault, FaultyRegistry, Registry, RegistryOptions, Rul
 
 use super::PullPolicy::{Always, IfNotPresent, Never};
 use super::*;
+use crate::net::dial::Dial;
+use crate::net::trust::Authorities;
+use crate::policy::EgressPolicy;
 
 fn is_denied(error: ImageError) -> String {
     let error = registry_error(error);
@@ -377,4 +380,106 @@ async fn a_login_is_for_its_registry_however_its_name_is_written() {
     push_as(&images, &image, &component(1, 10), &images.access()).await;
     pull(&images, &image, IfNotPresent).await.unwrap();
     assert!(pull(&images, &image, Never).await.unwrap().from_cache);
+}
+
+/// The way out of a host that trusts a registry which speaks TLS, and lets workloads go to these networks besides public ones.
+fn dial(registry: &FaultyRegistry, allow: &[&str]) -> Dial {
+    let policy = EgressPolicy::new(EgressOptions {
+        allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
+        ..EgressOptions::default()
+    });
+    let authorities = Authorities::load(&[registry.ca().to_owned()]).unwrap();
+    Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities)
+}
+
+/// As whoever runs the host.
+async fn pull_by_host(
+    images: &Images,
+    reference: &Reference,
+    policy: PullPolicy,
+) -> Result<Pulled, ImageError> {
+    let pull = Pull {
+        policy: Some(policy),
+        secret: None,
+    };
+    images.pull(reference, &pull, By::Host, None).await
+}
+
+#[tokio::test]
+async fn what_only_the_host_could_reach_is_for_no_workload() {
+    let registry = Registry::start();
+    let near = FaultyRegistry::with_tls(registry.port());
+    let direct = Host::new([registry.address().as_str()]);
+    let component = component(1, 10_000);
+    let there = reference(&registry.address(), "app:1");
+    push(&direct.images(), &there, &component).await;
+    let image = reference(&near.address(), "app:1");
+    let mut host = Host::new([]);
+    let images = host.options.over(&dial(&near, &[])).unwrap();
+    let pulled = pull_by_host(&images, &image, IfNotPresent).await.unwrap();
+    near.forget();
+    for policy in [IfNotPresent, Never] {
+        let again = pull_by_host(&images, &image, policy).await.unwrap();
+        assert_eq!((again.bytes, again.from_cache), (component.clone(), true));
+    }
+    for image in [&image, &pulled.reference] {
+        let error = pull(&images, image, Never).await.unwrap_err();
+        assert!(matches!(error, ImageError::NotProven), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("`images.registries`"), "{hint}");
+        let error = registry_error(pull(&images, image, IfNotPresent).await.unwrap_err());
+        let told = error.to_string();
+        assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
+    }
+    assert_eq!(near.requests().len(), 0);
+    // As the hint says.
+    host.registry(&near.address()).ca_files = vec![near.ca().to_owned()];
+    let images = host.options.over(&dial(&near, &[])).unwrap();
+    pull_by_host(&images, &image, Always).await.unwrap();
+    let pulled = pull(&images, &image, Never).await.unwrap();
+    assert_eq!((pulled.bytes, pulled.from_cache), (component, true));
+}
+
+#[tokio::test]
+async fn what_the_host_pulled_where_workloads_may_go_is_for_all_of_them() {
+    let registry = Registry::start();
+    let open = FaultyRegistry::with_tls(registry.port());
+    let direct = Host::new([registry.address().as_str()]);
+    let component = component(1, 10_000);
+    let there = reference(&registry.address(), "app:1");
+    push(&direct.images(), &there, &component).await;
+    let image = reference(&open.address(), "app:1");
+    let host = Host::new([]);
+    let dial = dial(&open, &["127.0.0.1/32"]);
+    let images = host.options.over(&dial).unwrap();
+    pull_by_host(&images, &image, IfNotPresent).await.unwrap();
+    open.forget();
+    for policy in [IfNotPresent, Never] {
+        let pulled = pull(&images, &image, policy).await.unwrap();
+        assert_eq!((pulled.bytes, pulled.from_cache), (component.clone(), true));
+    }
+    assert_eq!(open.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn credentials_that_all_may_use_do_not_show_that_workloads_may_go_where_the_host_went() {
+    let registry = Registry::with_users(&[("ada", "hunter2")]);
+    let near = FaultyRegistry::with_tls(registry.port());
+    let direct = Host::new([registry.address().as_str()]);
+    let there = reference(&registry.address(), "app:1");
+    let ada = user(&registry.address(), "ada", "hunter2");
+    push_as(&direct.images(), &there, &component(1, 10_000), &ada).await;
+    let image = reference(&near.address(), "app:1");
+    let mut host = Host::new([]);
+    let auths = json!({"auths": {near.address(): {"auth": BASE64_STANDARD.encode("ada:hunter2")}}});
+    host.options.auth = AuthSource::File(host.private("auth.json", &auths.to_string()));
+    let images = host.options.over(&dial(&near, &[])).unwrap();
+    pull_by_host(&images, &image, IfNotPresent).await.unwrap();
+    pull_by_host(&images, &image, Never).await.unwrap();
+    let error = pull(&images, &image, Never).await.unwrap_err();
+    assert!(matches!(error, ImageError::NotProven), "{error}");
+    // Where workloads may go, it is for those with the same credentials.
+    let images = host.options.over(&dial(&near, &["127.0.0.1/32"])).unwrap();
+    pull_by_host(&images, &image, Always).await.unwrap();
+    pull(&images, &image, Never).await.unwrap();
 }

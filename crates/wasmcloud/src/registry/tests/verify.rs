@@ -228,6 +228,66 @@ async fn signatures_are_kept_and_checked_again_without_the_registry() {
 }
 
 #[tokio::test]
+async fn what_an_image_that_is_refused_calls_a_signature_is_not_kept() {
+    let mut registry = Registry::start();
+    let mut host = Host::new([registry.address().as_str()]);
+    let ((mine, _), (other, _)) = (key(), key());
+    let image = reference(&registry.address(), "app:1");
+    let requirement = by(&host, &mine);
+    let images = demanding(&mut host, requirement);
+    let digest = push(&images, &image, &component(1, 10_000)).await.digest;
+    let registries = images.registries();
+    let kept = async || images.store().unwrap().list().await.unwrap().blobs.count;
+    for policy in [Always, IfNotPresent] {
+        rejected(pull(&images, &image, policy).await.unwrap_err());
+        assert_eq!(kept().await, 0);
+        let signed = registries.sign(&image, digest, &other, &anybody()).await;
+        signed.unwrap();
+    }
+    let signed = registries.sign(&image, digest, &mine, &anybody()).await;
+    signed.unwrap();
+    pull(&images, &image, IfNotPresent).await.unwrap();
+    // The image, its manifest, and what it may run by.
+    assert!(kept().await > 2);
+    registry.stop();
+    pull(&images, &image, Never).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_long_over_each_of_many_signatures_is_given_up_once() {
+    let registry = Registry::start();
+    let faulty = FaultyRegistry::to(registry.port());
+    let mut host = Host::before(&faulty);
+    let image = reference(&faulty.address(), "app:1");
+    let images = host.images();
+    let digest = push(&images, &image, &component(1, 10)).await.digest;
+    for _ in 0..4 {
+        let (other, _) = key();
+        images
+            .registries()
+            .sign(&image, digest, &other, &anybody())
+            .await
+            .unwrap();
+    }
+    let (mine, _) = key();
+    let requirement = by(&host, &mine);
+    host.options.settings.longest = Duration::from_secs(3);
+    let images = demanding(&mut host, requirement);
+    faulty.forget();
+    faulty.rule(Rule::on("/blobs/", Fault::Hold).method("GET"));
+    let error = pull(&images, &image, Always).await.unwrap_err();
+    let told = format!(
+        "the registry cannot be asked for signatures: {}/app: it took longer than 3 s",
+        faulty.address()
+    );
+    assert!(error.to_string().ends_with(&told), "{error}");
+    let kind = rejected(error);
+    assert!(matches!(kind, VerifyErrorKind::Unreadable(_)), "{kind:?}");
+    // The time was over with the first of them. Another may have been begun at the same moment.
+    assert!(faulty.count("GET", "/blobs/") < 3);
+}
+
+#[tokio::test]
 async fn a_demand_that_came_later_is_met_by_signatures_of_the_registry_without_another_download() {
     let registry = Registry::start();
     let faulty = FaultyRegistry::to(registry.port());

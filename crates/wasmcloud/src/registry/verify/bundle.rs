@@ -12,6 +12,7 @@ use sigstore_verify::types::{
     Artifact, ArtifactDigest, Bundle, DerCertificate, DsseEnvelope, Sha256Hash, SignatureContent,
 };
 
+use crate::registry::layout::shown;
 use crate::workload::Digest;
 
 use super::check::Image;
@@ -19,7 +20,6 @@ use super::error::Rejection;
 use super::key::PublicKey;
 use super::keyless::Believed;
 use super::policy::Proof;
-use super::simple::shown;
 use super::source::SourceError;
 
 /// What an envelope with a statement of in-toto says it holds.
@@ -83,7 +83,7 @@ pub(super) fn by_key(
 /// Whether somebody who may do so has signed it for this image.
 pub(super) fn by_identity(
     bundle: &Bundle,
-    believed: &Believed<'_>,
+    believed: &Believed,
     image: &Image,
 ) -> Result<Proof, Rejection> {
     if bundle.signing_certificate().is_none() {

@@ -1,5 +1,7 @@
 //! The verdict: finds the signatures of an image and looks for one that meets the demand.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::workload::Digest;
@@ -23,11 +25,14 @@ pub(super) async fn check(
         Demand::Deny => return Err(VerifyErrorKind::Denied),
         Demand::Digests(pinned) if pinned.contains(&image) => return Ok(Proof::Pinned),
         Demand::Digests(_) => return Err(VerifyErrorKind::NotPinned { found: image }),
-        Demand::Signed { keys } => Judge::Keys(keys),
-        Demand::Keyless { root, identities } => Judge::Identities(Believed { root, identities }),
+        Demand::Signed { keys } => Judge::Keys(keys.clone()),
+        Demand::Keyless { root, identities } => Judge::Identities(Believed {
+            root: Arc::clone(root),
+            identities: identities.clone(),
+        }),
     };
     let mut search = Search {
-        judge,
+        judge: Arc::new(judge),
         image: Image {
             digest: image,
             bytes: None,
@@ -58,12 +63,13 @@ fn verdict(mut rejected: Vec<Rejected>) -> VerifyErrorKind {
 }
 
 /// Who decides about a signature.
-enum Judge<'a> {
-    Keys(&'a [PublicKey]),
-    Identities(Believed<'a>),
+enum Judge {
+    Keys(Vec<PublicKey>),
+    Identities(Believed),
 }
 
 /// What a signature is wanted for.
+#[derive(Clone)]
 pub(super) struct Image {
     /// The digest of the manifest.
     pub(super) digest: Digest,
@@ -71,7 +77,7 @@ pub(super) struct Image {
     pub(super) bytes: Option<Bytes>,
 }
 
-impl Judge<'_> {
+impl Judge {
     fn decide(&self, candidate: &Candidate, image: &Image) -> Result<Proof, Rejection> {
         match (self, candidate) {
             (Self::Keys(keys), Candidate::Simple(simple)) => simple.by_key(keys, image.digest),
@@ -88,7 +94,7 @@ impl Judge<'_> {
 }
 
 struct Search<'a> {
-    judge: Judge<'a>,
+    judge: Arc<Judge>,
     image: Image,
     source: &'a dyn SignatureSource,
     rejected: Vec<Rejected>,
@@ -126,7 +132,13 @@ impl Search<'_> {
             let bytes = self.manifest().await.map_err(Rejection::Unreadable)?;
             self.image.bytes = Some(bytes);
         }
-        self.judge.decide(&candidate, &self.image)
+        let (judge, image) = (Arc::clone(&self.judge), self.image.clone());
+        // It is work for the processor, and a registry says how much: whatever else runs on this thread is not to wait for it.
+        let decided = tokio::task::spawn_blocking(move || judge.decide(&candidate, &image));
+        decided.await.unwrap_or_else(|stopped| {
+            let problem = format!("checking it came to no end: {stopped}");
+            Err(Rejection::damaged("signature", problem))
+        })
     }
 
     /// The manifest of the image itself.

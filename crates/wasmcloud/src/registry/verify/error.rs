@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::registry::layout::shown;
 use crate::workload::{Digest, Reference};
 
 use super::policy::Pattern;
@@ -122,6 +123,16 @@ pub enum Rejection {
         /// The limit in bytes.
         limit: u64,
     },
+    /// There is more in it than a signature needs, and checking it would take long.
+    #[error("it has {found} {what}, more than the limit of {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// It does not read as what it says it is.
     #[error("its {what} is damaged: {problem}")]
     Damaged {
@@ -230,10 +241,11 @@ impl fmt::Display for Maker<'_> {
 }
 
 impl Rejection {
+    /// With a problem that may quote what is damaged.
     pub(super) fn damaged(what: &'static str, problem: impl fmt::Display) -> Self {
         Self::Damaged {
             what,
-            problem: problem.to_string(),
+            problem: shown(&problem.to_string()),
         }
     }
 

@@ -1,24 +1,33 @@
 //! Signatures by identities: the rules of Sigstore are those of its own library, what it finds is told in our words.
 
+use std::sync::Arc;
+
 use sigstore_verify::bundle::Error as Shape;
 use sigstore_verify::crypto::parse_certificate_info;
+use sigstore_verify::types::bundle::VerificationMaterialContent;
 use sigstore_verify::types::{Artifact, Bundle};
 use sigstore_verify::{
     CertificateError, Error, TransparencyLogError, VerificationPolicy, VerificationResult,
 };
 
+use crate::registry::layout::shown;
+
 use super::error::Rejection;
 use super::policy::{Identity, Proof};
-use super::simple::shown;
 use super::trust::TrustRoot;
 
+/// The most entries of logs in a signature, and as many timestamps and certificates. There are one to four of each.
+pub(super) const MOST: usize = 8;
+/// The most signatures of a checkpoint, which a log and its witnesses make.
+pub(super) const MOST_WITNESSES: usize = 32;
+
 /// Who is believed, and who of those may sign.
-pub(super) struct Believed<'a> {
-    pub(super) root: &'a TrustRoot,
-    pub(super) identities: &'a [Identity],
+pub(super) struct Believed {
+    pub(super) root: Arc<TrustRoot>,
+    pub(super) identities: Vec<Identity>,
 }
 
-impl Believed<'_> {
+impl Believed {
     /// Whether somebody who may do so has signed the artifact.
     ///
     /// That is: the signature is one by the key of the certificate; the certificate leads to an authority of the trust root, is for
@@ -29,6 +38,7 @@ impl Believed<'_> {
         bundle: &Bundle,
         artifact: impl Into<Artifact<'a>>,
     ) -> Result<Proof, Rejection> {
+        is_bounded(bundle)?;
         self.knows_the_logs(bundle)?;
         let policy = VerificationPolicy::any_identity();
         let policy = match self.root.has_certificate_logs {
@@ -54,7 +64,7 @@ impl Believed<'_> {
         });
         match unknown {
             Some(entry) => Err(Rejection::OtherLog {
-                found: entry.log_id.key_id.to_string(),
+                found: shown(&entry.log_id.key_id.to_string()),
             }),
             None => Ok(()),
         }
@@ -102,6 +112,35 @@ impl Believed<'_> {
             subject: subject.to_owned(),
             signed,
         })
+    }
+}
+
+/// Whether there is no more in a bundle than can be checked in a moment: each part of it costs work with a public key, or several.
+fn is_bounded(bundle: &Bundle) -> Result<(), Rejection> {
+    let material = &bundle.verification_material;
+    let certificates = match &material.content {
+        VerificationMaterialContent::X509CertificateChain { certificates } => certificates.len(),
+        _ => 1,
+    };
+    let entries = &material.tlog_entries;
+    let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
+    let witnesses = entries.iter().filter_map(|entry| {
+        let checkpoint = entry.inclusion_proof.as_ref()?.checkpoint.checkpoint()?;
+        Some(checkpoint.signatures().len())
+    });
+    let parts = [
+        ("entries of logs", entries.len(), MOST),
+        ("timestamps", timestamps.len(), MOST),
+        ("certificates", certificates, MOST),
+        (
+            "signatures of a checkpoint",
+            witnesses.max().unwrap_or_default(),
+            MOST_WITNESSES,
+        ),
+    ];
+    match parts.into_iter().find(|(_, found, limit)| found > limit) {
+        Some((what, found, limit)) => Err(Rejection::TooMany { what, found, limit }),
+        None => Ok(()),
     }
 }
 

@@ -126,6 +126,9 @@ impl fmt::Display for Subject {
 
 /// Which images a rule goes for: `registry/repository`, with stars. `*` stands for any run of characters within a step, `**` for any
 /// number of steps, and `*` alone for every image.
+///
+/// Registry and repository mean what they mean in a [`Reference`], so that no image evades a rule by another spelling of its name. Stars
+/// in the registry stand for parts of the form that it has there: without the port of HTTPS, and with `docker.io/library/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern(Glob);
 
@@ -155,11 +158,6 @@ impl FromStr for Pattern {
         let Some((registry, repository)) = text.split_once('/') else {
             return wrong(Problem::NoRepository);
         };
-        // As in references, so that nobody writes a rule for one place and gets one for another.
-        let is_registry = registry.contains(['.', ':', '*']) || registry == "localhost";
-        if !is_registry {
-            return wrong(Problem::Registry);
-        }
         if repository.contains([':', '@']) {
             return wrong(Problem::Version);
         }
@@ -169,12 +167,37 @@ impl FromStr for Pattern {
         if !repository.split('/').all(is_step) {
             return wrong(Problem::Repository);
         }
-        let name = format!("{}/{repository}", registry.to_ascii_lowercase());
+        let name = match canonical(registry, repository) {
+            Ok(name) => name,
+            Err(problem) => return wrong(problem),
+        };
         match Glob::parse(&name) {
             Some(glob) => Ok(Self(glob)),
             None => wrong(Problem::Text),
         }
     }
+}
+
+/// As references have it, so that nobody writes a rule for one place and gets one for another.
+fn canonical(registry: &str, repository: &str) -> Result<String, Problem> {
+    if registry.contains('*') {
+        return Ok(format!("{}/{repository}", registry.to_ascii_lowercase()));
+    }
+    if !registry.contains(['.', ':']) && registry != "localhost" {
+        return Err(Problem::Registry);
+    }
+    let registry = Reference::canonical_registry(registry)
+        .map_err(|error| Problem::Host(error.problem().to_string()))?;
+    // Two stars are steps already.
+    if repository.starts_with("**") {
+        return Ok(format!("{registry}/{repository}"));
+    }
+    let full = Reference::canonical_repository(&registry, repository);
+    // What the stars stand for may be below the top or not, and one pattern cannot say both.
+    if full != repository && repository.contains("**") {
+        return Err(Problem::Top);
+    }
+    Ok(format!("{registry}/{full}"))
 }
 
 /// Text that is no pattern.
@@ -204,6 +227,12 @@ enum Problem {
         "its first step is no registry; wanted one with a `.` or a port, as in `docker.io/acme/*`"
     )]
     Registry,
+    #[error("{0}")]
+    Host(String),
+    #[error(
+        "a name without a `/` is one of `docker.io/library/`, and `**` in it could be of others too; wanted `docker.io/library/…` for those, or a `/` before the `**`"
+    )]
+    Top,
     #[error("rules go for repositories, not for tags or digests")]
     Version,
     #[error(
@@ -259,7 +288,11 @@ impl fmt::Display for Proof {
                 issuer,
                 subject,
                 signed,
-            } => write!(f, "signed by `{subject}` of `{issuer}` at {signed}"),
+            } => {
+                // The rule may leave parts of who it is to whoever asked for the certificate.
+                let subject = subject.escape_debug();
+                write!(f, "signed by `{subject}` of `{issuer}` at {signed}")
+            }
         }
     }
 }
@@ -431,10 +464,81 @@ mod tests {
     }
 
     #[test]
+    fn no_image_evades_a_rule_by_another_spelling_of_its_name() {
+        let is = |pattern: &str, images: &[&str]| {
+            let pattern: Pattern = pattern.parse().unwrap();
+            for image in images {
+                assert!(
+                    pattern.matches(&image.parse().unwrap()),
+                    "{pattern}: {image}"
+                );
+            }
+        };
+        let redis = [
+            "docker.io/redis:7",
+            "docker.io/library/redis:7",
+            "index.docker.io/redis:7",
+            "registry-1.docker.io:443/library/redis:7",
+            "registry.hub.docker.com/redis:7",
+            "library/redis:7",
+        ];
+        for pattern in [
+            "docker.io/library/*",
+            "docker.io/*",
+            "docker.io/**",
+            "docker.io/redis",
+            "docker.io/re*",
+            "docker.io/*/redis",
+            "docker.io/**redis",
+            "index.docker.io/library/redis",
+            "registry-1.docker.io:443/redis",
+            "registry.hub.docker.com/**",
+            "Docker.io/*",
+            "*/library/redis",
+        ] {
+            is(pattern, &redis);
+        }
+        let bad = ["ghcr.io/bad/x", "ghcr.io:443/bad/x", "GHCR.io:0443/bad/x"];
+        for pattern in [
+            "ghcr.io/bad/**",
+            "ghcr.io:443/bad/**",
+            "GHCR.io/bad/*",
+            "*.io/bad/x",
+        ] {
+            is(pattern, &bad);
+        }
+        let address = ["10.0.0.5:5000/x", "[::ffff:10.0.0.5]:05000/x"];
+        is("10.0.0.5:5000/*", &address);
+        is("[::ffff:a00:5]:5000/*", &address);
+        is("[2001:DB8:0::1]/*", &["[2001:db8::1]:443/x"]);
+        is("registry:443/*", &["registry:443/x", "Registry/x"]);
+    }
+
+    #[test]
+    fn a_rule_for_the_images_of_docker_goes_for_no_others() {
+        let is = |pattern: &str, image: &str| {
+            let pattern: Pattern = pattern.parse().unwrap();
+            pattern.matches(&image.parse().unwrap())
+        };
+        assert!(!is("docker.io/*", "docker.io/acme/shop"));
+        assert!(!is("docker.io/redis", "docker.io/acme/redis"));
+        assert!(!is("docker.io/library/*", "r.example/redis"));
+        assert!(!is("ghcr.io/*", "ghcr.io/library/redis"));
+        assert!(!is("ghcr.io:444/**", "ghcr.io/x"));
+        let told = "docker.io/redis".parse::<Pattern>().unwrap().to_string();
+        assert_eq!(told, "docker.io/library/redis");
+    }
+
+    #[test]
     fn what_is_no_pattern_is_told_why() {
         assert!(told("ghcr.io").contains("has no `/`"));
         assert!(told("").contains("has no `/`"));
         assert!(told("acme/*").contains("no registry"));
+        assert!(told("a_b.example/*").contains("no `host` or `host:port`"));
+        assert!(told("r.example:0/*").contains("no `host` or `host:port`"));
+        assert!(told("0x7f.1/*").contains("not four plain numbers"));
+        assert!(told("10.0.5:5000/*").contains("not four plain numbers"));
+        assert!(told("docker.io/re**").contains("write `docker.io/library/…`"));
         assert!(told("ghcr.io/acme/shop:1.0").contains("not for tags"));
         assert!(told("ghcr.io/acme@sha256:12").contains("not for tags"));
         assert!(told("ghcr.io/Acme/*").contains("lower-case"));

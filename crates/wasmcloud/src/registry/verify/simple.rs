@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sigstore_verify::types::{Bundle, DerCertificate};
 
+use crate::registry::layout::shown;
 use crate::workload::{Digest, Reference};
 
 use super::bundle;
@@ -239,7 +240,7 @@ impl Entry {
         } = &self.payload;
         let log_id: Digest = format!("sha256:{log_id}")
             .parse()
-            .map_err(|_| damaged(format!("the id of the log is `{}`", shown(log_id))))?;
+            .map_err(|_| damaged(format!("the id of the log is `{log_id}`")))?;
         let content = STANDARD
             .decode(body)
             .map_err(|error| damaged(error.to_string()))?;
@@ -265,13 +266,5 @@ fn all_certificates(pem: &str) -> Result<Vec<DerCertificate>, Rejection> {
             Ok(found) => Ok(DerCertificate::from_bytes(&found)),
             Err(error) => Err(Rejection::damaged("certificate", error)),
         })
-        .collect()
-}
-
-/// What somebody else wrote, for a message: not too much of it, and nothing that a terminal would obey.
-pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .take(200)
-        .flat_map(char::escape_debug)
         .collect()
 }

@@ -10,7 +10,7 @@ use wasmcloud::assembly::HostConfig;
 use wasmcloud::policy::{EgressMode, EgressOptions};
 
 use super::*;
-use crate::support::{Log, Names, Outside};
+use crate::support::{Log, Names, Outside, own_address};
 
 const BOTH: [&Guest; 2] = [&P2, &P3];
 
@@ -168,14 +168,6 @@ async fn nothing_is_reached_that_is_not_listed() {
     let log = log.text();
     let told = "a TCP connection to 1.1.1.1:54 is denied: `allowedHosts` does not list 1.1.1.1:54; list it in `localResources.allowedHosts` of the component";
     assert_eq!(log.matches(told).count(), 2, "{log}");
-}
-
-/// An address of this machine that is not its loopback, if it has one. Nothing is sent to find it.
-async fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").await.ok()?;
-    socket.connect("192.0.2.1:9").await.ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 /// A server at that address, and a host that lets workloads go there.

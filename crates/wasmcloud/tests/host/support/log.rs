@@ -1,4 +1,4 @@
-//! The host's own log, captured. Works on current-thread runtimes only, where everything runs on the thread of the test.
+//! The host's own log, captured. [`Log`] works where everything runs on the thread of the test.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -30,6 +30,29 @@ impl Log {
     /// Everything so far: level, message and fields of each event.
     pub(crate) fn text(&self) -> String {
         self.lines.lock().unwrap().clone()
+    }
+}
+
+/// The log of all threads of this process, of which a test knows its own lines: where guests compute for long, calls of the host come
+/// from other threads than that of the test. Threads that capture their own are left out.
+pub(crate) struct WholeLog(Arc<Mutex<String>>);
+
+impl WholeLog {
+    pub(crate) fn begin() -> Self {
+        static LINES: OnceLock<Arc<Mutex<String>>> = OnceLock::new();
+        let lines = LINES.get_or_init(|| {
+            let lines = Arc::default();
+            tracing::subscriber::set_global_default(Lines(Arc::clone(&lines))).unwrap();
+            lines
+        });
+        Self(Arc::clone(lines))
+    }
+
+    /// The lines so far that have this in them.
+    pub(crate) fn lines_with(&self, part: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap();
+        let ours = lines.lines().filter(|line| line.contains(part));
+        ours.map(str::to_owned).collect()
     }
 }
 

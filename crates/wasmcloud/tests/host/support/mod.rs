@@ -15,11 +15,11 @@ use std::time::Duration;
 pub(crate) use client::{Answer, Body, Connection, Version, body_of, empty, frames, full, request};
 pub(crate) use host::{Access, TestHost, id, start_request};
 pub(crate) use hostile::{BAD, GOOD, HOSTILE, Pending, hostile};
-pub(crate) use log::Log;
+pub(crate) use log::{Log, WholeLog};
 pub(crate) use manifest::{
     component, http, http_at, manifest, p2, p3, spec, with_config, with_environment,
 };
-pub(crate) use outside::{Authority, Names, Outside};
+pub(crate) use outside::{Authority, Names, Outside, own_address};
 pub(crate) use plugins::{Fault, Gate, Ledger};
 pub(crate) use raw::Raw;
 

@@ -233,3 +233,30 @@ async fn writers_of_one_object_leave_one_and_nothing_of_the_others() {
     let chunks = 600_000_u64.div_ceil(server.chunk() as u64);
     assert_eq!(kept(&service).await, (2, 2 + chunks));
 }
+
+/// A server that takes 8 MiB, and somebody who does not stop.
+#[tokio::test]
+async fn a_server_that_is_full_is_told_as_full_and_serves_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nats.conf");
+    std::fs::write(&config, "jetstream: { max_file_store: 8MB }\n").unwrap();
+    let service = Service::launch_with(&["-c", config.to_str().unwrap()]);
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    blobs.create_container(&name("c")).await.unwrap();
+    write_all(&blobs, "c", "o", b"kept").await.unwrap();
+    let filling = async {
+        let mut writing = blobs.write(&id("c", "big")).await?;
+        loop {
+            writing.write(vec![7; 1 << 20].into()).await?;
+        }
+    };
+    let filled: Result<(), BlobError> = tokio::time::timeout(PATIENCE, filling).await.unwrap();
+    assert_eq!(
+        filled,
+        Err(BlobError::Quota("the store is full".to_owned()))
+    );
+    assert_eq!(read_all(&blobs, "c", "o").await.unwrap(), b"kept");
+    // What was broken off goes, so that there is room.
+    until(async || write_all(&blobs, "c", "small", &[1; 1 << 20]).await.is_ok()).await;
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use futures::FutureExt as _;
+
 use super::fake::{Fake, Kept, Say, Seen};
 use super::*;
 
@@ -51,8 +53,11 @@ async fn a_blob_that_breaks_off_is_gone_on_with_where_it_was() {
 
 #[tokio::test]
 async fn a_blob_that_comes_in_many_small_parts_comes() {
-    let kept = Kept::new(component(10_000));
-    let fake = blob(&kept, |kept, seen, _| kept.part(seen).breaking_after(1_000)).await;
+    let kept = Kept::new(component(1_000_000));
+    let fake = blob(&kept, |kept, seen, _| {
+        kept.part(seen).breaking_after(100_000)
+    })
+    .await;
     assert_eq!(pulled(&fake).await.unwrap(), kept.component);
     assert_eq!(ranges(&fake).len(), 10);
 }
@@ -278,19 +283,109 @@ async fn no_more_blobs_are_fetched_at_once_than_the_settings_have_it() {
     }
 
     let kept = Kept::new(component(10));
+    let one = blob(&kept, |kept, seen, _| kept.say(seen)).await;
+    let other = blob(&kept, |kept, seen, _| kept.say(seen)).await;
+    let registries = registries(Settings {
+        parallel: 4,
+        ..settings(&[&one.address, &other.address])
+    });
+    let fetch = async |fake: &Fake| {
+        let reference = reference(&fake.address, "app:1");
+        let (mut busy, access) = (Busy, anybody());
+        let fetched = registries.blob(&reference, &kept.layer, &mut busy, &access);
+        fetched.await.unwrap();
+    };
+    futures::future::join_all((0..8).map(|_| fetch(&one))).await;
+    assert_eq!(MOST.load(Ordering::SeqCst), 2);
+    futures::future::join_all((0..16).map(|nth| fetch([&one, &other][nth % 2]))).await;
+    assert_eq!(MOST.load(Ordering::SeqCst), 4);
+    assert_eq!((ranges(&one).len(), ranges(&other).len()), (16, 8));
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_go_on_keeps_nobody_from_another() {
+    let kept = Kept::new(component(10));
+    let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let stuck = blob(&kept, move |_, _, _| {
+        told.send(()).unwrap();
+        Say::Silence
+    })
+    .await;
+    let good = blob(&kept, |kept, seen, _| kept.say(seen)).await;
+    let registries = registries(settings(&[&stuck.address, &good.address]));
+    let fetch = async |fake: &Fake| {
+        let reference = reference(&fake.address, "app:1");
+        pull(&registries, &reference, &anybody()).await
+    };
+    let waiting = futures::future::join_all((0..4).map(|_| fetch(&stuck)));
+    let other = async {
+        // All that it may have of the four.
+        for _ in 0..2 {
+            asked.recv().await.unwrap();
+        }
+        fetch(&good).await
+    };
+    tokio::select! {
+        done = waiting => panic!("{done:?}"),
+        got = other => assert_eq!(got.unwrap(), kept.component),
+    }
+    assert_eq!(ranges(&stuck).len(), 2);
+}
+
+#[tokio::test]
+async fn the_wait_for_others_is_part_of_the_time_that_a_blob_has() {
+    let kept = Kept::new(component(10));
     let fake = blob(&kept, |kept, seen, _| kept.say(seen)).await;
     let registries = registries(Settings {
-        parallel: 2,
+        longest: Duration::from_millis(50),
         ..settings(&[&fake.address])
     });
     let reference = reference(&fake.address, "app:1");
-    let fetch = async || {
-        registries
-            .blob(&reference, &kept.layer, &mut Busy, &anybody())
-            .await
-            .unwrap();
-    };
-    futures::future::join_all((0..8).map(|_| fetch())).await;
-    assert_eq!(MOST.load(Ordering::SeqCst), 2);
-    assert_eq!(ranges(&fake).len(), 8);
+    let slots = &registries.inner().slots;
+    let _held = [(); 2].map(|()| slots.take(reference.registry()).now_or_never().unwrap());
+    let (mut bytes, access) = (BytesMut::new(), anybody());
+    let fetched = registries.blob(&reference, &kept.layer, &mut bytes, &access);
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await.unwrap();
+    let error = fetched.unwrap_err();
+    assert!(matches!(error.kind, RegistryErrorKind::Late(_)), "{error}");
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_registry_that_drips_is_as_good_as_silent() {
+    let kept = Kept::new(component(10_000));
+    let fake = blob(&kept, |kept, seen, _| {
+        kept.part(seen).dripping(Duration::from_millis(20))
+    })
+    .await;
+    let mut impatient = settings(&[&fake.address]);
+    impatient.silence = Duration::from_millis(300);
+    impatient.retries.attempts = 2;
+    let registries = registries(impatient);
+    let reference = reference(&fake.address, "app:1");
+    let (mut bytes, access) = (BytesMut::new(), anybody());
+    let fetched = registries.blob(&reference, &kept.layer, &mut bytes, &access);
+    let error = fetched.await.unwrap_err();
+    assert!(error.to_string().contains("did not answer for"), "{error}");
+    assert_eq!(ranges(&fake).len(), 2);
+}
+
+#[tokio::test]
+async fn a_registry_that_breaks_off_after_every_byte_is_given_up() {
+    let kept = Kept::new(component(10_000));
+    let fake = blob(&kept, |kept, seen, _| kept.part(seen).breaking_after(1)).await;
+    let mut waiting = settings(&[&fake.address]);
+    waiting.retries.first = Duration::from_millis(20);
+    waiting.retries.longest = Duration::from_millis(20);
+    let registries = registries(waiting);
+    let reference = reference(&fake.address, "app:1");
+    let (mut bytes, access) = (BytesMut::new(), anybody());
+    let fetched = registries.blob(&reference, &kept.layer, &mut bytes, &access);
+    let error = fetched.await.unwrap_err();
+    assert!(
+        error.to_string().contains("the connection broke"),
+        "{error}"
+    );
+    let from = |from: u32| Some(format!("bytes={from}-"));
+    assert_eq!(ranges(&fake), [None, from(1), from(2), from(3)]);
 }

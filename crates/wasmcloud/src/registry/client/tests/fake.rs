@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -37,6 +38,10 @@ pub(super) enum Say {
         sent: usize,
         /// Whether its length is told.
         sized: bool,
+        /// How long after each byte of the body the next is sent, if not at once.
+        drip: Option<Duration>,
+        /// Whether the connection stays when everything is sent.
+        stays: bool,
     },
     /// The connection ends.
     Nothing,
@@ -52,6 +57,8 @@ impl Say {
             body: Bytes::new(),
             sent: usize::MAX,
             sized: true,
+            drip: None,
+            stays: false,
         }
     }
 
@@ -83,6 +90,20 @@ impl Say {
     pub(super) fn unsized_(mut self) -> Self {
         if let Self::Answer { sized, .. } = &mut self {
             *sized = false;
+        }
+        self
+    }
+
+    pub(super) fn dripping(mut self, every: Duration) -> Self {
+        if let Self::Answer { drip, .. } = &mut self {
+            *drip = Some(every);
+        }
+        self
+    }
+
+    pub(super) fn staying(mut self) -> Self {
+        if let Self::Answer { stays, .. } = &mut self {
+            *stays = true;
         }
         self
     }
@@ -173,6 +194,8 @@ async fn serve(
             body,
             sent,
             sized,
+            drip,
+            stays,
         } => {
             let mut head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n");
             if sized && !headers.iter().any(|(name, _)| name == "content-length") {
@@ -183,11 +206,32 @@ async fn serve(
             }
             stream.write_all(format!("{head}\r\n").as_bytes()).await?;
             if !seen.line.starts_with("HEAD") {
-                stream.write_all(&body[..sent.min(body.len())]).await?;
+                send(&mut stream, &body[..sent.min(body.len())], drip).await?;
+            }
+            if stays {
+                std::future::pending::<()>().await;
             }
             stream.shutdown().await
         }
     }
+}
+
+async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    body: &[u8],
+    drip: Option<Duration>,
+) -> std::io::Result<()> {
+    let Some(every) = drip else {
+        stream.write_all(body).await?;
+        return stream.flush().await;
+    };
+    let mut ticks = tokio::time::interval(every);
+    for byte in body {
+        ticks.tick().await;
+        stream.write_u8(*byte).await?;
+        stream.flush().await?;
+    }
+    Ok(())
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Seen> {

@@ -2,6 +2,7 @@
 
 use super::fake::{Fake, Kept, Say};
 use super::*;
+use crate::registry::client::blob::Transfer;
 use crate::registry::settings::Mirror;
 
 fn mirror(location: &str) -> Mirror {
@@ -87,6 +88,43 @@ async fn a_mirror_that_fails_lies_or_is_gone_is_passed_over() {
             .iter()
             .any(|seen| seen.header("range") == Some("bytes=6000-"))
     );
+}
+
+#[tokio::test]
+async fn a_mirror_that_takes_longer_than_its_turn_is_passed_over() {
+    let kept = Kept::new(component(10_000));
+    let keeps = kept.clone();
+    let itself = Fake::start(move |seen, _| match &*seen.line {
+        line if line.contains("/blobs/") => keeps.part(seen),
+        line if line.contains("/referrers/") => {
+            let index = json!({"schemaVersion": 2, "mediaType": media::INDEX, "manifests": []});
+            Say::bytes(index.to_string())
+        }
+        _ => keeps.say(seen),
+    })
+    .await;
+    let keeps = kept.clone();
+    let slow = Fake::start(move |seen, _| match seen.line.contains("/blobs/") {
+        true => keeps.part(seen).breaking_after(6_000).staying(),
+        false => Say::Silence,
+    })
+    .await;
+    let registries = mirrored(&itself, vec![mirror(&slow.address)]);
+    let (reference, access) = (reference(&itself.address, "app:1"), anybody());
+    let doors = || registries.doors_within(&reference, &access, Duration::from_millis(100));
+    let mut bytes = BytesMut::new();
+    let mut transfer = Transfer::new(&kept.layer, &mut bytes).await.unwrap();
+    doors().unwrap().blob(&mut transfer).await.unwrap();
+    assert_eq!(bytes, kept.component);
+    let of = doors().unwrap();
+    let found = first(&of, |door| door.manifest("1", None)).await;
+    let digest = found.unwrap().digest;
+    let of = doors().unwrap();
+    let found = first(&of, |door| door.digest("1")).await;
+    assert_eq!(found.unwrap(), digest);
+    let of = doors().unwrap();
+    let found = first(&of, |door| door.referrers(digest)).await;
+    assert!(found.unwrap().is_empty());
 }
 
 #[tokio::test]

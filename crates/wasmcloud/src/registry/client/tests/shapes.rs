@@ -186,6 +186,37 @@ async fn lists_of_tags_have_pages_with_an_end() {
 }
 
 #[tokio::test]
+async fn more_or_longer_tags_than_there_may_be_are_refused() {
+    let page = |tags: Vec<String>| Say::bytes(json!({"name": "app", "tags": tags}).to_string());
+    let many = |count: usize| (0..count).map(|nth| nth.to_string()).collect::<Vec<_>>();
+    let tags = async |fake: &Fake| {
+        let registries = registries(settings(&[&fake.address]));
+        let reference = reference(&fake.address, "app");
+        registries.tags(&reference, &anybody()).await
+    };
+    let next = "</v2/app/tags/list?n=1000&last=x>; rel=\"next\"";
+    let two_pages = Fake::start(move |_, _| page(many(6_000)).header("Link", next)).await;
+    let error = tags(&two_pages).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("more than 10000 tags"),
+        "{error}"
+    );
+    assert_eq!(two_pages.seen().len(), 2);
+    let most = Fake::start(move |_, _| page(many(10_000))).await;
+    assert_eq!(tags(&most).await.unwrap().len(), 10_000);
+    let longest = Fake::start(move |_, _| page(vec!["x".repeat(128)])).await;
+    assert_eq!(tags(&longest).await.unwrap(), ["x".repeat(128)]);
+    let longer = Fake::start(move |_, _| page(vec!["x".repeat(129)])).await;
+    let error = tags(&longer).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("a tag of 129 bytes, of at most 128"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn referrers_are_what_the_registry_knows_or_what_stands_under_a_tag() {
     let of = Digest::of(b"app");
     let signature = Descriptor::of(media::MANIFEST, b"signature");

@@ -90,6 +90,34 @@ async fn a_private_image_is_for_the_credentials_that_fetched_it() {
     assert!(record.proves(&ann) && record.proves(&Proof::Anonymous) && !record.is_private());
 }
 
+#[tokio::test]
+async fn what_only_the_host_could_reach_is_for_the_host_until_somebody_else_fetches_it() {
+    let cache = Cache::new();
+    let store = cache.open();
+    let from = image("near:1");
+    let text = || {
+        let name = Digest::of(from.to_string().as_bytes()).hex();
+        let path = cache.path().join(format!("references/{name}.json"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let ann = store.fingerprint("r.example", &[b"ann"]);
+    drop(pull(&store, &from, b"layer", Proof::Host).await);
+    assert!(text().contains("\"host\":true"), "{}", text());
+    let record = cache.open().record(&from).await.unwrap().unwrap();
+    assert!(record.proves(&Proof::Host) && record.is_private());
+    assert!(!record.proves(&Proof::Anonymous) && !record.proves(&ann));
+    let public = Record::new(record.manifest, record.layer, 5, Proof::Anonymous);
+    store.put(&from, public).await.unwrap();
+    let record = cache.open().record(&from).await.unwrap().unwrap();
+    assert!(record.proves(&Proof::Anonymous) && record.proves(&ann));
+    // What is not for the host alone is written as earlier versions read it.
+    let (moved, _) = store.keep("moved".into(), &from).await.unwrap();
+    let moved = Record::new(moved, record.layer, 5, ann);
+    store.put(&from, moved).await.unwrap();
+    assert!(!text().contains("host"), "{}", text());
+    assert!(store.record(&from).await.unwrap().unwrap().proves(&ann));
+}
+
 #[test]
 fn no_more_proofs_are_kept_than_there_is_room_for() {
     let cache = Cache::new();

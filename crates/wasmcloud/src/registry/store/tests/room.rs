@@ -1,5 +1,6 @@
 //! What goes when there is no room, and what stays.
 
+use super::super::partial::name_of;
 use super::*;
 
 const LAYER: usize = 1_000;
@@ -151,6 +152,70 @@ async fn downloads_that_nobody_goes_on_with_go_first() {
     live.write(layer(1).into()).await.unwrap();
     live.commit().await.unwrap();
     assert!(read(&store, &layer(1)).await.is_some());
+}
+
+/// A download that breaks off before its last byte.
+async fn broken_off(store: &Store, nth: u8) {
+    let mut partial = begun(store, &layer(nth), &image("broken")).await;
+    let most = layer(nth).split_off(1);
+    partial.write(most.into()).await.unwrap();
+    partial.leave().await;
+}
+
+/// Where it is left.
+fn left(cache: &Cache, nth: u8) -> PathBuf {
+    let name = name_of(&Digest::of(&layer(nth)), &image("broken"));
+    cache.path().join("partial").join(name.hex())
+}
+
+#[tokio::test]
+async fn downloads_that_broke_off_hold_a_quarter_at_most_and_go_before_any_blob() {
+    let cache = Cache::of(10_000);
+    let store = cache.open();
+    pulled(&cache, &store, 3).await;
+    for nth in 10..15 {
+        broken_off(&store, nth).await;
+        used(&left(&cache, nth), u64::from(60 - nth));
+    }
+    // The oldest have gone.
+    let there: Vec<bool> = (10..15).map(|nth| left(&cache, nth).exists()).collect();
+    assert_eq!(there, [false, false, false, true, true]);
+    let listing = store.list().await.unwrap();
+    assert_eq!((listing.partials.count, listing.partials.bytes), (2, 1_998));
+    // They are younger than all images, and yet there is no room for them beside these two.
+    for nth in [20, 21] {
+        drop(download(&store, &layer(nth), &image("a")).await);
+    }
+    assert!(names(cache.path().join("partial")).is_empty());
+    for nth in 0..3 {
+        assert!(is_there(&store, nth).await, "{nth}");
+    }
+}
+
+#[tokio::test]
+async fn room_is_made_before_a_download_and_not_once_it_is_there() {
+    let cache = Cache::of(10_000);
+    let store = cache.open();
+    pulled(&cache, &store, 4).await;
+    let partial = begun(&store, &[9; 3_000], &image("large")).await;
+    let listing = store.list().await.unwrap();
+    assert!(listing.blobs.bytes <= 7_000, "{listing:?}");
+    assert!(!is_there(&store, 1).await && is_there(&store, 2).await);
+    drop(partial);
+}
+
+#[tokio::test]
+async fn a_download_that_somebody_is_at_is_given_up_for_no_other() {
+    let cache = Cache::of(2_000_000);
+    let (store, other) = (cache.open(), cache.open());
+    let bytes = vec![1; 700_000];
+    let mut partial = begun(&store, &bytes, &image("a")).await;
+    let (first, last) = bytes.split_at(600_000);
+    partial.write(Bytes::copy_from_slice(first)).await.unwrap();
+    drop(download(&other, &vec![2; 1_500_000], &image("b")).await);
+    partial.write(Bytes::copy_from_slice(last)).await.unwrap();
+    partial.commit().await.unwrap();
+    assert_eq!(read(&store, &bytes).await.unwrap(), bytes);
 }
 
 #[tokio::test]

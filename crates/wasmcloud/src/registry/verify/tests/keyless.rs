@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::keyless::{MOST, MOST_WITNESSES};
 use super::authority::{Authority, BEGIN, Leaf, Log, RELEASE, VALID, Who, b64};
 use super::memory::BUNDLE;
 use super::*;
@@ -538,6 +539,93 @@ async fn damaged_parts_are_told_apart() {
             "{found}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_bundle_with_more_in_it_than_can_be_checked_in_a_moment_is_refused() {
+    let authority = Authority::new();
+    let leaf = authority.certify(&RELEASE);
+    let good = plain(&authority, &leaf);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut bundle = good.clone();
+        change(&mut bundle["verificationMaterial"]);
+        kept(&bundle)
+    };
+    let many = |one: &Value, count: usize| json!(vec![one.clone(); count]);
+    let entries = |material: &mut Value, count| {
+        let entry = material["tlogEntries"][0].clone();
+        material["tlogEntries"] = many(&entry, count);
+    };
+    let timestamps = |material: &mut Value, count| {
+        let token = json!({ "signedTimestamp": b64("no token") });
+        let all = json!({ "rfc3161Timestamps": many(&token, count) });
+        material["timestampVerificationData"] = all;
+    };
+    let certificates = |material: &mut Value, count| {
+        let of = material.as_object_mut().unwrap();
+        let certificate = of.remove("certificate").unwrap();
+        let chain = json!({ "certificates": many(&certificate, count) });
+        material["x509CertificateChain"] = chain;
+    };
+    let witnesses = |material: &mut Value, count: usize| {
+        let checkpoint = &mut material["tlogEntries"][0]["inclusionProof"]["checkpoint"];
+        let text = checkpoint["envelope"].as_str().unwrap();
+        let (note, signature) = text.split_once("\n\n").unwrap();
+        let signed = format!("{note}\n\n{}", signature.repeat(count));
+        checkpoint["envelope"] = json!(signed);
+    };
+    let parts: [(&str, usize, &dyn Fn(&mut Value, usize)); 4] = [
+        ("entries of logs", MOST, &entries),
+        ("timestamps", MOST, &timestamps),
+        ("certificates", MOST, &certificates),
+        ("signatures of a checkpoint", MOST_WITNESSES, &witnesses),
+    ];
+    for (what, most, put) in parts {
+        let memory = with(&|material| put(material, most + 1));
+        let found = why(demand(&authority), &memory).await;
+        let told = format!("it has {} {what}, more than the limit of {most}", most + 1);
+        assert_eq!(found.to_string(), told);
+        // As many as may be are looked at, whatever comes of that.
+        let memory = with(&|material| put(material, most));
+        let verified = verify(demand(&authority), &memory).await;
+        let told = verified.err().map(|error| error.to_string());
+        assert!(!told.unwrap_or_default().contains("limit"), "{what}");
+    }
+    let chain = authority.certify(&RELEASE).pem.repeat(MOST);
+    let memory = Simple::good(&authority)
+        .with("dev.sigstore.cosign/chain", chain)
+        .kept();
+    let found = why(demand(&authority), &memory).await;
+    let wanted = Rejection::TooMany {
+        what: "certificates",
+        found: MOST + 1,
+        limit: MOST,
+    };
+    assert_eq!(found.to_string(), wanted.to_string());
+}
+
+#[test]
+fn a_signature_is_not_checked_where_others_wait() {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let authority = Authority::new();
+    let memory = Simple::good(&authority).kept();
+    runtime.block_on(async {
+        // As long as the one thread for such work is taken, there is no verdict, and nobody is held up.
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || wait.recv());
+        let mut verifying = std::pin::pin!(verify(demand(&authority), &memory));
+        let first = poll_fn(|context| Poll::Ready(verifying.as_mut().poll(context))).await;
+        assert!(first.is_pending());
+        release.send(()).unwrap();
+        taken.await.unwrap().unwrap();
+        assert!(verifying.await.is_ok());
+    });
 }
 
 #[test]

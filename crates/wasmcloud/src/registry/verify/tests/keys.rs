@@ -370,6 +370,25 @@ async fn damaged_signatures_are_told_apart() {
 }
 
 #[tokio::test]
+async fn what_is_damaged_is_neither_quoted_whole_nor_as_it_is() {
+    let mut memory = Memory::new();
+    let tag = SignatureArtifact::tag_of(image());
+    let long = format!("\u{202e}{}", "x".repeat(1 << 20));
+    let told = async |memory: &Memory| {
+        let told = why(by(&[&p256()]), memory).await.to_string();
+        assert!(told.len() < 500, "{} bytes", told.len());
+        assert!(!told.contains('\u{202e}'), "{told}");
+        told
+    };
+    memory.put_manifest(&tag, json!({ "layers": long }).to_string());
+    assert!(told(&memory).await.contains("its manifest is damaged"));
+    memory.put_manifest(&tag, "{}");
+    let bundle = json!({ "mediaType": long[..900_000] }).to_string();
+    memory.put_bundle(&bundle, Some(BUNDLE));
+    assert!(told(&memory).await.contains("its bundle is damaged"));
+}
+
+#[tokio::test]
 async fn what_is_huge_is_not_read() {
     let key = p256();
     let mut memory = Memory::new();
