@@ -187,8 +187,7 @@ impl Images {
         let resolved = self.registries().resolve(reference, access).await?;
         let signatures = Asked::new(self.registries(), None, reference, access);
         Ok(self
-            .policy()
-            .verify(reference, resolved.digest, &signatures)
+            .verify_asked(reference, resolved.digest, &signatures)
             .await?)
     }
 }

@@ -367,15 +367,17 @@ impl Images {
 
     /// The same with what the registry says of signatures. It may have many, and take long for each: all of it together takes no
     /// longer than one thing may.
-    async fn verify_asked(
+    pub(super) async fn verify_asked(
         &self,
         reference: &Reference,
         manifest: Digest,
         signatures: &Asked<'_>,
     ) -> Result<Verified, VerifyError> {
         let longest = self.registries().settings().longest;
-        let verified = timeout(longest, self.verify(reference, manifest, signatures)).await;
-        verified.unwrap_or_else(|_| Err(late(self.policy(), reference, manifest, longest)))
+        match timeout(longest, self.verify(reference, manifest, signatures)).await {
+            Ok(verified) => verified,
+            Err(_) => Err(late(self.policy(), reference, manifest, longest)),
+        }
     }
 
     /// From the registry, but for what the cache has of the same repository.

@@ -71,9 +71,13 @@ impl<D> StreamProducer<D> for Streamed {
             }
         }
         Poll::Ready(Ok(match (taken.is_empty(), &self.rows) {
-            (false, _) => {
+            (false, rows) => {
                 destination.set_buffer(taken.into());
-                StreamResult::Completed
+                // Said with the last of them, the end costs the guest no other turn.
+                match rows {
+                    Some(_) => StreamResult::Completed,
+                    None => StreamResult::Dropped,
+                }
             }
             (true, None) => StreamResult::Dropped,
             (true, Some(_)) if finish => StreamResult::Cancelled,

@@ -574,7 +574,8 @@ async fn a_bundle_with_more_in_it_than_can_be_checked_in_a_moment_is_refused() {
         let signed = format!("{note}\n\n{}", signature.repeat(count));
         checkpoint["envelope"] = json!(signed);
     };
-    let parts: [(&str, usize, &dyn Fn(&mut Value, usize)); 4] = [
+    type Put<'a> = &'a dyn Fn(&mut Value, usize);
+    let parts: [(&str, usize, Put<'_>); 4] = [
         ("entries of logs", MOST, &entries),
         ("timestamps", MOST, &timestamps),
         ("certificates", MOST, &certificates),
