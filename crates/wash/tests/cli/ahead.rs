@@ -5,7 +5,7 @@ use std::path::Path;
 use test_servers::Registry;
 
 use crate::images::{json, keys, run, wash, with_input};
-use crate::support::{EMPTY_COMPONENT, Sandbox};
+use crate::support::Sandbox;
 
 #[test]
 fn what_is_compiled_ahead_is_there_when_the_registry_is_gone() {
@@ -53,7 +53,8 @@ fn what_is_compiled_ahead_is_there_when_the_registry_is_gone() {
 fn manifest(image: &str, more: &str) -> String {
     format!(
         "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: {{ name: app }}\nspec:\n  \
-         components: [{{ name: app, image: \"{image}\", imagePullPolicy: IfNotPresent{more} }}]\n"
+         components: [{{ name: app, image: \"{image}\", imagePullPolicy: IfNotPresent{more} }}]\n  \
+         hostInterfaces: [{{ namespace: wasi, package: http, interfaces: [incoming-handler] }}]\n"
     )
 }
 
@@ -61,7 +62,7 @@ fn manifest(image: &str, more: &str) -> String {
 #[test]
 fn what_a_host_demands_is_there_when_the_registry_is_gone() {
     let (sandbox, mut registry) = (Sandbox::new(), Registry::start());
-    sandbox.write("a.wasm", EMPTY_COMPONENT);
+    std::fs::copy(test_guests::HTTP_P2, sandbox.path("a.wasm")).unwrap();
     keys(&sandbox, "ours");
     let address = registry.address();
     let at = |name: &str| format!("{address}/demo/{name}:1");
@@ -108,7 +109,7 @@ fn what_a_host_demands_is_there_when_the_registry_is_gone() {
 fn what_is_private_is_compiled_with_the_credentials_for_it() {
     let sandbox = Sandbox::new();
     let registry = Registry::with_users(&[("ada", "s3cret-word")]);
-    sandbox.write("a.wasm", EMPTY_COMPONENT);
+    std::fs::copy(test_guests::HTTP_P2, sandbox.path("a.wasm")).unwrap();
     let address = registry.address();
     let at = format!("{address}/demo/a:1");
     let login = [

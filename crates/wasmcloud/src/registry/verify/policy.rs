@@ -538,7 +538,7 @@ mod tests {
         assert!(told("r.example:0/*").contains("no `host` or `host:port`"));
         assert!(told("0x7f.1/*").contains("not four plain numbers"));
         assert!(told("10.0.5:5000/*").contains("not four plain numbers"));
-        assert!(told("docker.io/re**").contains("write `docker.io/library/…`"));
+        assert!(told("docker.io/re**").contains("wanted `docker.io/library/…`"));
         assert!(told("ghcr.io/acme/shop:1.0").contains("not for tags"));
         assert!(told("ghcr.io/acme@sha256:12").contains("not for tags"));
         assert!(told("ghcr.io/Acme/*").contains("lower-case"));
