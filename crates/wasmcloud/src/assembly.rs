@@ -404,7 +404,15 @@ pub async fn validate(
     let settings = errors.len();
     for component in workload.parts() {
         let by = By::Workload(&workload.namespace);
-        match host::look_at(fetch.as_ref(), component, by, &request.base, inspect).await {
+        match host::look_at(
+            fetch.as_ref(),
+            component,
+            by,
+            &request.base,
+            |bytes: &[u8], _| inspect(bytes),
+        )
+        .await
+        {
             Ok(looked) => drop(worlds.insert(component.name.clone(), looked.inspected.world)),
             Err(error) => errors.push(error),
         }

@@ -165,7 +165,7 @@ async fn many(records: &mut Vec<Record>, registry: &Registry, guest: &Bytes) -> 
     let downloaded = Record::new("oci", "many-downloaded", mib(way.bytes("/blobs/")), "MiB");
     let downloaded = downloaded.against("images", mib(bytes as u64));
     records.push(downloaded.aiming_at(Some("1.0 ×")));
-    let compiled = Record::new("oci", "many-compiled", compiled as f64, "workloads");
+    let compiled = Record::new("oci", "many-compiled", compiled as f64, "artifacts");
     let compiled = compiled.against("images", references.len() as f64);
     records.push(compiled.aiming_at(Some("1.0 ×")));
     Ok(())

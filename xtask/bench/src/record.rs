@@ -17,7 +17,7 @@ pub(crate) struct Record {
     pub(crate) case: String,
     /// The median of all rounds, in `unit`.
     pub(crate) value: f64,
-    /// `ns`, `µs`, `ms`, `requests/s`, `calls/s`, `messages/s`, `MiB/s`, `MiB`, `bytes`, `KiB`, `% of a core`.
+    /// `ns`, `µs`, `ms`, `requests/s`, `calls/s`, `messages/s`, `MiB/s`, `MiB`, `bytes`, `KiB`, `artifacts`, `% of a core`.
     pub(crate) unit: &'static str,
     /// What it is compared with, measured in alternation.
     pub(crate) baseline: Option<&'static str>,

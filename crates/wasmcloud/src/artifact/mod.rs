@@ -19,6 +19,7 @@ use crate::workload::{Image, Namespace, Pull};
 /// - F2 The same reference may give other bytes later; callers go by the digest of what they got.
 /// - F3 An image that it cannot serve is an error that says what can.
 /// - F4 Nobody gets what they could not have got from where the image is kept, whatever was fetched for others.
+/// - F5 A digest that comes with the bytes was checked against them.
 #[async_trait]
 pub trait Fetch: Send + Sync + 'static {
     /// Gets the bytes of an image. Paths are taken as they stand: the caller resolves them against the manifest.
@@ -69,6 +70,8 @@ pub enum By<'a> {
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Bytes,
+    /// Their digest, where the source has worked it out: nobody has to do so again.
+    pub digest: Option<Digest>,
     /// What names the same bytes for good, where the image may come to name others.
     pub pinned: Option<Image>,
     /// Held while what was made from it runs: until then, no cache drops it.
@@ -82,6 +85,7 @@ impl From<Bytes> for Fetched {
     fn from(bytes: Bytes) -> Self {
         Self {
             bytes,
+            digest: None,
             pinned: None,
             hold: None,
         }

@@ -39,7 +39,7 @@ pub async fn compile(
     let (mut components, mut worlds) = (Components::new(), Worlds::new());
     let looks = workload.parts().map(|component| {
         let (known, fetch, by) = (engine.clone(), &fetch, By::Workload(&workload.namespace));
-        let inspect = move |bytes: &[u8]| known.inspect(bytes);
+        let inspect = move |bytes: &[u8], digest| known.inspect_known(bytes, digest);
         async move {
             let looked = host::look_at(fetch.as_ref(), component, by, &request.base, inspect);
             (component, looked.await)

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -147,7 +148,16 @@ impl Engine {
     /// # Errors
     /// When the bytes are not a component and cannot be made into one.
     pub fn inspect(&self, bytes: &[u8]) -> Result<Inspected, InspectError> {
-        self.0.worlds.inspect(bytes)
+        self.0.worlds.inspect(bytes, None)
+    }
+
+    /// The same for bytes whose digest may be known.
+    pub(crate) fn inspect_known(
+        &self,
+        bytes: &[u8],
+        digest: Option<Digest>,
+    ) -> Result<Inspected, InspectError> {
+        self.0.worlds.inspect(bytes, digest)
     }
 
     /// Prepares an entry or callee; `components` must hold its members. What has the same members, linked alike, shares one
@@ -322,6 +332,7 @@ fn compile(
     cache: Option<&DiskCache>,
     unit: &Unit,
 ) -> Result<Component, PrepareError> {
+    let begun = Instant::now();
     let bytes = fuse(&unit.members, &unit.inspected)?;
     let component = Component::new(engine, &bytes[..]).map_err(|error| PrepareError::Compile {
         root: root(&unit.members),
@@ -336,6 +347,8 @@ fn compile(
             tracing::warn!(%error, "a compiled component could not be kept in the cache");
         }
     }
+    let millis = begun.elapsed().as_millis();
+    tracing::debug!(component = %root(&unit.members), millis, "compiled");
     Ok(component)
 }
 

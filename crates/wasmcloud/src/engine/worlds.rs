@@ -27,9 +27,14 @@ impl KnownWorlds {
         }
     }
 
-    /// Looks at bytes, or remembers what was seen in them. Core modules are adapted each time.
-    pub(super) fn inspect(&self, bytes: &[u8]) -> Result<Inspected, InspectError> {
-        let digest = Digest::of(bytes);
+    /// Looks at bytes, or remembers what was seen in them. Core modules are adapted each time. `digest` is that of the bytes, if it is
+    /// known.
+    pub(super) fn inspect(
+        &self,
+        bytes: &[u8],
+        digest: Option<Digest>,
+    ) -> Result<Inspected, InspectError> {
+        let digest = digest.unwrap_or_else(|| Digest::of(bytes));
         if let Some(world) = self.remembered(&digest) {
             let bytes = bytes.into();
             return Ok(Inspected {
@@ -94,8 +99,8 @@ mod tests {
     #[test]
     fn a_component_is_looked_at_once_while_somebody_has_it() {
         let worlds = KnownWorlds::new(None);
-        let first = worlds.inspect(&guest()).unwrap();
-        let second = worlds.inspect(&guest()).unwrap();
+        let first = worlds.inspect(&guest(), None).unwrap();
+        let second = worlds.inspect(&guest(), None).unwrap();
         assert!(Arc::ptr_eq(&first.world, &second.world));
         assert_eq!(first.digest, second.digest);
     }
@@ -104,7 +109,9 @@ mod tests {
     fn a_later_process_knows_the_world_from_the_cache_folder() {
         let dir = tempfile::tempdir().unwrap();
         let root = Some(dir.path().join("cache"));
-        let seen = KnownWorlds::new(root.clone()).inspect(&guest()).unwrap();
+        let seen = KnownWorlds::new(root.clone())
+            .inspect(&guest(), None)
+            .unwrap();
         let digest = Digest::of(&guest());
         let later = KnownWorlds::new(root).remembered(&digest).unwrap();
         assert_eq!(*later, *seen.world);
@@ -113,10 +120,10 @@ mod tests {
     #[test]
     fn what_is_no_component_is_not_remembered() {
         let worlds = KnownWorlds::new(None);
-        assert!(worlds.inspect(b"text").is_err());
-        assert!(worlds.inspect(b"text").is_err());
+        assert!(worlds.inspect(b"text", None).is_err());
+        assert!(worlds.inspect(b"text", None).is_err());
         let adapted = std::fs::read(test_guests::P1_MODULE).unwrap();
-        assert!(worlds.inspect(&adapted).unwrap().adapted);
-        assert!(worlds.inspect(&adapted).unwrap().adapted);
+        assert!(worlds.inspect(&adapted, None).unwrap().adapted);
+        assert!(worlds.inspect(&adapted, None).unwrap().adapted);
     }
 }

@@ -387,7 +387,7 @@ impl Calling {
                 continue;
             }
             let engine = engine.clone();
-            let inspect = move |bytes: &[u8]| engine.inspect(bytes);
+            let inspect = move |bytes: &[u8], digest| engine.inspect_known(bytes, digest);
             let (name, mut component) = (component.name.clone(), component.clone());
             if let Some(kept) = self.kept.get(&name) {
                 component.image = kept.image.clone();

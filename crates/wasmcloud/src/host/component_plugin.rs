@@ -93,7 +93,8 @@ impl ComponentPlugin {
         fetch: &dyn Fetch,
         others: &[Arc<dyn Plugin>],
     ) -> Result<Self, ComponentPluginError> {
-        let looked = look_at(fetch, &spec.component, By::Host, &spec.base, inspect).await?;
+        let look = |bytes: &[u8], _| inspect(bytes);
+        let looked = look_at(fetch, &spec.component, By::Host, &spec.base, look).await?;
         let inspected = looked.inspected;
         let found = inspected.digest.to_string();
         if let Some(wanted) = spec

@@ -396,7 +396,7 @@ impl Starter<'_> {
         base: &Path,
     ) -> Result<Looked, StartError> {
         let engine = self.engine.clone();
-        let inspect = move |bytes: &[u8]| engine.inspect(bytes);
+        let inspect = move |bytes: &[u8], digest| engine.inspect_known(bytes, digest);
         let by = By::Workload(namespace);
         look_at(self.fetch, component, by, base, inspect).await
     }
@@ -489,7 +489,7 @@ pub(crate) async fn look_at(
     component: &Component,
     by: By<'_>,
     base: &Path,
-    inspect: impl FnOnce(&[u8]) -> Result<Inspected, InspectError> + Send + 'static,
+    inspect: impl FnOnce(&[u8], Option<Digest>) -> Result<Inspected, InspectError> + Send + 'static,
 ) -> Result<Looked, StartError> {
     let name = component.name.clone();
     let image = component.image.resolve(base);
@@ -501,6 +501,7 @@ pub(crate) async fn look_at(
     };
     let Fetched {
         bytes,
+        digest,
         pinned,
         hold,
     } = fetch
@@ -510,7 +511,7 @@ pub(crate) async fn look_at(
             component: name.clone(),
             source: Arc::new(error),
         })?;
-    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes)).await;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes, digest)).await;
     let inspected = inspected.map_err(|_| {
         StartError::Host(format!(
             "looking at component `{name}` crashed; this is a bug worth reporting"

@@ -612,6 +612,7 @@ impl Fetch for Sources {
         );
         Ok(Fetched {
             bytes: pulled.bytes,
+            digest: Some(pulled.layer),
             pinned: Some(Image::Registry(pulled.reference)),
             hold: pulled.hold,
         })

@@ -1,6 +1,7 @@
 //! The library's side of every comparison: nothing outside this folder uses the crate `wasmcloud`.
 
 pub(crate) mod capabilities;
+mod compilations;
 pub(crate) mod images;
 pub(crate) mod network;
 mod serve;
