@@ -9,7 +9,7 @@ mod denied;
 pub mod direct;
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(any(feature = "keyvalue", feature = "postgres"))]
+#[cfg(any(feature = "keyvalue", feature = "messaging", feature = "postgres"))]
 mod in_flight;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;

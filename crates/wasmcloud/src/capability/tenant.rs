@@ -25,7 +25,32 @@ enum Owner {
     Shared(String),
 }
 
+/// Who has room for data: each workload for its own, each namespace for all that its workloads share, by however many names they do.
+/// Names cost nothing, so none of them brings room.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    not(any(feature = "blobstore", feature = "keyvalue", feature = "messaging")),
+    allow(dead_code, reason = "secrets take no room")
+)]
+pub(crate) enum Payer {
+    Workload(Namespace, WorkloadName),
+    Namespace(Namespace),
+}
+
 impl Tenant {
+    /// Whose room it takes.
+    #[cfg_attr(
+        not(any(feature = "blobstore", feature = "keyvalue", feature = "messaging")),
+        allow(dead_code, reason = "secrets take no room")
+    )]
+    pub(crate) fn payer(&self) -> Payer {
+        let namespace = self.namespace.clone();
+        match &self.owner {
+            Owner::Workload(name) => Payer::Workload(namespace, name.clone()),
+            Owner::Shared(_) => Payer::Namespace(namespace),
+        }
+    }
+
     /// The workload itself.
     pub(crate) fn of(workload: &Workload) -> Self {
         Self {
@@ -67,5 +92,43 @@ impl fmt::Display for Tenant {
     /// With `/` between the parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.parts().join("/"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// A tenant by its parts: namespace, `workload` or `shared`, and name.
+    pub(crate) fn tenant(namespace: &str, kind: &str, name: &str) -> Tenant {
+        let owner = match kind {
+            "workload" => Owner::Workload(name.parse().unwrap()),
+            _ => Owner::Shared(name.to_owned()),
+        };
+        Tenant {
+            namespace: namespace.parse().unwrap(),
+            owner,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::tenant;
+
+    #[test]
+    fn a_namespace_has_one_room_for_all_that_is_shared_in_it() {
+        let payer = |namespace, kind, name| tenant(namespace, kind, name).payer();
+        let shared = payer("a", "shared", "one");
+        assert_eq!(shared, payer("a", "shared", "two"));
+        for other in [
+            payer("b", "shared", "one"),
+            payer("a", "workload", "one"),
+            payer("a", "workload", "two"),
+        ] {
+            assert_ne!(shared, other);
+        }
+        assert_ne!(payer("a", "workload", "one"), payer("a", "workload", "two"));
     }
 }

@@ -2,11 +2,13 @@
 //! what the egress policy denies.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::resolve::{Resolve, ResolveError};
@@ -16,12 +18,17 @@ use crate::policy::{Denial, EgressPolicy, Verdict};
 /// How long the operating system may take to connect to one address.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The way out.
+/// How many names are looked up at once for one workload: a quarter of what the resolver does at once.
+const LOOKUPS: usize = 16;
+
+/// The way out. Clones look up names within the same limit.
 #[derive(Clone)]
 pub(crate) struct Dial {
     policy: EgressPolicy,
     resolver: Arc<dyn Resolve>,
     authorities: Arc<Authorities>,
+    /// A permit for each name that is looked up. `None`: there is no limit but that of the resolver.
+    lookups: Option<Arc<Semaphore>>,
 }
 
 impl fmt::Debug for Dial {
@@ -52,10 +59,7 @@ pub(crate) enum DialError {
     Denied { denial: Denial, hint: String },
     /// Nobody answers there.
     #[error("cannot connect to {to}: {source}")]
-    Connect {
-        to: SocketAddr,
-        source: std::io::Error,
-    },
+    Connect { to: SocketAddr, source: io::Error },
     /// Nobody that is trusted says that it is who it should be.
     #[error("TLS with `{name}`: {problem}")]
     Tls { name: String, problem: String },
@@ -67,6 +71,20 @@ impl Dial {
             policy,
             resolver,
             authorities: Arc::default(),
+            lookups: None,
+        }
+    }
+
+    /// The same way out for one workload, or for a server that workloads share: with a limit of its own to the names that are looked up
+    /// at once, so that it cannot keep the resolver from all others.
+    #[cfg_attr(
+        not(feature = "blobstore-s3"),
+        allow(dead_code, reason = "not every client is for one server")
+    )]
+    pub(crate) fn for_workload(&self) -> Self {
+        Self {
+            lookups: Some(Arc::new(Semaphore::new(LOOKUPS))),
+            ..self.clone()
         }
     }
 
@@ -92,7 +110,7 @@ impl Dial {
             Ok(address) => vec![address],
             Err(_) => {
                 let name = host.trim_end_matches('.').to_ascii_lowercase();
-                let found = self.resolver.resolve(&name).await;
+                let found = self.look_up(&name).await;
                 let found = found.and_then(|found| match found.is_empty() {
                     true => Err(ResolveError::NotFound),
                     false => Ok(found),
@@ -112,6 +130,23 @@ impl Dial {
             Some(error) if allowed.is_empty() => Err(error),
             _ => Ok(allowed),
         }
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let Some(lookups) = &self.lookups else {
+            return self.resolver.resolve(name).await;
+        };
+        let closed = || ResolveError::Failed(io::ErrorKind::Other.into());
+        let permit = Arc::clone(lookups).acquire_owned().await;
+        let permit = permit.map_err(|_| closed())?;
+        let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
+        // A lookup goes on when nobody waits for it any more, and counts until it is done: else who is in a hurry could keep every
+        // thread of the resolver busy.
+        let lookup = tokio::spawn(async move {
+            let _permit = permit;
+            resolver.resolve(&name).await
+        });
+        lookup.await.map_err(|_| closed())?
     }
 
     fn may(&self, address: IpAddr, by: NamedBy) -> Result<(), DialError> {
@@ -141,7 +176,7 @@ impl Dial {
         let mut last = None;
         for to in self.addresses(host, port, by).await? {
             let connected = timeout(PATIENCE, TcpStream::connect(to)).await;
-            match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     // Small questions must not wait for each other.
                     let _ = stream.set_nodelay(true);
@@ -172,14 +207,18 @@ impl Dial {
         let server = server.map_err(|error| wrong(error.to_string()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let secured = timeout(PATIENCE, connector.connect(server, stream)).await;
-        let secured = secured.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let secured = secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         secured.map_err(|error| wrong(error.to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use async_trait::async_trait;
+    use futures::future::join_all;
+    use futures::poll;
 
     use super::*;
     use crate::policy::EgressOptions;
@@ -204,6 +243,69 @@ mod tests {
         };
         let found = addresses.iter().map(|it| it.parse().unwrap()).collect();
         Dial::new(EgressPolicy::new(options), Arc::new(Fixed(found)))
+    }
+
+    /// Finds nothing before it is told to, and notes what it was asked for.
+    struct Slow {
+        asked: Mutex<Vec<String>>,
+        answers: Semaphore,
+    }
+
+    impl Slow {
+        fn asked(&self) -> usize {
+            self.asked.lock().unwrap().len()
+        }
+
+        async fn until_asked(&self, times: usize) {
+            let asked = async {
+                while self.asked() < times {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(60), asked).await.unwrap();
+        }
+    }
+
+    #[async_trait]
+    impl Resolve for Slow {
+        async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+            self.asked.lock().unwrap().push(name.to_owned());
+            self.answers.acquire().await.unwrap().forget();
+            Err(ResolveError::NotFound)
+        }
+    }
+
+    #[tokio::test]
+    async fn lookups_that_a_workload_gave_up_count_until_they_are_done_and_only_for_itself() {
+        let slow = Arc::new(Slow {
+            asked: Mutex::default(),
+            answers: Semaphore::new(0),
+        });
+        let host = Dial::new(EgressPolicy::default(), Arc::clone(&slow) as _);
+        let workload = host.for_workload();
+        let look_up = |dial: Dial| async move {
+            let found = dial.addresses("slow.example", 1, NamedBy::Workload);
+            found.await.unwrap_err().to_string()
+        };
+        for times in 1..=LOOKUPS {
+            let mut given_up = Box::pin(look_up(workload.clone()));
+            assert!(poll!(&mut given_up).is_pending());
+            drop(given_up);
+            slow.until_asked(times).await;
+        }
+        // One more has to wait for an answer to any of those.
+        let mut waiting = Box::pin(look_up(workload.clone()));
+        assert!(poll!(&mut waiting).is_pending());
+        // Others need not.
+        let others = [look_up(host.for_workload()), look_up(host.clone())];
+        let others = tokio::spawn(join_all(others));
+        slow.until_asked(LOOKUPS + 2).await;
+        assert!(poll!(&mut waiting).is_pending());
+        assert_eq!(slow.asked(), LOOKUPS + 2);
+        slow.answers.add_permits(LOOKUPS + 3);
+        assert!(waiting.await.contains("no such name"));
+        assert_eq!(slow.asked(), LOOKUPS + 3);
+        others.await.unwrap();
     }
 
     #[tokio::test]

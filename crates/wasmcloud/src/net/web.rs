@@ -1,5 +1,10 @@
 //! Requests of HTTP to servers: every connection goes through [`Dial`], and neither a connection, an answer nor a body is waited for
-//! without an end. No redirect is followed, and nothing is tried again: that is for whoever asks.
+//! without an end. No server gets more connections than it may. No redirect is followed, and nothing is tried again: that is for
+//! whoever asks.
+
+mod connections;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::future::Future;
@@ -18,11 +23,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
+use self::connections::{Connections, for_a_request};
 use super::dial::{Dial, DialError, NamedBy};
 
+/// How many connections there may be to one server, where nothing else is said.
+const CONNECTIONS: usize = 64;
 /// How many connections wait for the next request, and for how long.
 const IDLE: (usize, Duration) = (16, Duration::from_secs(30));
 
@@ -88,9 +97,25 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// One that gives up after so long without a sign of life.
+    /// One that gives up after so long without a sign of life, and has at most 64 connections to each server.
     pub(crate) fn new(dial: Dial, by: NamedBy, patience: Duration) -> Self {
-        let way = Way { dial, by, patience };
+        Self::with_connections(dial, by, patience, CONNECTIONS)
+    }
+
+    /// The same with at most so many connections to each server. A request for which there is none left waits for one, as a part of
+    /// its patience.
+    pub(crate) fn with_connections(
+        dial: Dial,
+        by: NamedBy,
+        patience: Duration,
+        most: usize,
+    ) -> Self {
+        let way = Way {
+            dial,
+            by,
+            patience,
+            connections: Arc::new(Connections::new(most)),
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE.1)
@@ -113,7 +138,8 @@ where
             body,
             life: Arc::clone(&life),
         });
-        let answer = life.watch(self.client.request(request), patience).await?;
+        let asked = for_a_request(self.client.request(request));
+        let answer = life.watch(asked, patience).await?;
         let answer = answer.map_err(|error| match error.is_connect() {
             true => WebError::Connect(error),
             false => WebError::Broken(error.into()),
@@ -239,10 +265,20 @@ struct Way {
     dial: Dial,
     by: NamedBy,
     patience: Duration,
+    connections: Arc<Connections>,
 }
 
 impl Way {
     async fn connect(self, to: Uri) -> io::Result<Stream> {
+        let permit = self.connections.take(&to).await?;
+        let wire = self.wire(&to).await?;
+        Ok(Stream {
+            wire,
+            _permit: permit,
+        })
+    }
+
+    async fn wire(&self, to: &Uri) -> io::Result<Wire> {
         let host = to.host().unwrap_or_default();
         let tls = to.scheme_str() == Some("https");
         let port = to.port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -250,11 +286,11 @@ impl Way {
         let connected = timeout(self.patience, connected).await?;
         let stream = connected.map_err(io::Error::other)?;
         if !tls {
-            return Ok(Stream::Plain(TokioIo::new(stream)));
+            return Ok(Wire::Plain(TokioIo::new(stream)));
         }
         let secured = timeout(self.patience, self.dial.secure(host, stream)).await?;
         let secured = secured.map_err(io::Error::other)?;
-        Ok(Stream::Tls(Box::new(TokioIo::new(secured))))
+        Ok(Wire::Tls(Box::new(TokioIo::new(secured))))
     }
 }
 
@@ -272,8 +308,13 @@ impl tower_service::Service<Uri> for Way {
     }
 }
 
-/// A connection.
-enum Stream {
+/// A connection, which counts until it is closed.
+struct Stream {
+    wire: Wire,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Wire {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
@@ -290,9 +331,9 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -303,17 +344,17 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     /// Where pieces could not be written together, the client would copy each body into a buffer of its own.
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.wire {
+            Wire::Plain(stream) => stream.is_write_vectored(),
+            Wire::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -322,23 +363,28 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
+    /// The farewell of TLS is tried once: a server that takes nothing any more must not keep a connection that nobody needs.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        let shut = match &mut self.get_mut().wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        };
+        Poll::Ready(match shut {
+            Poll::Ready(shut) => shut,
+            Poll::Pending => Ok(()),
+        })
     }
 }

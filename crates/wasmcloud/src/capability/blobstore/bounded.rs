@@ -117,6 +117,8 @@ impl Blobs for Bounded {
     }
 
     async fn rename(&self, from: &ObjectId, to: &ObjectId) -> Result<(), BlobError> {
+        // Where the backend cannot rename, it copies.
+        let _permits = self.bounds.open()?;
         self.inner.rename(from, to).await
     }
 }
@@ -215,6 +217,21 @@ mod tests {
             assert!(contents.next().await.is_none());
             assert!(names.next().await.is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn who_copies_or_renames_counts_as_a_stream() {
+        let blobs = bounded(None, 1);
+        let (from, to) = (id("c", "o"), id("c", "p"));
+        blobs.create_container(&from.container).await.unwrap();
+        write_all(&blobs, "c", "o", b"12345").await.unwrap();
+        let open = blobs.list(&from.container).await.unwrap();
+        for refused in [blobs.copy(&from, &to).await, blobs.rename(&from, &to).await] {
+            assert!(matches!(refused, Err(BlobError::Quota(_))), "{refused:?}");
+        }
+        drop(open);
+        blobs.rename(&from, &to).await.unwrap();
+        assert_eq!(read_all(&blobs, "c", "p").await.unwrap(), b"12345");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Blobs in memory, for as long as somebody uses them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -14,6 +15,8 @@ use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, PIECE, Range, R
 
 /// What a container or an object takes besides its name and its contents.
 const ENTRY: u64 = 256;
+/// How many names a list holds at once.
+const PAGE: usize = 256;
 
 /// What one tenant keeps in memory.
 #[derive(Debug)]
@@ -148,9 +151,15 @@ impl Blobs for Memory {
     async fn list(&self, container: &Name) -> Result<Names, BlobError> {
         let containers = self.lock();
         let found = containers.get(container);
-        let objects = &found.ok_or(BlobError::NoSuchContainer)?.objects;
-        let names: Vec<_> = objects.keys().map(|name| Ok(name.0.clone())).collect();
-        Ok(Box::pin(stream::iter(names)))
+        let identity = &found.ok_or(BlobError::NoSuchContainer)?.identity;
+        let mut listing = Listing {
+            containers: Arc::clone(&self.containers),
+            identity: Arc::downgrade(identity),
+            container: container.clone(),
+            last: None,
+        };
+        let pages = std::iter::from_fn(move || listing.page());
+        Ok(Box::pin(stream::iter(pages.flatten().map(|it| Ok(it.0)))))
     }
 
     async fn info(&self, object: &ObjectId) -> Result<ObjectInfo, BlobError> {
@@ -221,6 +230,30 @@ impl Blobs for Memory {
     }
 }
 
+/// A list, as far as it was read. What is still to come is looked up when it is wanted: a copy of all names would be counted nowhere.
+struct Listing {
+    containers: Arc<Mutex<Containers>>,
+    container: Name,
+    identity: Weak<()>,
+    last: Option<Name>,
+}
+
+impl Listing {
+    /// The next names. Of a container that is gone, none was there all the time.
+    fn page(&mut self) -> Option<Vec<Name>> {
+        let containers = lock(&self.containers);
+        let container = containers.get(&self.container);
+        let container = container.filter(|it| it.identity_is(&self.identity))?;
+        let after = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = container
+            .objects
+            .range::<Name, _>((after, Bound::Unbounded));
+        let page: Vec<Name> = rest.take(PAGE).map(|(name, _)| name.clone()).collect();
+        self.last = Some(page.last()?.clone());
+        Some(page)
+    }
+}
+
 struct MemoryWriting {
     containers: Arc<Mutex<Containers>>,
     container: Weak<()>,
@@ -278,7 +311,9 @@ impl Container {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-    use super::super::conformance::{self, id, write_all};
+    use futures::StreamExt as _;
+
+    use super::super::conformance::{self, id, name, write_all};
     use super::*;
 
     #[tokio::test]
@@ -321,5 +356,42 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(budget.used(), 0);
+    }
+
+    async fn with_objects(count: usize) -> Arc<dyn Blobs> {
+        let blobs: Arc<dyn Blobs> = Arc::new(Memory::new(Budget::new(1 << 20)));
+        blobs.create_container(&name("c")).await.unwrap();
+        for number in 0..count {
+            let object = format!("{number:04}");
+            write_all(&blobs, "c", &object, b"").await.unwrap();
+        }
+        blobs
+    }
+
+    /// With 256 lists at once, copies of all names were many times what a tenant may keep.
+    #[tokio::test]
+    async fn a_list_holds_one_page_of_names_however_many_there_are() {
+        let blobs = with_objects(2 * PAGE + 1).await;
+        let mut names = blobs.list(&name("c")).await.unwrap();
+        assert_eq!(names.next().await.unwrap().unwrap(), "0000");
+        blobs.clear(&name("c")).await.unwrap();
+        write_all(&blobs, "c", "0001", b"").await.unwrap();
+        write_all(&blobs, "c", "new", b"").await.unwrap();
+        let rest: Vec<_> = names.collect().await;
+        // The rest of the page that was read, and what is behind it now.
+        assert_eq!(rest.len(), PAGE);
+        assert_eq!(rest.last(), Some(&Ok("new".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_list_of_a_container_that_is_gone_goes_on_in_no_other() {
+        let blobs = with_objects(PAGE + 1).await;
+        let mut names = blobs.list(&name("c")).await.unwrap();
+        names.next().await.unwrap().unwrap();
+        blobs.delete_container(&name("c")).await.unwrap();
+        blobs.create_container(&name("c")).await.unwrap();
+        write_all(&blobs, "c", "other", b"").await.unwrap();
+        let rest: Vec<_> = names.collect().await;
+        assert_eq!(rest.len(), PAGE - 1);
     }
 }

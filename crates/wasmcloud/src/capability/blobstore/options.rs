@@ -11,13 +11,15 @@ pub struct BlobOptions {
     pub roots: Vec<PathBuf>,
     /// How large an object may be, in bytes. A manifest may say less.
     pub largest_object: Option<u64>,
-    /// How many bytes a tenant may keep in memory.
+    /// How many bytes a workload may keep in memory. What the workloads of a namespace share has one such room, by however many names
+    /// they do.
     pub memory: u64,
-    /// How many bytes it may keep in a folder, with 4 KiB for each object, container and step of a long name.
+    /// How many bytes they may keep in all folders together, with 4 KiB for each object, container and step of a long name.
     pub disk: u64,
     /// How many bytes of objects on their way to a server of S3 one workload may have in memory.
     pub held: u64,
-    /// How many streams into and out of blobs the components of one workload may have open at once.
+    /// How many streams into and out of blobs the components of one workload may have open at once. Where they may hold files, it is a
+    /// quarter of those of the host, if that is less.
     pub most_streams: usize,
 }
 

@@ -17,7 +17,7 @@ use super::room::Budget;
 use super::s3::{Bucket, S3, S3Place};
 use super::settings::{Backend, EntrySettings};
 use super::{BlobOptions, Blobs};
-use crate::capability::tenant::Tenant;
+use crate::capability::tenant::{Payer, Tenant};
 #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
 use crate::net::dial::Dial;
 use crate::plugin::PluginError;
@@ -32,6 +32,9 @@ pub(super) struct Places {
     pub(super) data: Option<PathBuf>,
     memory: Shared<Tenant, Memory>,
     folders: Shared<PathBuf, Folder>,
+    /// What may be kept in memory, and in all folders together.
+    memory_budgets: Shared<Payer, Budget>,
+    disk_budgets: Shared<Payer, Budget>,
     #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
     pub(super) dial: Option<Dial>,
     #[cfg(feature = "blobstore-s3")]
@@ -47,6 +50,8 @@ impl Places {
             data: data_dir.map(|data| data.join(KEPT)),
             memory: Shared::default(),
             folders: Shared::default(),
+            memory_budgets: Shared::default(),
+            disk_budgets: Shared::default(),
             #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
             dial: None,
             #[cfg(feature = "blobstore-s3")]
@@ -56,10 +61,28 @@ impl Places {
         }
     }
 
-    /// What keeps the blobs of an entry.
+    /// Whether the blobs of an entry are kept in memory.
+    pub(super) fn are_in_memory(&self, backend: &Backend) -> bool {
+        match backend {
+            Backend::Default => self.data.is_none(),
+            backend => *backend == Backend::Memory,
+        }
+    }
+
+    /// What the objects of a workload take on their way to servers of S3.
+    pub(super) fn held(&self) -> Arc<Budget> {
+        Budget::new(self.options.held)
+    }
+
+    /// What keeps the blobs of an entry. What is held on the way is that of its workload.
+    #[cfg_attr(
+        not(feature = "blobstore-s3"),
+        expect(unused_variables, reason = "only on the way to S3 something is held")
+    )]
     pub(super) async fn open(
         &self,
         settings: &EntrySettings,
+        held: &Arc<Budget>,
     ) -> Result<Arc<dyn Blobs>, PluginError> {
         let folder = match (&settings.backend, &self.data) {
             (Backend::Filesystem(Some(root)), _) => self.allowed(root).await?,
@@ -77,11 +100,10 @@ impl Places {
                         "blobs are kept in memory, and are lost with the host"
                     );
                 }
-                let budget = || Memory::new(Budget::new(self.options.memory));
-                return Ok(self.memory.get(&settings.tenant, budget));
+                return Ok(self.memory_of(&settings.tenant));
             }
             #[cfg(feature = "blobstore-s3")]
-            (Backend::S3(place), _) => return self.bucket(place, &settings.tenant).await,
+            (Backend::S3(place), _) => return self.bucket(place, &settings.tenant, held).await,
             #[cfg(feature = "blobstore-nats")]
             (Backend::Nats(place), _) => return self.server(place, &settings.tenant).await,
         };
@@ -90,6 +112,12 @@ impl Places {
             PluginError::new(format!("the folder for blobs cannot be used: {error}"))
                 .hint("the host needs the right to write there")
         })
+    }
+
+    fn memory_of(&self, tenant: &Tenant) -> Arc<Memory> {
+        let empty = || Budget::empty(self.options.memory);
+        let budget = self.memory_budgets.get(&tenant.payer(), empty);
+        self.memory.get(tenant, || Memory::new(budget))
     }
 
     async fn opened(&self, path: PathBuf, tenant: Tenant) -> io::Result<Arc<dyn Blobs>> {
@@ -102,9 +130,9 @@ impl Places {
                 self.folders.get(&path, || opened)
             }
         };
-        Ok(Arc::new(
-            Filesystem::open(folder, tenant, self.options.disk).await?,
-        ))
+        let empty = || Budget::empty(self.options.disk);
+        let budget = self.disk_budgets.get(&tenant.payer(), empty);
+        Ok(Arc::new(Filesystem::within(folder, tenant, budget).await?))
     }
 
     /// The folder that a manifest names, if it is below one that the host allows. Of others, nothing is told.
@@ -129,6 +157,7 @@ impl Places {
         &self,
         place: &S3Place,
         tenant: &Tenant,
+        held: &Arc<Budget>,
     ) -> Result<Arc<dyn Blobs>, PluginError> {
         let bucket = match self.buckets.find(place) {
             Some(bucket) => bucket,
@@ -138,8 +167,7 @@ impl Places {
             }
         };
         bucket.may_connect().await?;
-        let held = Budget::new(self.options.held);
-        Ok(Arc::new(S3::new(bucket, tenant, held)))
+        Ok(Arc::new(S3::new(bucket, tenant, Arc::clone(held))))
     }
 
     #[cfg(feature = "blobstore-nats")]
@@ -195,5 +223,48 @@ impl<K: Clone + Eq + Hash, V> Shared<K, V> {
         let made = Arc::new(make());
         known.insert(key.clone(), Arc::downgrade(&made));
         made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::super::BlobError;
+    use super::super::conformance::{name, write_all};
+    use super::super::settings::{entries, read, testing};
+    use super::*;
+
+    async fn opened(places: &Places, config: &str) -> Arc<dyn Blobs> {
+        let entry = format!(
+            "{{namespace: wasi, package: blobstore, interfaces: [blobstore], config: {config}}}"
+        );
+        let workload = testing::workload("shop", &entry);
+        let (index, entry) = entries(&workload).next().unwrap();
+        let (settings, _) = read(&workload, index, entry);
+        let blobs = places.open(&settings, &places.held()).await.unwrap();
+        blobs.create_container(&name("c")).await.unwrap();
+        blobs
+    }
+
+    /// Each of 63 entries with a name of its own had as much room as a workload may have.
+    #[tokio::test]
+    async fn a_name_to_share_by_brings_no_room() {
+        let options = BlobOptions {
+            memory: 100_000,
+            disk: 100_000,
+            ..BlobOptions::default()
+        };
+        let data = tempfile::tempdir().unwrap();
+        for data in [None, Some(data.path())] {
+            let places = Places::new(options.clone(), data);
+            let one = opened(&places, "{shared: one}").await;
+            let two = opened(&places, "{shared: two}").await;
+            write_all(&one, "c", "o", &[1; 60_000]).await.unwrap();
+            let full = write_all(&two, "c", "o", &[1; 60_000]).await;
+            assert!(matches!(full, Err(BlobError::Quota(_))), "{full:?}");
+            // What is its own is another room.
+            let own = opened(&places, "{}").await;
+            write_all(&own, "c", "o", &[1; 60_000]).await.unwrap();
+        }
     }
 }

@@ -25,25 +25,41 @@ use crate::workload::{HostInterface, Interface, Workload};
 
 const WASI: (&str, &str) = ("wasi", "0.2.0-draft");
 const WASMCLOUD: (&str, &str) = ("wasmcloud", "0.1.0");
-/// How many bytes of all workloads wait, at most, for a guest to say where they are to go.
-const MOST_SPOOLED: u64 = 1 << 30;
+/// How many bytes of one workload wait, at most, for a guest to say where they are to go; and of all workloads.
+const MOST_SPOOLED: u64 = 64 << 20;
+const MOST_SPOOLED_OF_ALL: u64 = 1 << 30;
+/// One workload has so small a part of the streams of the host, at most.
+const PARTS: usize = 4;
 
 /// The plugin for blobs.
 pub struct Blobstore {
     places: Places,
-    /// Streams of the whole host; each may hold a file.
+    /// Streams of the whole host; each may hold a file …
     streams: Arc<Semaphore>,
+    /// … and how many of them one workload may have.
+    streams_of_one: usize,
+    /// Those of blobs in memory, which hold none.
+    in_memory: Arc<Semaphore>,
     spooled: Arc<Budget>,
+}
+
+/// How many streams one workload may have.
+struct Share {
+    streams: Arc<Semaphore>,
+    in_memory: Arc<Semaphore>,
 }
 
 impl Blobstore {
     /// Keeps blobs below the folder of the host's data; without one, in memory.
     #[must_use]
     pub fn new(options: BlobOptions, data_dir: Option<&Path>) -> Self {
+        let streams = part_of_open_files(4, 64..=16_384);
         Self {
+            streams_of_one: options.most_streams.min(streams / PARTS),
             places: Places::new(options, data_dir),
-            streams: Arc::new(Semaphore::new(part_of_open_files(4, 64..=16_384))),
-            spooled: Budget::new(MOST_SPOOLED),
+            streams: Arc::new(Semaphore::new(streams)),
+            in_memory: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            spooled: Budget::new(MOST_SPOOLED_OF_ALL),
         }
     }
 
@@ -54,12 +70,31 @@ impl Blobstore {
         self
     }
 
-    fn bounds(&self, settings: &EntrySettings, workload: &Arc<Semaphore>) -> Bounds {
+    /// What is for one workload, whatever entries it has.
+    fn share(&self) -> Share {
+        Share {
+            streams: Arc::new(Semaphore::new(self.streams_of_one)),
+            in_memory: Arc::new(Semaphore::new(self.places.options.most_streams)),
+        }
+    }
+
+    fn bounds(&self, settings: &EntrySettings, share: &Share) -> Bounds {
         let limits = [settings.largest_object, self.places.options.largest_object];
+        let streams = match self.places.are_in_memory(&settings.backend) {
+            true => [&share.in_memory, &self.in_memory],
+            false => [&share.streams, &self.streams],
+        };
         Bounds {
             largest_object: limits.into_iter().flatten().min(),
-            streams: [Arc::clone(workload), Arc::clone(&self.streams)],
+            streams: streams.map(Arc::clone),
         }
+    }
+
+    /// Where the values of one workload wait.
+    pub(super) fn spool(&self) -> p2::Spool {
+        let values = Arc::new(Semaphore::new(self.places.options.most_streams));
+        let budget = Budget::within(&self.spooled, MOST_SPOOLED);
+        p2::Spool::new(self.places.data.clone(), budget, values)
     }
 }
 
@@ -136,17 +171,16 @@ impl Plugin for Blobstore {
     }
 
     async fn bind(&self, request: BindRequest<'_>) -> Result<Box<dyn Binding>, PluginError> {
-        let most = || Arc::new(Semaphore::new(self.places.options.most_streams));
-        let streams = most();
+        let (share, held) = (self.share(), self.places.held());
         let mut opened = Opened::new();
         for (index, entry) in entries(request.workload) {
             let (settings, wrong) = read(request.workload, index, entry);
             if let Some(error) = wrong.into_iter().next() {
                 return Err(error);
             }
-            let blobs = self.places.open(&settings).await;
+            let blobs = self.places.open(&settings, &held).await;
             let blobs = blobs.map_err(|error| error.at(format!("spec.hostInterfaces.{index}")))?;
-            let bounded = Bounded::new(blobs, self.bounds(&settings, &streams));
+            let bounded = Bounded::new(blobs, self.bounds(&settings, &share));
             let mut entry = entry.clone();
             // By its id a workload says who should answer.
             entry.name = entry.name.filter(|name| name != self.id());
@@ -155,7 +189,7 @@ impl Plugin for Blobstore {
         let bound = Bound {
             wasi: routes(&opened, WASI.0),
             wasmcloud: routes(&opened, WASMCLOUD.0),
-            spool: p2::Spool::new(self.places.data.clone(), Arc::clone(&self.spooled), most()),
+            spool: self.spool(),
         };
         Ok(Box::new(Held(Arc::new(bound))))
     }
@@ -204,4 +238,52 @@ fn led_to(store: &Option<Store>) -> wasmtime::Result<Store> {
 /// What an import is called that is none of the plugin's.
 pub(super) fn not_offered(import: &Import<'_>) -> wasmtime::Error {
     wasmtime::format_err!("`{}` is not offered", import.interface)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::super::settings::testing;
+    use super::*;
+
+    fn bounds(plugin: &Blobstore, share: &Share, config: &str) -> Bounds {
+        let entry = format!(
+            "{{namespace: wasi, package: blobstore, interfaces: [blobstore], config: {config}}}"
+        );
+        let workload = testing::workload("shop", &entry);
+        let (index, entry) = entries(&workload).next().unwrap();
+        plugin.bounds(&read(&workload, index, entry).0, share)
+    }
+
+    fn plugin(data_dir: Option<&Path>) -> Blobstore {
+        let options = BlobOptions {
+            most_streams: 1 << 20,
+            ..BlobOptions::default()
+        };
+        Blobstore::new(options, data_dir)
+    }
+
+    #[test]
+    fn one_workload_leaves_most_streams_of_the_host_to_others() {
+        let plugin = plugin(None);
+        let bounds = bounds(&plugin, &plugin.share(), "{backend: filesystem}");
+        let [one, all] = bounds.streams.map(|it| it.available_permits());
+        assert!((1..=all / PARTS).contains(&one), "{one} of {all}");
+    }
+
+    #[test]
+    fn streams_of_blobs_in_memory_take_none_from_those_of_files() {
+        let files = plugin(Some(Path::new("/var/lib/host")));
+        let none = plugin(None);
+        for (plugin, config, holds_files) in [
+            (&files, "{}", true),
+            (&files, "{backend: in-memory}", false),
+            (&none, "{}", false),
+        ] {
+            let share = plugin.share();
+            let [one, all] = bounds(plugin, &share, config).streams;
+            assert_eq!(Arc::ptr_eq(&one, &share.streams), holds_files, "{config}");
+            assert_eq!(Arc::ptr_eq(&all, &plugin.streams), holds_files, "{config}");
+        }
+    }
 }

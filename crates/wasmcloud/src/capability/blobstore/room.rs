@@ -10,27 +10,72 @@ use super::BlobError;
 pub(super) struct Budget {
     used: AtomicU64,
     most: u64,
+    /// Where all of it counts, too.
+    above: Option<Arc<Self>>,
 }
 
 impl Budget {
     pub(super) fn new(most: u64) -> Arc<Self> {
-        Self::holding(0, most)
+        Arc::new(Self::empty(most))
     }
 
-    /// One of which something is used already.
-    pub(super) fn holding(used: u64, most: u64) -> Arc<Self> {
-        Arc::new(Self {
-            used: AtomicU64::new(used),
+    pub(super) fn empty(most: u64) -> Self {
+        Self::below(None, most)
+    }
+
+    /// A part of another one, of so many bytes at most.
+    pub(super) fn within(above: &Arc<Self>, most: u64) -> Arc<Self> {
+        Arc::new(Self::below(Some(Arc::clone(above)), most))
+    }
+
+    fn below(above: Option<Arc<Self>>, most: u64) -> Self {
+        Self {
+            used: AtomicU64::new(0),
             most,
+            above,
+        }
+    }
+
+    /// Counts what is kept already, also where it is more than may be.
+    pub(super) fn hold(&self, bytes: u64) {
+        self.change(|used| Some(used.saturating_add(bytes)));
+        if let Some(above) = &self.above {
+            above.hold(bytes);
+        }
+    }
+
+    /// Gives back what was kept with [`Room::keep`] or held.
+    pub(super) fn release(&self, bytes: u64) {
+        let less = self.less(bytes);
+        if let Some(above) = &self.above {
+            above.release(less);
+        }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), BlobError> {
+        let most = self.most;
+        let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
+        if self.change(grown).is_none() {
+            let told = format!("there is no room: at most {most} bytes are kept");
+            return Err(BlobError::Quota(told));
+        }
+        let taken = self.above.as_ref().map_or(Ok(()), |it| it.take(bytes));
+        taken.inspect_err(|_| {
+            self.less(bytes);
         })
     }
 
-    /// Gives back what was kept with [`Room::keep`].
-    pub(super) fn release(&self, bytes: u64) {
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+    /// Counts less, and says by how much.
+    fn less(&self, bytes: u64) -> u64 {
         // Where others changed what is kept, it may be less than was counted; it is never less than nothing.
-        let less = |used: u64| Some(used.saturating_sub(bytes));
-        let _ = self.used.fetch_update(set, fetch, less);
+        let before = self.change(|used| Some(used.saturating_sub(bytes)));
+        before.unwrap_or(0).min(bytes)
+    }
+
+    /// Changes how much is used, and says how much was before. `None`: it is as it was.
+    fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> Option<u64> {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.used.fetch_update(set, fetch, change).ok()
     }
 
     /// Nothing yet, to grow.
@@ -47,6 +92,13 @@ impl Budget {
     }
 }
 
+/// What is kept stays, but nobody counts it any more.
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.release(u64::MAX);
+    }
+}
+
 /// What is taken of a budget, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -60,14 +112,7 @@ impl Room {
     /// # Errors
     /// When the budget has no more; then nothing is taken.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), BlobError> {
-        let most = self.budget.most;
-        let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let taken = self.budget.used.fetch_update(set, fetch, grown);
-        if taken.is_err() {
-            let told = format!("there is no room: at most {most} bytes are kept");
-            return Err(BlobError::Quota(told));
-        }
+        self.budget.take(bytes)?;
         self.taken += bytes;
         Ok(())
     }
@@ -81,5 +126,46 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.budget.release(self.taken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn parts_of_a_budget_take_no_more_together_than_the_whole_has() {
+        let whole = Budget::new(100);
+        let parts = [(); 3].map(|()| Budget::within(&whole, 60));
+        let mut rooms = parts.each_ref().map(Budget::room);
+        rooms[0].grow(60).unwrap();
+        assert!(rooms[0].grow(1).is_err(), "a part has an end, too");
+        rooms[1].grow(40).unwrap();
+        assert!(rooms[2].grow(1).is_err());
+        // What was refused has taken nothing, neither here nor there.
+        let used = parts.each_ref().map(|part| part.used());
+        assert_eq!((used, whole.used()), ([60, 40, 0], 100));
+        drop(rooms);
+        assert_eq!(whole.used(), 0);
+    }
+
+    #[test]
+    fn what_is_there_already_counts_as_long_as_its_part_is_open() {
+        let whole = Budget::new(100);
+        let part = Budget::within(&whole, u64::MAX);
+        part.hold(150);
+        assert!(whole.room().grow(1).is_err());
+        part.release(60);
+        whole.room().grow(1).unwrap();
+        let mut room = part.room();
+        room.grow(5).unwrap();
+        room.keep();
+        assert_eq!((part.used(), whole.used()), (95, 95));
+        part.release(1000);
+        assert_eq!((part.used(), whole.used()), (0, 0));
+        part.hold(30);
+        drop(part);
+        assert_eq!(whole.used(), 0);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::listing::{PAGE, Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, KeyValueOptions, SetOptions, Sign, Swap};
@@ -21,6 +22,8 @@ const FETCHED: usize = 16;
 /// How many bytes a workload may have on their way to where it keeps them, and how many may be the answers that it waits for.
 const GIVEN: usize = 64 << 20;
 const ANSWERS: usize = 128 << 20;
+/// How many listings of a workload go on at once: a page may take going through everything that it keeps.
+pub(super) const LISTINGS: usize = 2;
 
 /// The longest time after which a key may be gone.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -30,6 +33,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Traffic {
     given: InFlight,
     answers: InFlight,
+    listings: Arc<Semaphore>,
 }
 
 impl Default for Traffic {
@@ -45,6 +49,7 @@ impl Traffic {
         Self {
             given: InFlight::new(given),
             answers: InFlight::new(answers),
+            listings: Arc::new(Semaphore::new(LISTINGS)),
         }
     }
 
@@ -191,6 +196,8 @@ impl Bucket for Limited {
 
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
         self.wanted(&wanted)?;
+        // They are never closed.
+        let _turn = self.traffic.listings.acquire().await;
         let page = self.key_bytes.saturating_mul(PAGE);
         let _room = self.traffic.answers.enter(page).await;
         self.bucket.list(wanted).await
@@ -257,5 +264,42 @@ impl Bucket for Limited {
         }
         let _room = self.traffic.give(bytes_of(&keys)).await?;
         self.bucket.delete_many(keys).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use futures::FutureExt as _;
+
+    use super::super::Store as _;
+    use super::super::listing::Mark;
+    use super::super::memory::Memory;
+    use super::*;
+
+    /// A guest that begins more and more listings keeps the host from nothing else.
+    #[tokio::test]
+    async fn no_more_listings_of_a_workload_go_on_at_once_than_may() {
+        let (store, traffic) = (Memory::new(64 << 20), Traffic::default());
+        let options = KeyValueOptions::default();
+        let limited = |name| Limited::new(store.bucket(name), &options, traffic.clone());
+        let buckets = ["a", "b", "c"].map(limited);
+        let all = || Wanted::placed(Mark::of(&["this"]), None).unwrap();
+        for bucket in &buckets {
+            let pairs = (0..BATCH).map(|n| (n.to_string(), Bytes::new()));
+            bucket.set_many(pairs.collect()).await.unwrap();
+        }
+        let mut listings = buckets.each_ref().map(|bucket| bucket.list(all()));
+        for listing in &mut listings {
+            assert!(listing.now_or_never().is_none(), "none ends at once");
+        }
+        assert_eq!(traffic.listings.available_permits(), 0);
+        let [first, second, third] = listings;
+        drop(first);
+        assert_eq!(second.await.unwrap().keys.len(), BATCH);
+        // The third, which has waited, has one of the turns.
+        assert_eq!(traffic.listings.available_permits(), 1);
+        assert_eq!(third.await.unwrap().keys.len(), BATCH);
+        assert_eq!(traffic.listings.available_permits(), LISTINGS);
     }
 }

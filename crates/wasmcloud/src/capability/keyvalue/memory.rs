@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,26 +14,55 @@ use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
 
 /// How many entries whose time is over a change takes away on its way.
 const SWEPT: usize = 64;
+/// How many entries a listing looks at before others have their turn.
+const STRIDE: usize = 1000;
 
 /// What one tenant keeps.
 pub(crate) struct Memory(Arc<Mutex<Room>>);
+
+/// How many bytes several tenants keep together, for whom somebody pays.
+#[derive(Debug, Default)]
+pub(crate) struct Together(AtomicU64);
+
+impl Together {
+    /// Takes more, as long as it is no more than the limit in all.
+    fn more(&self, bytes: u64, limit: u64) -> Result<(), Fault> {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= limit);
+        let taken = self.0.fetch_update(set, fetch, grown);
+        taken.map(|_| ()).map_err(|_| entries::full(limit))
+    }
+
+    fn less(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 struct Room {
     buckets: HashMap<Arc<str>, BTreeMap<Arc<str>, Held>>,
     /// When the time of what is over.
     due: BTreeSet<(Millis, Arc<str>, Arc<str>)>,
     used: u64,
+    together: Arc<Together>,
+    /// How many bytes all may keep together.
     limit: u64,
     revision: u64,
 }
 
 impl Memory {
     /// An empty one with room for so many bytes.
+    #[cfg(test)]
     pub(crate) fn new(limit: u64) -> Self {
+        Self::within(Arc::default(), limit)
+    }
+
+    /// An empty one that has room as long as all together keep no more than so many bytes.
+    pub(crate) fn within(together: Arc<Together>, limit: u64) -> Self {
         Self(Arc::new(Mutex::new(Room {
             buckets: HashMap::new(),
             due: BTreeSet::new(),
             used: 0,
+            together,
             limit,
             // Versions of a room that is gone must mean nothing in this one.
             revision: fastrand::u64(..),
@@ -95,17 +125,13 @@ impl Shelf for InRoom<'_> {
     }
 
     fn put(&mut self, key: &str, value: Bytes, expires: Option<Millis>) -> Result<(), Fault> {
-        let Room { used, limit, .. } = *self.room;
         let names = self.bucket.len() + key.len();
         let old = self.room.held(self.bucket, key);
         let old = old.map_or(0, |held| Held::charge(names, held.value.len()));
-        let used = used - old + Held::charge(names, value.len());
-        if used > limit {
-            return Err(entries::full(limit));
-        }
-        self.room.take(self.bucket, key);
+        let new = Held::charge(names, value.len());
+        self.room.charge(self.room.used - old + new)?;
+        self.room.unlink(self.bucket, key);
         let key: Arc<str> = key.into();
-        self.room.used = used;
         self.room.revision = self.room.revision.wrapping_add(1);
         let held = Held {
             value,
@@ -132,20 +158,38 @@ impl Room {
         self.buckets.get(bucket)?.get(key)
     }
 
+    /// Says how much is kept from now on; refuses more than there is room for.
+    fn charge(&mut self, used: u64) -> Result<(), Fault> {
+        match used.checked_sub(self.used) {
+            Some(more) => self.together.more(more, self.limit)?,
+            None => self.together.less(self.used - used),
+        }
+        self.used = used;
+        Ok(())
+    }
+
     fn take(&mut self, name: &Arc<str>, key: &str) {
+        let freed = self.unlink(name, key);
+        self.together.less(freed);
+        self.used -= freed;
+    }
+
+    /// Takes an entry away, and says what it counted for.
+    fn unlink(&mut self, name: &Arc<str>, key: &str) -> u64 {
         let Some(bucket) = self.buckets.get_mut(name) else {
-            return;
+            return 0;
         };
         let Some((key, held)) = bucket.remove_entry(key) else {
-            return;
+            return 0;
         };
         if bucket.is_empty() {
             self.buckets.remove(name);
         }
-        self.used -= Held::charge(name.len() + key.len(), held.value.len());
+        let counted = Held::charge(name.len() + key.len(), held.value.len());
         if let Some(expires) = held.expires {
             self.due.remove(&(expires, Arc::clone(name), key));
         }
+        counted
     }
 
     /// Takes away what nobody can see any more, a little at a time.
@@ -161,21 +205,33 @@ impl Room {
         }
     }
 
-    fn list(&self, name: &str, wanted: Wanted) -> Page {
-        let begin = Bound::Included(wanted.begin().to_owned());
-        let mut picker = wanted.picker();
-        let now = now();
-        let Some(bucket) = self.buckets.get(name) else {
-            return picker.finish();
-        };
-        let from = (begin.as_ref().map(String::as_str), Bound::Unbounded);
-        for (key, held) in bucket.range::<str, _>(from) {
-            if !held.is_over(now) && picker.offer(key) {
-                break;
+    /// The next entries of a bucket, from a key on: those that are there, by their keys, and the last that was looked at.
+    fn stride(&self, name: &str, from: Bound<&str>) -> Stride {
+        let (now, mut stride) = (now(), Stride::default());
+        let bucket = self.buckets.get(name).into_iter();
+        let entries = bucket.flat_map(|it| it.range::<str, _>((from, Bound::Unbounded)));
+        for (key, held) in entries.take(STRIDE) {
+            if !held.is_over(now) {
+                stride.keys.push(Arc::clone(key));
             }
+            stride.last = Some(Arc::clone(key));
         }
-        picker.finish()
+        stride
     }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.together.less(self.used);
+    }
+}
+
+/// A part of a bucket.
+#[derive(Default)]
+struct Stride {
+    keys: Vec<Arc<str>>,
+    /// `None`: there was nothing more.
+    last: Option<Arc<str>>,
 }
 
 #[async_trait]
@@ -196,8 +252,21 @@ impl Bucket for MemoryBucket {
         Ok(self.read(|shelf| shelf.look(key))?.is_some())
     }
 
+    /// The lock is held to look up keys, not to pick among them, which takes longer by far.
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
-        Ok(self.lock().list(&self.name, wanted))
+        let begin: Arc<str> = wanted.begin().into();
+        let mut picker = wanted.picker();
+        let mut stride = self.lock().stride(&self.name, Bound::Included(&begin));
+        loop {
+            if stride.keys.iter().any(|key| picker.offer(key)) {
+                return Ok(picker.finish());
+            }
+            let Some(last) = stride.last else {
+                return Ok(picker.finish());
+            };
+            tokio::task::yield_now().await;
+            stride = self.lock().stride(&self.name, Bound::Excluded(&last));
+        }
     }
 
     async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
@@ -225,5 +294,87 @@ impl Bucket for MemoryBucket {
 
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
         self.change(|shelf| entries::delete_many(shelf, &keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+
+    use super::super::listing::{Mark, PAGE};
+    use super::*;
+
+    async fn filled(keys: usize) -> Arc<dyn Bucket> {
+        let bucket = Memory::new(64 << 20).bucket("b");
+        let pairs = (0..keys).map(|n| (format!("{n:05}"), Bytes::new()));
+        bucket.set_many(pairs.collect()).await.unwrap();
+        bucket
+    }
+
+    fn all() -> Wanted {
+        Wanted::placed(Mark::of(&["b"]), None).unwrap()
+    }
+
+    /// Each name that a workload shared by brought as much room as it may have in all.
+    #[tokio::test]
+    async fn rooms_that_count_together_keep_no_more_than_one_may() {
+        let together = Arc::<Together>::default();
+        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&together), 10_000));
+        let [one, other] = rooms.each_ref().map(|room| room.bucket("b"));
+        let value = |bytes| Bytes::from(vec![0; bytes]);
+        let how = SetOptions::default();
+        one.set("k", value(6000), how).await.unwrap();
+        let full = other.set("k", value(6000), how).await;
+        assert!(matches!(full, Err(Fault::Full(_))), "{full:?}");
+        // What is written over counts no more, nor what is deleted, nor what is gone with its room.
+        one.set("k", value(1000), how).await.unwrap();
+        other.set("k", value(6000), how).await.unwrap();
+        one.set("k", value(7000), how).await.unwrap_err();
+        other.delete("k").await.unwrap();
+        one.set("k", value(7000), how).await.unwrap();
+        drop((rooms, one, other));
+        assert_eq!(together.0.load(Ordering::Relaxed), 0);
+    }
+
+    /// It held the lock, and the thread, until it had been through everything.
+    #[tokio::test]
+    async fn a_listing_lets_others_go_after_every_stride() {
+        let bucket = filled(5 * STRIDE).await;
+        let mut listing = bucket.list(all());
+        let mut strides = 0;
+        let page = loop {
+            match (&mut listing).now_or_never() {
+                Some(page) => break page.unwrap(),
+                None => strides += 1,
+            }
+        };
+        assert_eq!(strides, 5);
+        assert_eq!(page.keys.len(), PAGE);
+    }
+
+    #[tokio::test]
+    async fn a_stride_of_what_is_over_ends_no_listing() {
+        let bucket = filled(2).await;
+        let soon = SetOptions {
+            ttl: Some(Duration::from_millis(50)),
+            if_absent: false,
+        };
+        let mut last = String::new();
+        for n in 0..=STRIDE {
+            last = format!("!{n:05}");
+            bucket.set(&last, Bytes::new(), soon).await.unwrap();
+        }
+        while bucket.exists(&last).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        let mut page = bucket.list(all()).await.unwrap();
+        page.keys.sort();
+        assert_eq!(page.keys, ["00000", "00001"]);
+        let wanted = Wanted::named(Mark::of(&["b"]), None, None).unwrap();
+        let page = bucket.list(wanted).await.unwrap();
+        assert_eq!(page.keys, ["00000", "00001"]);
     }
 }

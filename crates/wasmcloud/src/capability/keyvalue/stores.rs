@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::memory::Memory;
+use super::memory::{Memory, Together};
 #[cfg(feature = "keyvalue-nats")]
 use super::nats;
 #[cfg(feature = "keyvalue-redb")]
@@ -14,7 +14,7 @@ use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
 #[cfg(feature = "keyvalue-nats")]
 use crate::capability::nats::NatsUrl;
-use crate::capability::tenant::Tenant;
+use crate::capability::tenant::{Payer, Tenant};
 #[cfg(feature = "servers")]
 use crate::net::dial::Dial;
 use crate::plugin::PluginError;
@@ -54,13 +54,42 @@ pub(super) struct Stores {
         expect(dead_code, reason = "nobody connects")
     )]
     dial: Dial,
-    rooms: Mutex<HashMap<Tenant, Weak<Memory>>>,
+    rooms: Mutex<Rooms>,
     #[cfg(feature = "keyvalue-redb")]
     disk: tokio::sync::OnceCell<Arc<Disk>>,
     #[cfg(feature = "keyvalue-redis")]
     servers: Mutex<HashMap<ServerUrl, Weak<Server>>>,
     #[cfg(feature = "keyvalue-nats")]
     clusters: Mutex<HashMap<NatsUrl, Weak<nats::Server>>>,
+}
+
+/// What is kept in memory, and by whom it is paid for, for as long as somebody has it.
+#[derive(Default)]
+struct Rooms {
+    tenants: HashMap<Tenant, Weak<Memory>>,
+    payers: HashMap<Payer, Weak<Together>>,
+}
+
+impl Rooms {
+    fn room(&mut self, tenant: &Tenant, limit: u64) -> Arc<Memory> {
+        self.tenants.retain(|_, room| room.strong_count() > 0);
+        if let Some(room) = self.tenants.get(tenant).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(Memory::within(self.together(tenant.payer()), limit));
+        self.tenants.insert(tenant.clone(), Arc::downgrade(&room));
+        room
+    }
+
+    fn together(&mut self, payer: Payer) -> Arc<Together> {
+        self.payers.retain(|_, kept| kept.strong_count() > 0);
+        if let Some(kept) = self.payers.get(&payer).and_then(Weak::upgrade) {
+            return kept;
+        }
+        let kept = Arc::<Together>::default();
+        self.payers.insert(payer, Arc::downgrade(&kept));
+        kept
+    }
 }
 
 impl Stores {
@@ -127,13 +156,7 @@ impl Stores {
     /// In memory. It is gone with the last workload that has it.
     fn room(&self, tenant: &Tenant) -> Arc<dyn Store> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.retain(|_, room| room.strong_count() > 0);
-        if let Some(room) = rooms.get(tenant).and_then(Weak::upgrade) {
-            return room;
-        }
-        let room = Arc::new(Memory::new(self.options.memory_bytes));
-        rooms.insert(tenant.clone(), Arc::downgrade(&room));
-        room
+        rooms.room(tenant, self.options.memory_bytes)
     }
 
     #[cfg(feature = "keyvalue-redb")]
@@ -164,7 +187,7 @@ impl Stores {
         if let Some(server) = servers.get(url).and_then(Weak::upgrade) {
             return server;
         }
-        let server = Server::new(url.clone(), self.dial.clone());
+        let server = Server::new(url.clone(), self.dial.for_workload());
         servers.insert(url.clone(), Arc::downgrade(&server));
         server
     }
@@ -177,8 +200,34 @@ impl Stores {
         if let Some(server) = clusters.get(url).and_then(Weak::upgrade) {
             return server;
         }
-        let server = nats::Server::new(url.clone(), self.dial.clone());
+        let server = nats::Server::new(url.clone(), self.dial.for_workload());
         clusters.insert(url.clone(), Arc::downgrade(&server));
         server
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::tenant::testing::tenant;
+
+    #[test]
+    fn a_name_to_share_by_brings_no_room() {
+        let mut rooms = Rooms::default();
+        let mut payer = |kind, name| rooms.together(tenant("a", kind, name).payer());
+        let shared = ["one", "two"].map(|name| payer("shared", name));
+        let own = ["one", "two"].map(|name| payer("workload", name));
+        assert!(Arc::ptr_eq(&shared[0], &shared[1]));
+        assert!(!Arc::ptr_eq(&own[0], &own[1]));
+        assert!(!Arc::ptr_eq(&own[0], &shared[0]));
+    }
+
+    #[test]
+    fn a_room_is_the_same_for_all_who_have_it() {
+        let mut rooms = Rooms::default();
+        let mut room = |name| rooms.room(&tenant("a", "shared", name), 1000);
+        let all = [room("one"), room("one"), room("two")];
+        assert!(Arc::ptr_eq(&all[0], &all[1]));
+        assert!(!Arc::ptr_eq(&all[0], &all[2]));
     }
 }

@@ -8,7 +8,7 @@ use super::Broker;
 #[cfg(feature = "messaging-nats")]
 use super::jetstream::{JetStream, Known, PATIENCE};
 #[cfg(feature = "messaging-nats")]
-use super::nats::Nats;
+use super::nats::{Nats, Traffic};
 use super::plugin::Messaging;
 use super::settings::Backend;
 #[cfg(feature = "messaging-nats")]
@@ -25,6 +25,9 @@ pub(super) struct Brokers<'a> {
     /// Whose they are, for the log.
     #[cfg(feature = "messaging-nats")]
     about: &'a str,
+    /// Shared by all servers of the workload.
+    #[cfg(feature = "messaging-nats")]
+    traffic: Traffic,
     #[cfg(feature = "messaging-nats")]
     links: HashMap<NatsUrl, Link>,
     #[cfg(feature = "messaging-nats")]
@@ -42,6 +45,8 @@ impl<'a> Brokers<'a> {
             #[cfg(feature = "messaging-nats")]
             about,
             #[cfg(feature = "messaging-nats")]
+            traffic: Traffic::of(plugin.room()),
+            #[cfg(feature = "messaging-nats")]
             links: HashMap::new(),
             #[cfg(feature = "messaging-nats")]
             streams: HashMap::new(),
@@ -57,23 +62,29 @@ impl<'a> Brokers<'a> {
             Backend::Memory(tenant) => Ok(Arc::new(self.plugin.bus(tenant))),
             #[cfg(feature = "messaging-nats")]
             Backend::Nats(url) => {
-                let nats = Nats::new(self.link(url).await?, self.plugin.room());
+                let nats = self.server(url).await?;
                 Ok(Arc::new(OnSharedServer(nats)))
             }
             #[cfg(feature = "messaging-nats")]
             Backend::JetStream(streams) => {
-                let link = self.link(&streams.url).await?;
+                let server = self.server(&streams.url).await?;
                 let (place, ack_wait) = (streams.place.clone(), streams.ack_wait);
                 let key = (streams.url.clone(), place.name().to_owned());
                 let known = self.streams.entry(key).or_default().clone();
-                let (room, is_own) = (self.plugin.room(), place.is_own());
-                let streams = JetStream::new(link, place, ack_wait, room, known);
+                let is_own = place.is_own();
+                let streams = JetStream::new(server, place, ack_wait, known);
                 Ok(match is_own {
                     true => Arc::new(streams),
                     false => Arc::new(OnSharedServer(streams)),
                 })
             }
         }
+    }
+
+    #[cfg(feature = "messaging-nats")]
+    async fn server(&mut self, url: &NatsUrl) -> Result<Nats, PluginError> {
+        let link = self.link(url).await?;
+        Ok(Nats::new(link, self.traffic.clone()))
     }
 
     #[cfg(feature = "messaging-nats")]

@@ -98,12 +98,14 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// Its name; `None`: everybody gets everything.
+    /// Its name; `None`: everybody gets everything. Names have no `_`, so in that of a component the dots of a name are told from
+    /// those between two, and no two components meet.
     pub(super) fn name(&self, namespace: &str, workload: &str, component: &str) -> Option<String> {
         match self {
-            Self::Own => Some(format!(
-                "{GROUPS_OF_COMPONENTS}{namespace}.{workload}.{component}"
-            )),
+            Self::Own => {
+                let words = [namespace, workload, component].map(|name| name.replace('.', "_"));
+                Some(format!("{GROUPS_OF_COMPONENTS}{}", words.join(".")))
+            }
             Self::Named(name) => Some(name.clone()),
             Self::Broadcast => None,
         }
@@ -288,4 +290,39 @@ fn said_by(component: &Component) -> Option<(ComponentName, HostInterface)> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     (!entry.config.is_empty()).then(|| (component.name.clone(), entry))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// They shared a queue on a server, so one tenant got messages of the other.
+    #[test]
+    fn components_of_two_namespaces_never_share_a_group() {
+        let own = |namespace, workload| Group::Own.name(namespace, workload, "w");
+        let names = [
+            own("team-a.eu", "shop"),
+            own("team-a", "eu.shop"),
+            own("team-a", "eu-shop"),
+            own("team-a.eu.shop", "w"),
+        ];
+        for (index, name) in names.iter().enumerate() {
+            assert!(!names.iter().skip(index + 1).any(|other| other == name));
+        }
+        let plain = own("team-a", "shop");
+        assert_eq!(plain.as_deref(), Some("wasmcloud.team-a.shop.w"));
+    }
+
+    #[test]
+    fn no_manifest_names_the_group_of_a_component() {
+        let own = Group::Own.name("team-a.eu", "shop", "w").unwrap();
+        let named = Some(Group::Named("team".to_owned()));
+        for (name, wanted) in [("team", named), (own.as_str(), None)] {
+            let mut entry: HostInterface = "wasmcloud:messaging/handler".parse().unwrap();
+            let (key, value) = ("consumer_group".to_owned(), name.to_owned());
+            entry.config.insert(key, value);
+            assert_eq!(group(&mut Settings::of(&entry, 0)), wanted, "{name}");
+        }
+    }
 }

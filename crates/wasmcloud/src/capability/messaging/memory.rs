@@ -1,7 +1,8 @@
 //! Messages within the host: one bus for each tenant, queues with room for so much.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,13 +15,15 @@ use super::{
     Broker, Delivery, Message, MessagingError, Redelivery, Settle, Subject, Subscription, Verdict,
     Wanted,
 };
+use crate::capability::tenant::{Payer, Tenant};
 
 /// What may wait on a bus.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// How many messages each group holds, those that are being handled among them.
     pub(super) messages: usize,
-    /// How many bytes all of them hold together, those of one message for each who is to get it.
+    /// How many bytes all of them hold together, those of one message for each who is to get it; those on other buses of the
+    /// same payer count, too.
     pub(super) bytes: usize,
 }
 
@@ -29,6 +32,54 @@ const OVERHEAD: usize = 256;
 /// How many requests may wait for their answers.
 const REQUESTS: usize = 10_000;
 
+/// The buses that somebody listens to.
+#[derive(Default)]
+pub(super) struct Buses {
+    tenants: HashMap<Tenant, Bus>,
+    payers: HashMap<Payer, Weak<Together>>,
+}
+
+impl Buses {
+    /// That of a tenant.
+    pub(super) fn of(&mut self, tenant: &Tenant, room: Room) -> Bus {
+        self.tenants
+            .retain(|known, bus| known == tenant || !bus.is_idle());
+        if let Some(bus) = self.tenants.get(tenant) {
+            return bus.clone();
+        }
+        let bus = Bus::within(self.together(tenant.payer()), room);
+        self.tenants.insert(tenant.clone(), bus.clone());
+        bus
+    }
+
+    fn together(&mut self, payer: Payer) -> Arc<Together> {
+        self.payers.retain(|_, held| held.strong_count() > 0);
+        if let Some(held) = self.payers.get(&payer).and_then(Weak::upgrade) {
+            return held;
+        }
+        let held = Arc::<Together>::default();
+        self.payers.insert(payer, Arc::downgrade(&held));
+        held
+    }
+}
+
+/// How many bytes buses hold together that somebody pays for.
+#[derive(Default)]
+struct Together(AtomicUsize);
+
+impl Together {
+    /// Takes more, as long as it is no more than the limit in all; says whether it did.
+    fn more(&self, bytes: usize, limit: usize) -> bool {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let grown = |held: usize| held.checked_add(bytes).filter(|held| *held <= limit);
+        self.0.fetch_update(set, fetch, grown).is_ok()
+    }
+
+    fn less(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A bus. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Bus {
@@ -36,11 +87,11 @@ pub(super) struct Bus {
     room: Room,
 }
 
-#[derive(Default)]
 struct Inner {
     groups: Vec<Group>,
     inboxes: HashMap<Subject, Inbox>,
     bytes: usize,
+    together: Arc<Together>,
     next: u64,
     /// When somebody was last told of messages that were given up, or found no room.
     given_up: Seldom,
@@ -89,9 +140,23 @@ fn size(message: &Message) -> usize {
 }
 
 impl Bus {
+    #[cfg(test)]
     pub(super) fn new(room: Room) -> Self {
+        Self::within(Arc::default(), room)
+    }
+
+    fn within(together: Arc<Together>, room: Room) -> Self {
+        let inner = Inner {
+            groups: Vec::new(),
+            inboxes: HashMap::new(),
+            bytes: 0,
+            together,
+            next: 0,
+            given_up: Seldom::default(),
+            full: Seldom::default(),
+        };
         Self {
-            inner: Arc::default(),
+            inner: Arc::new(Mutex::new(inner)),
             room,
         }
     }
@@ -114,7 +179,7 @@ impl Inner {
         let groups = self.groups.iter_mut();
         for group in groups.filter(|it| it.wanted.pattern.matches(&message.subject)) {
             wanting += 1;
-            if group.held >= room.messages || self.bytes + size > room.bytes {
+            if group.held >= room.messages || !self.together.more(size, room.bytes) {
                 full += 1;
                 continue;
             }
@@ -161,9 +226,16 @@ impl Inner {
         }
     }
 
+    /// It holds less, by so many bytes.
+    fn less(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.together.less(bytes);
+    }
+
     /// A group no longer holds a message.
     fn let_go(&mut self, id: u64, queued: &Queued) {
-        self.bytes = self.bytes.saturating_sub(queued.size());
+        self.less(queued.size());
         if let Some(group) = self.group(id) {
             group.held = group.held.saturating_sub(1);
         }
@@ -194,6 +266,12 @@ impl Inner {
             let subject = &queued.message.subject;
             tracing::warn!(%subject, why, dead_letter, "a message was given up");
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.together.less(self.bytes);
     }
 }
 
@@ -418,7 +496,7 @@ impl Drop for Member {
             tracing::warn!(pattern = %group.wanted.pattern, messages = lost.len(), "messages were waiting for a subscription that has ended, and are gone");
         }
         for queued in lost {
-            inner.bytes = inner.bytes.saturating_sub(queued.size());
+            inner.less(queued.size());
             let reply_to = queued.message.reply_to.as_ref();
             inner.no_answer(reply_to, MessagingError::NobodyThere);
         }
@@ -504,6 +582,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::super::conformance;
     use super::*;
+    use crate::capability::tenant::testing::tenant;
 
     fn bus(messages: usize, bytes: usize) -> Bus {
         Bus::new(Room { messages, bytes })
@@ -580,6 +659,35 @@ mod tests {
         drop(delivery);
         assert_eq!(bus.inner().bytes, 0);
         assert!(bus.is_idle());
+    }
+
+    /// Each name that a workload shared by brought as much room as it may have in all.
+    #[tokio::test]
+    async fn a_name_to_share_by_brings_no_room() {
+        let room = Room {
+            messages: 1000,
+            bytes: 10_000,
+        };
+        let mut buses = Buses::default();
+        let mut bus = |kind, name| buses.of(&tenant("a", kind, name), room);
+        let (one, two) = (bus("shared", "one"), bus("shared", "two"));
+        let own = bus("workload", "one");
+        let mut heard = Vec::new();
+        for bus in [&one, &two, &own] {
+            heard.push(bus.subscribe(wanted("a")).await.unwrap());
+        }
+        one.publish(message("a", 6000)).await.unwrap();
+        let full = two.publish(message("a", 6000)).await;
+        assert!(matches!(full, Err(MessagingError::Full)), "{full:?}");
+        own.publish(message("a", 6000)).await.unwrap();
+        // What is handled makes room, and so does what ends with a subscription.
+        let delivery = heard[0].next().await.unwrap();
+        delivery.settle.settle(Verdict::Handled).await;
+        two.publish(message("a", 6000)).await.unwrap();
+        assert!(one.publish(message("a", 6000)).await.is_err());
+        let together = Arc::clone(&one.inner().together);
+        drop(heard);
+        assert_eq!(together.0.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::seldom::Seldom;
 use super::{
     Broker, Delivery, Message, MessagingError, Settle, Subject, Subscription, Verdict, Wanted,
 };
+use crate::capability::in_flight::{InFlight, Permit};
 use crate::capability::nats::{Feed, Link, Live};
 
 /// By these headers, services on NATS say that they have no answer.
@@ -24,24 +25,58 @@ const CODE: &str = "Nats-Service-Error-Code";
 const PARTING: Duration = Duration::from_secs(5);
 /// Whoever answers is too busy.
 const BUSY: &str = "429";
+/// How many bytes of a workload may wait in clients until the servers read them.
+const UNSENT: usize = 16 << 20;
+
+/// What the messages of one workload may take in the host, whichever servers they come from and go to. Clones share it.
+#[derive(Clone)]
+pub(super) struct Traffic {
+    /// How many messages of each subscription may wait.
+    pub(super) messages: usize,
+    /// How many KiB all of them may take.
+    heard: Arc<Semaphore>,
+    unsent: InFlight,
+}
+
+impl Traffic {
+    pub(super) fn of(room: Room) -> Self {
+        Self {
+            messages: room.messages,
+            heard: Arc::new(Semaphore::new((room.bytes / 1024).max(1))),
+            unsent: InFlight::new(UNSENT),
+        }
+    }
+
+    /// Waits for room for a body, which has it for as long as the body is anywhere: clients take thousands of messages for a server
+    /// that reads none.
+    pub(super) async fn carried(&self, body: Bytes) -> Bytes {
+        let room = self.unsent.enter(body.len()).await;
+        Bytes::from_owner(Carried { body, _room: room })
+    }
+}
+
+/// A body, and the room that it takes.
+struct Carried {
+    body: Bytes,
+    _room: Permit,
+}
+
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
 
 /// A server, or several. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Nats {
-    link: Link,
-    /// How many messages of each subscription may wait.
-    messages: usize,
-    /// How many KiB all of them may take.
-    room: Arc<Semaphore>,
+    pub(super) link: Link,
+    pub(super) traffic: Traffic,
 }
 
 impl Nats {
-    pub(super) fn new(link: Link, room: Room) -> Self {
-        Self {
-            link,
-            messages: room.messages,
-            room: Arc::new(Semaphore::new((room.bytes / 1024).max(1))),
-        }
+    pub(super) fn new(link: Link, traffic: Traffic) -> Self {
+        Self { link, traffic }
     }
 
     fn connected(&self) -> Result<Arc<Live>, MessagingError> {
@@ -55,14 +90,13 @@ impl Broker for Nats {
         let client = &self.connected()?.client;
         let length = message.body.len();
         let subject = message.subject.to_string();
+        let body = self.traffic.carried(message.body).await;
         let published = match message.reply_to {
             Some(reply_to) => {
                 let reply_to = reply_to.to_string();
-                client
-                    .publish_with_reply(subject, reply_to, message.body)
-                    .await
+                client.publish_with_reply(subject, reply_to, body).await
             }
-            None => client.publish(subject, message.body).await,
+            None => client.publish(subject, body).await,
         };
         published.map_err(|error| self.refused(&error, length))
     }
@@ -75,6 +109,7 @@ impl Broker for Nats {
     ) -> Result<Message, MessagingError> {
         let client = &self.connected()?.client;
         let length = body.len();
+        let body = self.traffic.carried(body).await;
         let request = Request::new().payload(body).timeout(Some(time));
         let answer = client.send_request(subject.to_string(), request);
         let answer = answer
@@ -96,7 +131,7 @@ impl Broker for Nats {
             // What is published from now on is heard.
             let _ = live.client.flush().await;
         }
-        let (waiting, taken) = mpsc::channel(self.messages.max(1));
+        let (waiting, taken) = mpsc::channel(self.traffic.messages.max(1));
         let closed = CancellationToken::new();
         let pump = Pump {
             nats: self.clone(),
@@ -214,7 +249,7 @@ impl Pump {
         let Some(message) = message(from) else { return };
         let size = message.body.len().div_ceil(1024).max(1);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.nats.room).try_acquire_many_owned(size);
+        let room = Arc::clone(&self.nats.traffic.heard).try_acquire_many_owned(size);
         let full = match room {
             Ok(room) => {
                 let queued = Queued {
@@ -285,6 +320,7 @@ impl Settle for Gone {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use futures::FutureExt as _;
     use test_servers::{Proxy, Way};
 
     use super::super::conformance;
@@ -307,7 +343,7 @@ mod tests {
         let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
         let url = format!("nats://127.0.0.1:{port}").parse().unwrap();
         let link = Link::open(&dial, &url, NamedBy::Host, "a test", PATIENCE).await;
-        Nats::new(link.unwrap(), room)
+        Nats::new(link.unwrap(), Traffic::of(room))
     }
 
     fn wanted(pattern: &str) -> Wanted {
@@ -325,6 +361,24 @@ mod tests {
             body: "x".into(),
             reply_to: None,
         }
+    }
+
+    /// A client takes 2048 messages for a server that reads none, of 1 MiB each.
+    #[test]
+    fn a_body_takes_its_room_until_the_client_has_let_go_of_it() {
+        let traffic = Traffic {
+            unsent: InFlight::new(10_000),
+            ..Traffic::of(ROOM)
+        };
+        let body = || Bytes::from(vec![b'x'; 8000]);
+        let first = traffic.carried(body()).now_or_never().unwrap();
+        let (head, whole) = (first.slice(..10), first.clone());
+        let mut second = Box::pin(traffic.carried(body()));
+        for part in [head, whole, first] {
+            assert!((&mut second).now_or_never().is_none());
+            drop(part);
+        }
+        assert_eq!(second.now_or_never().unwrap(), body());
     }
 
     #[tokio::test]

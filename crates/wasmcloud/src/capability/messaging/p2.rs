@@ -39,7 +39,7 @@ impl consumer::Host for StoreData {
     ) -> wasmtime::Result<Result<BrokerMessage, String>> {
         let outlet = Outlets::of(self)?.to(&asker)?;
         let time = Duration::from_millis(timeout_ms.into());
-        let answer = outlet.request(&subject, body.into(), time).await;
+        let answer = outlet.request(&subject, body.into(), time, None).await;
         Ok(answer.map(BrokerMessage::from).map_err(told))
     }
 
@@ -50,7 +50,8 @@ impl consumer::Host for StoreData {
     ) -> wasmtime::Result<Result<(), String>> {
         let outlet = Outlets::of(self)?.to(&asker)?;
         let reply_to = message.reply_to.as_deref();
-        let published = outlet.publish(&message.subject, message.body.into(), reply_to);
+        let body = message.body.into();
+        let published = outlet.publish(&message.subject, body, reply_to, None);
         Ok(published.await.map_err(told))
     }
 }

@@ -6,16 +6,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
     Accessor, ComponentType, Destination, HasSelf, Lift, LinkerInstance, Source, StreamConsumer,
     StreamProducer, StreamReader, StreamResult,
 };
 
-use super::outlet::REQUEST_TIME;
+use super::outlet::{REQUEST_TIME, Turn, addressed};
 use super::plugin::Outlets;
 use super::{Message, MessagingError, SubjectError, Verdict};
+use crate::capability::in_flight::Permit;
 use crate::plugin::{Asker, CallError, Entry, Import, StoreData};
 
 mod generated {
@@ -48,38 +49,52 @@ impl consumer::HostWithStore<StoreData> for Own {
         store: &Accessor<StoreData, Self>,
         asker: Asker,
         subject: String,
-        body: StreamReader<u8>,
+        mut body: StreamReader<u8>,
         timeout_ms: Option<u32>,
     ) -> wasmtime::Result<Result<BrokerMessage, Error>> {
         let outlets = store.with(|mut store| Outlets::of(store.get()))?;
         let outlet = outlets.to(&asker)?;
+        if let Err(error) = addressed(&subject, None) {
+            body.close_with(store)?;
+            return Ok(Err(MessagingError::from(error).into()));
+        }
         let time = timeout_ms.map_or(REQUEST_TIME, |ms| Duration::from_millis(ms.into()));
-        let body = match collect(store, &outlets, outlet.longest(), body).await? {
-            Ok(body) => body,
+        let (body, turn) = match collect(store, &outlets, outlet.longest(), body).await? {
+            Ok(collected) => collected,
             Err(error) => return Ok(Err(error.into())),
         };
-        let answer = match outlet.request(&subject, body, time).await {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Err(error.into())),
+        let answered = async {
+            let answer = outlet.request(&subject, body, time, turn).await?;
+            let room = outlets.room_for(&answer.body).await?;
+            Ok::<_, MessagingError>((answer, room))
         };
-        let room = outlets.room_for(&answer.body).await;
-        store.with(|store| to_guest(store, answer, room)).map(Ok)
+        match answered.await {
+            Ok((answer, room)) => store
+                .with(|store| to_guest(store, answer, Some(room)))
+                .map(Ok),
+            Err(error) => Ok(Err(error.into())),
+        }
     }
 
     async fn publish(
         store: &Accessor<StoreData, Self>,
         asker: Asker,
-        message: BrokerMessage,
+        mut message: BrokerMessage,
     ) -> wasmtime::Result<Result<(), Error>> {
         let outlets = store.with(|mut store| Outlets::of(store.get()))?;
         let outlet = outlets.to(&asker)?;
-        let body = match collect(store, &outlets, outlet.longest(), message.body).await? {
-            Ok(body) => body,
+        if let Err(error) = addressed(&message.subject, message.reply_to.as_deref()) {
+            message.body.close_with(store)?;
+            return Ok(Err(MessagingError::from(error).into()));
+        }
+        let collected = collect(store, &outlets, outlet.longest(), message.body).await?;
+        let (body, turn) = match collected {
+            Ok(collected) => collected,
             Err(error) => return Ok(Err(error.into())),
         };
         let reply_to = message.reply_to.as_deref();
-        let published = outlet.publish(&message.subject, body, reply_to).await;
-        Ok(published.map_err(Error::from))
+        let published = outlet.publish(&message.subject, body, reply_to, turn);
+        Ok(published.await.map_err(Error::from))
     }
 }
 
@@ -104,7 +119,7 @@ impl From<MessagingError> for Error {
 fn to_guest(
     store: impl wasmtime::AsContextMut<Data = StoreData>,
     message: Message,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Permit>,
 ) -> wasmtime::Result<BrokerMessage> {
     let body = Body {
         left: message.body,
@@ -160,7 +175,7 @@ pub(super) async fn handle(entry: &Entry, message: Message) -> Result<Verdict, C
 /// A body on its way to a guest, and the room that it takes.
 struct Body {
     left: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Permit>,
 }
 
 impl<D> StreamProducer<D> for Body {
@@ -197,14 +212,14 @@ impl<D> StreamProducer<D> for Body {
 
 type Collected = Result<Bytes, MessagingError>;
 
-/// Reads a body to its end, as far as it may be that long.
+/// Reads a body to its end, as far as it may be that long. It has its turn until somebody else has room for the body.
 async fn collect(
     store: &Accessor<StoreData, Own>,
     outlets: &Arc<Outlets>,
     longest: u64,
     body: StreamReader<u8>,
-) -> wasmtime::Result<Collected> {
-    let _turn = outlets.turn().await;
+) -> wasmtime::Result<Result<(Bytes, Turn), MessagingError>> {
+    let turn = outlets.turn().await;
     let (tell, collected) = oneshot::channel();
     let collector = Collector {
         body: BytesMut::new(),
@@ -212,9 +227,10 @@ async fn collect(
         tell: Some(tell),
     };
     store.with(|store| body.pipe(store, collector))?;
-    collected
+    let collected = collected
         .await
-        .map_err(|_| wasmtime::format_err!("a body was lost on its way"))
+        .map_err(|_| wasmtime::format_err!("a body was lost on its way"))?;
+    Ok(collected.map(|body| (body, turn)))
 }
 
 /// Collects a body, and tells it when it has ended.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::LinkerInstance;
@@ -14,10 +14,11 @@ use wasmtime::component::LinkerInstance;
 use super::brokers::Brokers;
 use super::deliver::{Handle, serve};
 use super::handling::{Handling, Own};
-use super::memory::{Bus, Room};
-use super::outlet::Outlet;
+use super::memory::{Bus, Buses, Room};
+use super::outlet::{Outlet, Turn, UnderWay};
 use super::settings;
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
+use crate::capability::in_flight::{InFlight, Permit};
 use crate::capability::routes::troubled;
 use crate::capability::tenant::Tenant;
 #[cfg(feature = "messaging-nats")]
@@ -32,8 +33,8 @@ const ID: &str = "wasmcloud-messaging";
 
 /// How many bodies of 0.3 a workload may be sending at once.
 const SENDING: usize = 64;
-/// How many KiB of answers may wait for the guests of a workload to read them.
-const UNREAD: usize = 64 << 10;
+/// How many bytes of answers may wait for the guests of a workload to read them.
+const UNREAD: usize = 64 << 20;
 /// What a failure counts for in the log of its workload, in bytes: a line and a backtrace.
 const FAILURE: usize = 4 << 10;
 
@@ -44,7 +45,8 @@ pub struct MessagingOptions {
     pub max_message: u64,
     /// How many messages may wait in the host for each subscription of a workload, those that are being handled among them.
     pub max_waiting: usize,
-    /// How many bytes of messages may wait in the host for the subscriptions of one workload.
+    /// How many bytes of messages may wait in the host for the subscriptions of one workload. What the workloads of a namespace share
+    /// within the host has one such room, by however many names they do.
     pub max_waiting_bytes: usize,
 }
 
@@ -65,7 +67,7 @@ pub struct Messaging {
     options: MessagingOptions,
     #[cfg(feature = "messaging-nats")]
     dial: Option<Dial>,
-    buses: Mutex<HashMap<Tenant, Bus>>,
+    buses: Mutex<Buses>,
     closed: CancellationToken,
 }
 
@@ -110,9 +112,7 @@ impl Messaging {
 
     pub(super) fn bus(&self, tenant: &Tenant) -> Bus {
         let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
-        buses.retain(|known, bus| known == tenant || !bus.is_idle());
-        let bus = buses.entry(tenant.clone());
-        bus.or_insert_with(|| Bus::new(self.room())).clone()
+        buses.of(tenant, self.room())
     }
 }
 
@@ -167,11 +167,12 @@ impl Plugin for Messaging {
         let workload = request.workload;
         let about = format!("{}/{}", workload.namespace, workload.name);
         let (mut outlets, mut handlings) = (HashMap::new(), Vec::new());
-        let mut brokers = Brokers::of(self, &about);
+        let (mut brokers, under_way) = (Brokers::of(self, &about), UnderWay::default());
         for entry in entries {
             let broker = brokers.get(&entry.backend).await?;
             if entry.sends {
-                let outlet = Outlet::new(Arc::clone(&broker), self.options.max_message);
+                let longest = self.options.max_message;
+                let outlet = Outlet::new(Arc::clone(&broker), longest, under_way.clone());
                 outlets.insert(entry.label.clone(), outlet);
             }
             if let Some(handling) = entry.handles {
@@ -182,7 +183,7 @@ impl Plugin for Messaging {
             outlets: Arc::new(Outlets {
                 by_label: outlets,
                 sending: Arc::new(Semaphore::new(SENDING)),
-                unread: Arc::new(Semaphore::new(UNREAD)),
+                unread: InFlight::new(UNREAD),
             }),
             handlings,
             own: Own::of(workload),
@@ -216,7 +217,7 @@ impl Plugin for Messaging {
 pub(super) struct Outlets {
     by_label: HashMap<Option<String>, Outlet>,
     sending: Arc<Semaphore>,
-    unread: Arc<Semaphore>,
+    unread: InFlight,
 }
 
 impl Outlets {
@@ -236,15 +237,16 @@ impl Outlets {
     }
 
     /// Waits until another body may be sent.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn turn(&self) -> Turn {
         Arc::clone(&self.sending).acquire_owned().await.ok()
     }
 
     /// Waits until there is room for an answer that a guest has yet to read.
-    pub(super) async fn room_for(&self, body: &Bytes) -> Option<OwnedSemaphorePermit> {
-        let size = body.len().div_ceil(1024).clamp(1, UNREAD);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        Arc::clone(&self.unread).acquire_many_owned(size).await.ok()
+    ///
+    /// # Errors
+    /// When too much waits for that already: an answer that waits is in the host, too.
+    pub(super) async fn room_for(&self, body: &Bytes) -> Result<Permit, MessagingError> {
+        Ok(self.unread.admit(body.len()).await?)
     }
 }
 

@@ -77,7 +77,7 @@ impl Link {
         patience: Duration,
     ) -> Result<Self, NatsError> {
         let shared = Arc::new(Shared {
-            dial: dial.clone(),
+            dial: dial.for_workload(),
             url: url.clone(),
             by,
             about: about.to_owned(),

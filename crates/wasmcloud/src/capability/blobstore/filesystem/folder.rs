@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::home::Home;
+use crate::capability::blobstore::room::Budget;
 use crate::capability::tenant::Tenant;
 
 /// Where everything is that is not there yet, or not any more. No tenant's folder begins with a dot.
@@ -40,8 +41,8 @@ impl Folder {
         self.path.join(UNDER_WAY)
     }
 
-    /// The folder of a tenant: the same for everybody, so that it is counted once.
-    pub(super) fn home(&self, tenant: &Tenant, most: u64) -> io::Result<Arc<Home>> {
+    /// The folder of a tenant: the same for everybody, so that it is counted once, in the budget of whoever pays for it.
+    pub(super) fn home(&self, tenant: &Tenant, budget: &Arc<Budget>) -> io::Result<Arc<Home>> {
         let path = self.path.join(tenant.parts().iter().collect::<PathBuf>());
         fs::create_dir_all(&path)?;
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +50,7 @@ impl Folder {
             return Ok(home);
         }
         homes.retain(|_, home| home.strong_count() > 0);
-        let home = Arc::new(Home::open(path.clone(), most)?);
+        let home = Arc::new(Home::open(path.clone(), budget)?);
         homes.insert(path, Arc::downgrade(&home));
         Ok(home)
     }

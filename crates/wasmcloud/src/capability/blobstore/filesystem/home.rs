@@ -24,12 +24,15 @@ pub(in super::super) struct Home {
 }
 
 impl Home {
-    /// Opens a folder that is there, for at most so many bytes. Blocks for as long as it takes to look at every file.
-    pub(super) fn open(path: PathBuf, most: u64) -> io::Result<Self> {
+    /// Opens a folder that is there. What it holds counts in the budget as long as it is open. Blocks for as long as it takes to look at
+    /// every file.
+    pub(super) fn open(path: PathBuf, budget: &Arc<Budget>) -> io::Result<Self> {
         let used = content_of_home(&path)?;
+        let budget = Budget::within(budget, u64::MAX);
+        budget.hold(used);
         Ok(Self {
             path,
-            budget: Budget::holding(used, most),
+            budget,
             turn: Mutex::default(),
         })
     }

@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 pub(super) use folder::Folder;
 use home::Home;
 
+use super::room::Budget;
 use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
 use crate::capability::tenant::Tenant;
@@ -34,16 +35,26 @@ pub(super) struct Filesystem {
 }
 
 impl Filesystem {
-    /// Opens what a tenant keeps, which is at most so many bytes.
+    /// Opens what a tenant keeps, which counts in a budget.
     ///
     /// # Errors
     /// When its folder cannot be made, or looked through.
-    pub(super) async fn open(folder: Arc<Folder>, tenant: Tenant, most: u64) -> io::Result<Self> {
+    pub(super) async fn within(
+        folder: Arc<Folder>,
+        tenant: Tenant,
+        budget: Arc<Budget>,
+    ) -> io::Result<Self> {
         let opened = spawn_blocking(move || {
-            let home = folder.home(&tenant, most)?;
+            let home = folder.home(&tenant, &budget)?;
             Ok(Self { folder, home })
         });
         opened.await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    /// The same with a budget of its own.
+    #[cfg(test)]
+    pub(super) async fn open(folder: Arc<Folder>, tenant: Tenant, most: u64) -> io::Result<Self> {
+        Self::within(folder, tenant, Budget::new(most)).await
     }
 
     fn container(&self, container: &Name) -> PathBuf {

@@ -200,6 +200,12 @@ async fn limited(path: &Path, most: u64) -> (Arc<dyn Blobs>, Arc<Folder>, Arc<Ho
     (Arc::new(blobs), folder, home)
 }
 
+/// What there is, by a look at everything.
+fn counted(home: &Path) -> u64 {
+    let budget = Budget::new(0);
+    Home::open(home.to_owned(), &budget).unwrap().used()
+}
+
 fn is_full<T: std::fmt::Debug>(outcome: Result<T, BlobError>) -> bool {
     matches!(outcome, Err(BlobError::Quota(_)))
 }
@@ -279,7 +285,6 @@ async fn what_a_tenant_keeps_is_counted_in_step() {
     assert!(blobs.create_container(&name("c")).await.is_err());
     assert!(blobs.copy(&id("c", "absent"), &id("c", "z")).await.is_err());
     drop(blobs.write(&id("c", "dropped")).await.unwrap());
-    let counted = |path: &Path| Home::open(path.to_owned(), 0).unwrap().used();
     assert_eq!(home.used(), counted(&home.path));
     assert!(home.used() > 30_000, "{}", home.used());
     blobs.delete_container(&name(&long)).await.unwrap();
@@ -312,6 +317,39 @@ async fn several_that_write_the_same_object_are_counted_once() {
     for done in futures::future::join_all(all).await {
         done.unwrap();
     }
-    let counted = Home::open(home.path.clone(), 0).unwrap().used();
-    assert_eq!(home.used(), counted);
+    assert_eq!(home.used(), counted(&home.path));
+}
+
+/// By every name that it shared, and in every folder, a workload had as much as it may have in all.
+#[tokio::test]
+async fn folders_of_one_budget_keep_no_more_together_than_it_has() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let budget = Budget::new(100_000);
+    let open = async |dir: &tempfile::TempDir, of| {
+        let folder = Arc::new(Folder::open(dir.path().to_owned()).unwrap());
+        let opened = Filesystem::within(folder, tenant(of), Arc::clone(&budget)).await;
+        let blobs: Arc<dyn Blobs> = Arc::new(opened.unwrap());
+        blobs
+    };
+    let all = [
+        open(&dirs[0], "one").await,
+        open(&dirs[0], "two").await,
+        open(&dirs[1], "one").await,
+    ];
+    for blobs in &all {
+        blobs.create_container(&name("c")).await.unwrap();
+    }
+    let [one, two, elsewhere] = &all;
+    write_all(one, "c", "o", &[1; 70_000]).await.unwrap();
+    for other in [two, elsewhere] {
+        assert!(is_full(write_all(other, "c", "o", &[1; 30_000]).await));
+    }
+    one.delete(&id("c", "o")).await.unwrap();
+    write_all(elsewhere, "c", "o", &[1; 70_000]).await.unwrap();
+    assert!(is_full(write_all(two, "c", "o", &[1; 30_000]).await));
+    // What nobody has open counts for nobody, and again when somebody has.
+    drop(all);
+    assert_eq!(budget.used(), 0);
+    let _elsewhere = open(&dirs[1], "one").await;
+    assert_eq!(budget.used(), 70_000 + 2 * 4096);
 }

@@ -31,7 +31,7 @@ pub(super) use self::server::Bucket;
 
 use self::keys::Part;
 use self::server::{fault, key};
-use self::transport::Refusal;
+use self::transport::{Refusal, SHORT};
 use self::writing::S3Writing;
 use super::room::Budget;
 use super::unbroken::Unbroken;
@@ -106,17 +106,42 @@ impl S3 {
 
     async fn found_in(&self, folder: String) -> Result<Found, BlobError> {
         let marker = key(&format!("{folder}{MARKER}"))?;
-        let absent = |error: Error| fault(&error, BlobError::NoSuchContainer);
-        let got = self.bucket.store.get(&marker).await.map_err(absent)?;
-        let created = got.meta.last_modified.into();
-        let damaged = |_| BlobError::Other("the object of the container is damaged".to_owned());
-        let marker = got.bytes().await.map_err(absent)?;
-        let Marker { generation, .. } = serde_json::from_slice(&marker).map_err(damaged)?;
+        let damaged = BlobError::Other("the object of the container is damaged".to_owned());
+        let (created, marker) = self
+            .note(&marker, &BlobError::NoSuchContainer, &damaged)
+            .await?;
+        let Marker { generation, .. } = serde_json::from_slice(&marker).map_err(|_| damaged)?;
         Ok(Found {
             folder,
             generation,
             created,
         })
+    }
+
+    /// A small object that says something of others, and when it was written. It is taken piece by piece: the library would make room
+    /// at once for as much as the server announces.
+    async fn note(
+        &self,
+        path: &Path,
+        absent: &BlobError,
+        damaged: &BlobError,
+    ) -> Result<(SystemTime, Vec<u8>), BlobError> {
+        let absent = |error: Error| fault(&error, absent.clone());
+        let got = self.bucket.store.get(path).await.map_err(absent)?;
+        if got.meta.size > SHORT as u64 {
+            return Err(damaged.clone());
+        }
+        let written = got.meta.last_modified.into();
+        let mut pieces = got.into_stream();
+        let mut note = Vec::new();
+        while let Some(piece) = pieces.try_next().await.map_err(absent)? {
+            // The server may send more than it has announced.
+            if note.len() + piece.len() > SHORT {
+                return Err(damaged.clone());
+            }
+            note.extend_from_slice(&piece);
+        }
+        Ok((written, note))
     }
 
     /// Whether a container is still the one that was found.
@@ -154,7 +179,7 @@ impl S3 {
             range: (!whole).then(|| GetRange::Bounded(range.start.min(most - 1)..most)),
             ..GetOptions::default()
         };
-        match self.bucket.store.get_opts(path, options).await {
+        match self.bucket.contents.get_opts(path, options).await {
             Ok(got) => Ok(Some(got)),
             // It begins behind the end.
             Err(error) if cause::<Refusal>(&error).is_some() => {
@@ -253,17 +278,13 @@ impl S3 {
         if let Some(name) = keys::name_of(part) {
             return Ok(name.as_str().to_owned());
         }
-        let damaged = || BlobError::Other("the bucket holds what is no object".to_owned());
+        let damaged = BlobError::Other("the bucket holds what is no object".to_owned());
         if !keys::is_digest(part) {
-            return Err(damaged());
+            return Err(damaged);
         }
-        let got = self.bucket.store.get(&beside(found, part)?).await;
-        let got = got.map_err(|error| fault(&error, damaged()))?;
-        let name = got
-            .bytes()
-            .await
-            .map_err(|error| fault(&error, damaged()))?;
-        String::from_utf8(name.into()).map_err(|_| damaged())
+        let beside = beside(found, part)?;
+        let (_, name) = self.note(&beside, &damaged, &damaged).await?;
+        String::from_utf8(name).map_err(|_| damaged)
     }
 }
 

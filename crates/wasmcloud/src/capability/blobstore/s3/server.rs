@@ -9,7 +9,7 @@ use object_store::{Error, RetryConfig};
 use tokio::sync::Mutex;
 
 use super::place::{AccessKeys, S3Place};
-use super::transport::{Denied, Patience, Refusal, Transport};
+use super::transport::{Denied, Patience, Refusal, TooLong, Transport};
 use crate::capability::blobstore::{BlobError, cause};
 use crate::capability::reach::Reach;
 use crate::net::dial::{Dial, DialError, NamedBy};
@@ -26,6 +26,8 @@ pub(in super::super) struct Bucket {
     pub(super) store: AmazonS3,
     /// Deletes many by one request.
     pub(super) bulk: AmazonS3,
+    /// Reads contents of objects, however long they are. The others take only short answers.
+    pub(super) contents: AmazonS3,
     /// Held while a container is created: the order of those of this host does not depend on what the server can do.
     pub(super) creating: Mutex<()>,
 }
@@ -48,18 +50,21 @@ impl Bucket {
         dial: Dial,
         patience: Patience,
     ) -> Result<Self, PluginError> {
+        let dial = dial.for_workload();
         let (host, port) = (place.host(), place.endpoint.port());
         let reach = Reach::new("s3", dial.clone(), &host, port, NamedBy::Workload);
-        let transport = Transport::new(dial, patience, reach.clone());
-        let builder = builder(&place, transport);
-        let build = |bulk: bool| {
-            let built = builder.clone().with_disable_bulk_delete(!bulk).build();
+        let calls = Transport::new(dial.clone(), patience, reach.clone());
+        let contents = calls.for_contents(dial);
+        let build = |transport: &Transport, bulk: bool| {
+            let builder = builder(&place, transport.clone());
+            let built = builder.with_disable_bulk_delete(!bulk).build();
             // What the library says may repeat settings.
             built.map_err(|_| PluginError::new("the client for S3 does not take these settings"))
         };
         Ok(Self {
-            store: build(false)?,
-            bulk: build(true)?,
+            store: build(&calls, false)?,
+            bulk: build(&calls, true)?,
+            contents: build(&contents, false)?,
             place,
             reach,
             creating: Mutex::default(),
@@ -136,6 +141,9 @@ pub(super) fn fault(error: &Error, absent: BlobError) -> BlobError {
     }
     if cause::<Denied>(error).is_some() {
         return BlobError::Denied;
+    }
+    if cause::<TooLong>(error).is_some() {
+        return BlobError::Unavailable("its server has sent too much".to_owned());
     }
     match cause::<HttpError>(error).map(HttpError::kind) {
         Some(HttpErrorKind::Timeout) => BlobError::Timeout,

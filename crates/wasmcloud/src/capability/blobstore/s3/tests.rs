@@ -5,6 +5,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod hostile;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 

@@ -1,5 +1,8 @@
-//! HTTP to a server of S3, with a patience for each kind of request.
+//! HTTP to a server of S3, with a patience for each kind of request and a limit to each kind of answer.
 
+mod short;
+
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +16,23 @@ use object_store::client::{
 };
 use tokio::time::Instant;
 
+pub(super) use self::short::TooLong;
+
+use self::short::Short;
 use crate::capability::blobstore::cause;
 use crate::capability::reach::Reach;
+use crate::capability::room::part_of_open_files;
 use crate::net::dial::{Dial, DialError, NamedBy};
 use crate::net::web::{Web, WebError};
 
+/// How long an answer may be, in bytes, that neither lists anything nor is the contents of an object. What is in it may become part of
+/// a URL, with three characters for each byte, and the library panics where one has more than 65,534.
+pub(super) const SHORT: usize = 16 << 10;
+/// How long one that lists may be: a thousand keys, of 1,024 bytes each, and what is said of them.
+const LIST: usize = 8 << 20;
+/// How many connections there may be for contents of objects, within a quarter of the files that the host may have open: as many as
+/// streams of blobs, which are counted where they are opened.
+const CONTENTS: RangeInclusive<usize> = 64..=16_384;
 /// How long not to repeat that a server does not answer.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -58,6 +73,8 @@ pub(super) struct Transport {
     web: Web<HttpRequestBody>,
     patience: Patience,
     reach: Reach,
+    /// Whether an object that is asked for is passed on as it comes, however long it is.
+    streams: bool,
     /// When it was said last that a server does not answer.
     told: Arc<Mutex<Option<Instant>>>,
 }
@@ -69,13 +86,37 @@ impl std::fmt::Debug for Transport {
 }
 
 impl Transport {
+    /// For calls, with short answers.
     pub(super) fn new(dial: Dial, patience: Patience, reach: Reach) -> Self {
         Self {
             web: Web::new(dial, NamedBy::Workload, patience.usual),
             patience,
             reach,
+            streams: false,
             told: Arc::default(),
         }
+    }
+
+    /// To the same server for contents of objects, with connections of their own: a guest reads them as slowly as it likes, and calls
+    /// must not wait for that.
+    pub(super) fn for_contents(&self, dial: Dial) -> Self {
+        let (usual, most) = (self.patience.usual, part_of_open_files(4, CONTENTS));
+        Self {
+            web: Web::with_connections(dial, NamedBy::Workload, usual, most),
+            streams: true,
+            ..self.clone()
+        }
+    }
+
+    /// How long the answer to a request may be, if it does what is asked. `None`: as long as it likes.
+    fn longest(&self, request: &HttpRequest) -> Option<usize> {
+        if self.streams && request.method() == Method::GET {
+            return None;
+        }
+        let mut pairs = request.uri().query().unwrap_or_default().split('&');
+        // What there is, and what was deleted.
+        let lists = pairs.any(|pair| ["list-type=2", "delete"].contains(&pair));
+        Some(if lists { LIST } else { SHORT })
     }
 
     /// Says in the log that a server does not answer, but not again and again.
@@ -112,6 +153,7 @@ impl HttpService for Transport {
             0 => self.patience.usual,
             _ => self.patience.sent,
         };
+        let longest = self.longest(&request);
         let answer = self.web.send(request, patience).await;
         let answer = answer.map_err(|error| self.tell(failed(error)))?;
         self.reach.answered();
@@ -125,7 +167,17 @@ impl HttpService for Transport {
         {
             return Err(HttpError::new(HttpErrorKind::Unknown, Refusal(status)));
         }
-        Ok(answer.map(|body| HttpResponseBody::new(body.map_err(failed))))
+        let longest = match status.is_success() {
+            true => longest,
+            false => Some(SHORT),
+        };
+        Ok(answer.map(|body| {
+            let body = body.map_err(failed);
+            match longest {
+                Some(longest) => HttpResponseBody::new(Short::new(body, longest)),
+                None => HttpResponseBody::new(body),
+            }
+        }))
     }
 }
 

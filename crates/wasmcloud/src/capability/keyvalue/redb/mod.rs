@@ -8,20 +8,24 @@ mod tables;
 mod tests;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase as _};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use self::tables::{Address, Reading, Writing};
 use self::writer::Writer;
 use super::complaint::Complaint;
 use super::entries::{self, Shelf};
+use super::limited::LISTINGS;
 use super::listing::{Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
 use crate::capability::tenant::Tenant;
@@ -37,6 +41,8 @@ const CACHE: usize = 64 << 20;
 pub(crate) struct Disk {
     file: Arc<DiskFile>,
     writer: Writer,
+    /// The turns to list, of the tenants that somebody has open.
+    turns: Mutex<HashMap<Arc<str>, Weak<Semaphore>>>,
 }
 
 /// How a file is opened.
@@ -85,15 +91,28 @@ impl Disk {
             }
         }
         let writer = Writer::start(Arc::clone(&file)).map_err(|error| unavailable(&error))?;
-        Ok(Self { file, writer })
+        Ok(Self {
+            file,
+            writer,
+            turns: Mutex::default(),
+        })
     }
 
     /// What a tenant keeps in it.
     pub(crate) fn tenant(self: &Arc<Self>, tenant: &Tenant) -> OnDisk {
-        OnDisk {
-            disk: Arc::clone(self),
-            tenant: tenant.to_string().into(),
+        OnDisk::of(self, tenant.to_string().into())
+    }
+
+    /// The turns of a tenant to list: the same for everybody who has it open.
+    fn turns(&self, tenant: &Arc<str>) -> Arc<Semaphore> {
+        let mut known = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = known.get(tenant).and_then(Weak::upgrade) {
+            return turns;
         }
+        known.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(LISTINGS));
+        known.insert(Arc::clone(tenant), Arc::downgrade(&turns));
+        turns
     }
 }
 
@@ -164,6 +183,17 @@ async fn blocking<T: Send + 'static>(
 pub(crate) struct OnDisk {
     disk: Arc<Disk>,
     tenant: Arc<str>,
+    turns: Arc<Semaphore>,
+}
+
+impl OnDisk {
+    fn of(disk: &Arc<Disk>, tenant: Arc<str>) -> Self {
+        Self {
+            disk: Arc::clone(disk),
+            turns: disk.turns(&tenant),
+            tenant,
+        }
+    }
 }
 
 impl Store for OnDisk {
@@ -171,6 +201,7 @@ impl Store for OnDisk {
         Arc::new(DiskBucket {
             disk: Arc::clone(&self.disk),
             address: Arc::new(Address::of(&self.tenant, name)),
+            turns: Arc::clone(&self.turns),
         })
     }
 }
@@ -178,6 +209,7 @@ impl Store for OnDisk {
 struct DiskBucket {
     disk: Arc<Disk>,
     address: Arc<Address>,
+    turns: Arc<Semaphore>,
 }
 
 impl DiskBucket {
@@ -228,7 +260,16 @@ impl Bucket for DiskBucket {
     }
 
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
-        self.read(move |shelf| shelf.list(wanted)).await
+        // It is never closed.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let left = CancellationToken::new();
+        let _caller = left.clone().drop_guard();
+        self.read(move |shelf| {
+            // A thread does not end with the caller, so the turn is that of the thread.
+            let _turn = turn;
+            shelf.list(wanted, &left)
+        })
+        .await
     }
 
     async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {

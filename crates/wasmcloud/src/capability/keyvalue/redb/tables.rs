@@ -1,9 +1,11 @@
 //! How entries lie in the file: by tenant, bucket and key, so that a bucket is one stretch in the order of its keys.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use tokio_util::sync::CancellationToken;
 
 use super::DiskFile;
 use crate::capability::keyvalue::Fault;
@@ -13,7 +15,7 @@ use crate::capability::keyvalue::listing::{Page, Wanted};
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
 /// The keys of entries, by when their time is over.
 const DUE: TableDefinition<'_, (Millis, &[u8]), ()> = TableDefinition::new("due");
-/// How much each tenant keeps.
+/// How much each tenant keeps, and how much all that workloads of a namespace share.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 /// The last revision, under one key.
 const REVISION: TableDefinition<'_, (), u64> = TableDefinition::new("revision");
@@ -22,15 +24,66 @@ const REVISION: TableDefinition<'_, (), u64> = TableDefinition::new("revision");
 const HEAD: usize = 16;
 /// How many entries whose time is over a transaction takes away on its way.
 const SWEPT: usize = 64;
+/// How many entries a listing looks at before it looks whether somebody still waits for it.
+const STRIDE: usize = 1000;
 
 /// Makes the tables that there must be.
 pub(super) fn create(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(ENTRIES)?;
     transaction.open_table(DUE)?;
-    transaction.open_table(USED)?;
+    recount(&mut transaction.open_table(USED)?)?;
     transaction.open_table(REVISION)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// What the names of tenants begin with that share, behind their namespace.
+const SHARED: &str = "/shared";
+
+/// What all tenants of a namespace are called together that share: they have one room, by however many names they do.
+fn together(tenant: &str) -> Option<&str> {
+    let (all, _) = tenant.rsplit_once('/')?;
+    all.ends_with(SHARED).then_some(all)
+}
+
+/// Whether something is the name of all tenants of a namespace that share.
+fn is_together(name: &str) -> bool {
+    let namespace = name.strip_suffix(SHARED);
+    namespace.is_some_and(|namespace| !namespace.contains('/'))
+}
+
+/// The names by which it is counted what a tenant keeps.
+fn counts(tenant: &str) -> impl Iterator<Item = &str> {
+    [Some(tenant), together(tenant)].into_iter().flatten()
+}
+
+/// Counts what is shared in each namespace: hosts that wrote the file before may not have.
+fn recount(used: &mut Table<'_, &'static str, u64>) -> Result<(), redb::Error> {
+    let mut all = HashMap::<String, u64>::new();
+    for row in used.iter()? {
+        let (name, bytes) = row?;
+        if is_together(name.value()) {
+            all.entry(name.value().to_owned()).or_default();
+        } else if let Some(name) = together(name.value()) {
+            *all.entry(name.to_owned()).or_default() += bytes.value();
+        }
+    }
+    for (name, bytes) in all {
+        keep_count(used, &name, bytes)?;
+    }
+    Ok(())
+}
+
+fn keep_count(
+    used: &mut Table<'_, &'static str, u64>,
+    name: &str,
+    bytes: u64,
+) -> Result<(), redb::Error> {
+    match bytes {
+        0 => drop(used.remove(name)?),
+        _ => drop(used.insert(name, bytes)?),
+    }
     Ok(())
 }
 
@@ -116,13 +169,18 @@ impl<'a> Reading<'a> {
         look(&self.table, &self.address.key(key), self.file)
     }
 
-    pub(super) fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
+    /// A page; or an error, when it has been left by whoever wanted it.
+    pub(super) fn list(&self, wanted: Wanted, left: &CancellationToken) -> Result<Page, Fault> {
         let begin = self.address.key(wanted.begin());
         let mut picker = wanted.picker();
         let now = now();
         let range = (Bound::Included(begin.as_slice()), Bound::Unbounded);
         let found = self.table.range::<&[u8]>(range);
-        for entry in found.map_err(|error| self.file.fault(error))? {
+        let found = found.map_err(|error| self.file.fault(error))?;
+        for (looked_at, entry) in found.enumerate() {
+            if looked_at.is_multiple_of(STRIDE) && left.is_cancelled() {
+                return Err(Fault::Other("nobody waits for the page".to_owned()));
+            }
             let (key, value) = entry.map_err(|error| self.file.fault(error))?;
             let Some(key) = key.value().strip_prefix(self.address.prefix.as_slice()) else {
                 break;
@@ -216,19 +274,38 @@ impl<'t> Tables<'t> {
         let Some(old) = old.transpose()? else {
             return Ok(());
         };
-        let tenant = tenant(key)?.to_owned();
-        let used = self.used(&tenant)?;
-        let used = used.saturating_sub(Held::charge(key.len(), old.value.len()));
+        let tenant = tenant(key)?;
+        let freed = Held::charge(key.len(), old.value.len());
+        for name in counts(tenant) {
+            let used = self.used(name)?.saturating_sub(freed);
+            self.on_disk(|tables| keep_count(&mut tables.used, name, used))?;
+        }
         self.on_disk(|tables| {
             if let Some(expires) = old.expires {
                 tables.due.remove((expires, key))?;
             }
-            match used {
-                0 => drop(tables.used.remove(tenant.as_str())?),
-                _ => drop(tables.used.insert(tenant.as_str(), used)?),
-            }
             Ok(())
         })
+    }
+
+    /// Sees that there is room for something new of a tenant, in the place of something old.
+    fn has_room(&mut self, tenant: &str, old: u64, new: u64) -> Result<(), Fault> {
+        let limit = self.file.limit;
+        for name in counts(tenant) {
+            if self.used(name)?.saturating_sub(old) + new > limit {
+                return Err(entries::full(limit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts something new.
+    fn count(&mut self, tenant: &str, new: u64) -> Result<(), Fault> {
+        for name in counts(tenant) {
+            let used = self.used(name)? + new;
+            self.on_disk(|tables| keep_count(&mut tables.used, name, used))?;
+        }
+        Ok(())
     }
 
     fn used(&mut self, tenant: &str) -> Result<u64, Fault> {
@@ -258,19 +335,16 @@ impl Shelf for Writing<'_, '_> {
     fn put(&mut self, key: &str, value: Bytes, expires: Option<Millis>) -> Result<(), Fault> {
         let key = self.address.key(key);
         let tenant = &*self.address.tenant;
-        let limit = self.tables.file.limit;
-        let used = self.tables.used(tenant)?;
         let old = self.tables.on_disk(|tables| {
             let old = tables.entries.get(key.as_slice())?;
             Ok(old.map_or(0, |old| {
                 Held::charge(key.len(), old.value().len().saturating_sub(HEAD))
             }))
         })?;
-        let used = used.saturating_sub(old) + Held::charge(key.len(), value.len());
-        if used > limit {
-            return Err(entries::full(limit));
-        }
+        let new = Held::charge(key.len(), value.len());
+        self.tables.has_room(tenant, old, new)?;
         self.tables.take(&key)?;
+        self.tables.count(tenant, new)?;
         self.tables.on_disk(|tables| {
             tables.revision += 1;
             let held = encode(&value, tables.revision, expires);
@@ -278,12 +352,63 @@ impl Shelf for Writing<'_, '_> {
             if let Some(expires) = expires {
                 tables.due.insert((expires, key.as_slice()), ())?;
             }
-            tables.used.insert(tenant, used)?;
             Ok(())
         })
     }
 
     fn remove(&mut self, key: &str) -> Result<(), Fault> {
         self.tables.take(&self.address.key(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use redb::ReadableDatabase as _;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    fn write(database: &Database, rows: &[(&str, u64)]) {
+        let transaction = database.begin_write().unwrap();
+        let mut used = transaction.open_table(USED).unwrap();
+        for (name, bytes) in rows {
+            used.insert(name, bytes).unwrap();
+        }
+        drop(used);
+        transaction.commit().unwrap();
+    }
+
+    fn read(database: &Database, name: &str) -> Option<u64> {
+        let transaction = database.begin_read().unwrap();
+        let used = transaction.open_table(USED).unwrap();
+        let found = used.get(name).unwrap();
+        found.map(|found| found.value())
+    }
+
+    /// Its tenants that share had a room each.
+    #[test]
+    fn a_file_of_an_older_host_is_counted_when_it_is_opened() {
+        let builder = Database::builder();
+        let database = builder.create_with_backend(InMemoryBackend::new()).unwrap();
+        create(&database).unwrap();
+        let rows = [
+            ("a/shared/one", 1),
+            ("a/shared/two", 2),
+            ("a/workload/shared", 4),
+            ("shared/shared/shared", 8),
+            ("b/shared", 16),
+        ];
+        write(&database, &rows);
+        for _ in 0..2 {
+            create(&database).unwrap();
+            assert_eq!(read(&database, "a/shared"), Some(3));
+            assert_eq!(read(&database, "shared/shared"), Some(8));
+            assert_eq!(read(&database, "b/shared"), None);
+            assert_eq!(read(&database, "a/workload"), None);
+            for (name, bytes) in &rows[..4] {
+                assert_eq!(read(&database, name), Some(*bytes), "{name}");
+            }
+        }
     }
 }

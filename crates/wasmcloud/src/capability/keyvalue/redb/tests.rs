@@ -10,9 +10,11 @@ use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::FutureExt as _;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use super::super::listing::Mark;
 use super::*;
 
 /// A file on a disk that can be full.
@@ -96,10 +98,7 @@ async fn a_full_disk_loses_nothing_and_is_used_again_when_it_has_room() {
         })
     };
     let disk = Disk::open_by(Box::new(opener), folder.path().join("kv"), 1 << 30).await;
-    let store = OnDisk {
-        disk: Arc::new(disk.unwrap()),
-        tenant: "t".into(),
-    };
+    let store = OnDisk::of(&Arc::new(disk.unwrap()), "t".into());
     let bucket = store.bucket("b");
     let mut acknowledged = 0;
     for _ in 0..3 {
@@ -131,6 +130,55 @@ async fn a_full_disk_loses_nothing_and_is_used_again_when_it_has_room() {
     }
 }
 
+fn everything() -> Wanted {
+    Wanted::placed(Mark::of(&["b"]), None).unwrap()
+}
+
+/// Listings that were given up left threads behind, until there were none for anybody.
+#[tokio::test]
+async fn a_listing_has_its_turn_until_its_thread_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path().join("kv"), 1 << 30).await;
+    let disk = Arc::new(disk.unwrap());
+    let store = OnDisk::of(&disk, "t".into());
+    assert!(Arc::ptr_eq(
+        &store.turns,
+        &OnDisk::of(&disk, "t".into()).turns
+    ));
+    let bucket = store.bucket("b");
+    {
+        let held = disk.file.slot();
+        let mut listings = [(); LISTINGS + 1].map(|()| bucket.list(everything()));
+        for listing in &mut listings {
+            assert!(listing.now_or_never().is_none());
+        }
+        drop(listings);
+        assert_eq!(store.turns.available_permits(), 0);
+        drop(held);
+    }
+    let ended = store.turns.acquire_many(2);
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    drop(ended.unwrap().unwrap());
+    bucket.list(everything()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listing_that_nobody_waits_for_goes_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path().join("kv"), 1 << 30).await;
+    let disk = Arc::new(disk.unwrap());
+    let bucket = OnDisk::of(&disk, "t".into()).bucket("b");
+    bucket.increment("n", 1, Sign::Any).await.unwrap();
+    let (left, address) = (CancellationToken::new(), Address::of("t", "b"));
+    let list = || {
+        let list = |shelf: &Reading<'_>| shelf.list(everything(), &left);
+        disk.file.read(&address, list)
+    };
+    assert_eq!(list().unwrap().keys, ["n"]);
+    left.cancel();
+    assert!(list().is_err());
+}
+
 /// What a program of its own does that is this one, started again.
 const ROLES: &str = "capability::keyvalue::redb::tests::roles";
 
@@ -147,9 +195,7 @@ mod roles {
 
     async fn bucket(folder: &Path) -> Arc<dyn Bucket> {
         let disk = Disk::open(folder.join("kv"), 1 << 30).await.unwrap();
-        let disk = Arc::new(disk);
-        let tenant = "t".into();
-        OnDisk { disk, tenant }.bucket("b")
+        OnDisk::of(&Arc::new(disk), "t".into()).bucket("b")
     }
 
     /// Counts until it is killed, and says how far it is.
@@ -273,8 +319,7 @@ async fn a_host_that_is_killed_loses_nothing_that_was_acknowledged() {
         // What it had said by then, though nobody had read it yet.
         let acknowledged = counts.last().unwrap_or(before + 20);
         let disk = Disk::open(folder.path().join("kv"), 1 << 30).await.unwrap();
-        let (disk, tenant) = (Arc::new(disk), "t".into());
-        let bucket = OnDisk { disk, tenant }.bucket("b");
+        let bucket = OnDisk::of(&Arc::new(disk), "t".into()).bucket("b");
         before = bucket.increment("n", 0, Sign::Any).await.unwrap();
         let lost = acknowledged - before;
         assert!((-1..=0).contains(&lost), "{before} of {acknowledged}");

@@ -20,9 +20,9 @@ use async_nats::jetstream::{self, ErrorCode};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::memory::Room;
 use super::nats::Nats;
 use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
@@ -43,12 +43,12 @@ const DEAD_LETTER: &str = "Wasmcloud-Dead-Letter";
 #[derive(Clone)]
 pub(super) struct JetStream {
     shared: Arc<Shared>,
-    /// For requests and their answers.
-    core: Nats,
 }
 
 /// What subscriptions and the messages that they have given need, too.
 struct Shared {
+    /// For requests and their answers.
+    core: Nats,
     link: Link,
     place: Place,
     ack_wait: Duration,
@@ -69,21 +69,15 @@ pub(super) struct Known {
 
 impl JetStream {
     /// The server waits so long for word of a message before it gives it to somebody else.
-    pub(super) fn new(
-        link: Link,
-        place: Place,
-        ack_wait: Duration,
-        room: Room,
-        known: Known,
-    ) -> Self {
+    pub(super) fn new(core: Nats, place: Place, ack_wait: Duration, known: Known) -> Self {
         Self {
-            core: Nats::new(link.clone(), room),
             shared: Arc::new(Shared {
-                link,
+                link: core.link.clone(),
                 place,
                 ack_wait,
-                most_out: room.messages.max(1),
+                most_out: core.traffic.messages.max(1),
                 known,
+                core,
             }),
         }
     }
@@ -141,7 +135,8 @@ impl Shared {
         let live = self.connected()?;
         let subject = about.behind(self.place.stored());
         let length = body.len();
-        let message = message.payload(body);
+        let body = timeout(PATIENCE, self.core.traffic.carried(body)).await;
+        let message = message.payload(body.map_err(|_| MessagingError::Unavailable)?);
         let first = send(&live, &subject, message.clone()).await;
         let failed = match first {
             Err(error)
@@ -203,7 +198,7 @@ impl Broker for JetStream {
     async fn publish(&self, message: Message) -> Result<(), MessagingError> {
         if message.subject.is_inbox() {
             // Somebody waits for it now, or it is for nobody.
-            return self.core.publish(message).await;
+            return self.shared.core.publish(message).await;
         }
         let stream = self.shared.place.name();
         let mut stored = PublishMessage::build().expected_stream(stream);
@@ -221,7 +216,7 @@ impl Broker for JetStream {
         time: Duration,
     ) -> Result<Message, MessagingError> {
         let subject = subject.behind(self.shared.place.asked());
-        self.core.request(subject, body, time).await
+        self.shared.core.request(subject, body, time).await
     }
 
     async fn subscribe(&self, wanted: Wanted) -> Result<Box<dyn Subscription>, MessagingError> {
@@ -229,7 +224,7 @@ impl Broker for JetStream {
             pattern: wanted.pattern.behind(self.shared.place.asked()),
             ..wanted.clone()
         };
-        let asked = self.core.subscribe(asked).await?;
+        let asked = self.shared.core.subscribe(asked).await?;
         let pulls = Arc::new(Pulls::of(&wanted, &self.shared));
         {
             let mut known = self.shared.pulls();

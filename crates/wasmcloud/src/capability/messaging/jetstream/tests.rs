@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 use super::place::Keep;
 use super::*;
+use crate::capability::messaging::memory::Room;
+use crate::capability::messaging::nats::Traffic;
 use crate::capability::messaging::{Redelivery, Verdict, conformance};
 use crate::capability::tenant::Tenant;
 use crate::net::dial::{Dial, NamedBy};
@@ -52,8 +54,13 @@ async fn link(url: &str) -> Link {
     link.unwrap()
 }
 
+fn at(link: Link, place: Place, ack_wait: Duration) -> JetStream {
+    let core = Nats::new(link, Traffic::of(ROOM));
+    JetStream::new(core, place, ack_wait, Known::default())
+}
+
 async fn jetstream(url: &str, place: Place, ack_wait: Duration) -> JetStream {
-    JetStream::new(link(url).await, place, ack_wait, ROOM, Known::default())
+    at(link(url).await, place, ack_wait)
 }
 
 fn wanted(pattern: &str) -> Wanted {
@@ -134,7 +141,7 @@ async fn a_stream_that_is_there_is_a_broker() {
     let context = link.context().unwrap();
     context.create_stream(config).await.unwrap();
     let place = Place::existing("STORIES").unwrap();
-    let jetstream = JetStream::new(link, place, ACK_WAIT, ROOM, Known::default());
+    let jetstream = at(link, place, ACK_WAIT);
     conformance::conforms(&jetstream).await;
     let elsewhere = jetstream.publish(about("elsewhere.a", "x")).await;
     let told = elsewhere.unwrap_err().to_string();

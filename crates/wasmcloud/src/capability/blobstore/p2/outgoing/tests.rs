@@ -4,10 +4,10 @@
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::capability::blobstore::Blobs;
 use crate::capability::blobstore::conformance::{id, read_all};
 use crate::capability::blobstore::memory::Memory;
 use crate::capability::blobstore::room::Budget;
+use crate::capability::blobstore::{BlobOptions, Blobs, Blobstore};
 
 fn spool(bytes: u64, values: usize) -> (Spool, Arc<Budget>) {
     let budget = Budget::new(bytes);
@@ -107,4 +107,24 @@ async fn a_value_that_goes_nowhere_is_an_error_and_an_endless_one_too() {
     assert!(matches!(refused, StreamError::LastOperationFailed(_)));
     let told = value.finish().await.unwrap_err();
     assert!(matches!(told, BlobError::Quota(_)), "{told}");
+}
+
+/// It filled the spool of the host, so nobody else could write a value before saying where it goes.
+#[tokio::test]
+async fn one_workload_leaves_room_for_the_values_of_others() {
+    let plugin = Blobstore::new(BlobOptions::default(), None);
+    let (greedy, modest) = (plugin.spool(), plugin.spool());
+    let mut first = Outgoing::new(&greedy);
+    let mut stream = first.stream().unwrap();
+    write(&mut stream, &vec![1; 60 << 20]).await.unwrap();
+    let mut second = Outgoing::new(&greedy);
+    let mut more = second.stream().unwrap();
+    assert!(write(&mut more, &vec![1; 8 << 20]).await.is_err());
+    let mut other = Outgoing::new(&modest);
+    let mut stream = other.stream().unwrap();
+    write(&mut stream, &vec![1; 2 << 20]).await.unwrap();
+    drop(stream);
+    let store = store().await;
+    other.lead_to(store.write(&id("c", "o")).await.unwrap());
+    other.finish().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capability::keyvalue::redb::{Disk, OnDisk};
+use crate::capability::tenant::testing;
 
 async fn open(folder: &std::path::Path, limit: u64) -> Arc<Disk> {
     Arc::new(Disk::open(folder.join("kv"), limit).await.unwrap())
@@ -24,6 +25,34 @@ async fn disk_has_an_end_for_each_tenant() {
     let [one, other] = tenants(&open(folder.path(), 100 << 10).await);
     is_full_and_empties(&one).await;
     is_full_and_empties(&other).await;
+}
+
+/// Each name that a workload shared by brought as much room as it may have in all.
+#[tokio::test]
+async fn a_name_to_share_by_brings_no_room_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = Bytes::from(vec![0; 10_000]);
+    for first in [true, false] {
+        let disk = open(folder.path(), 100 << 10).await;
+        let shared = ["one", "two"].map(|name| testing::tenant("default", "shared", name));
+        let [one, two] = shared.map(|tenant| disk.tenant(&tenant).bucket("b"));
+        if first {
+            for n in 0..9 {
+                one.set(&n.to_string(), value.clone(), ALWAYS)
+                    .await
+                    .unwrap();
+            }
+            two.set("0", value.clone(), ALWAYS).await.unwrap();
+        }
+        let full = two.set("1", value.clone(), ALWAYS).await;
+        assert!(matches!(full, Err(Fault::Full(_))), "{full:?}");
+        // What goes in one makes room in the other; what is not shared has a room of its own.
+        one.delete("0").await.unwrap();
+        two.set("1", value.clone(), ALWAYS).await.unwrap();
+        two.delete("1").await.unwrap();
+        one.set("0", value.clone(), ALWAYS).await.unwrap();
+        is_full_and_empties(&disk.tenant(&tenant(if first { "one" } else { "two" }))).await;
+    }
 }
 
 #[tokio::test]
