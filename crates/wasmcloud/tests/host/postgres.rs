@@ -313,6 +313,17 @@ async fn an_answer_that_is_too_long_is_an_error() {
         long.starts_with("err(\"unexpected: the rows have more than 1048576 bytes"),
         "{long}"
     );
+    // What has next to nothing on its way takes memory here.
+    let nulls = format!(
+        "SELECT {} FROM generate_series(1, 1000)",
+        ["NULL"; 100].join(", ")
+    );
+    let empty = "SELECT FROM generate_series(1, 10000) a, generate_series(1, 10000) b";
+    for sql in [empty, &nulls] {
+        let long = ask(&host, "shop", "plain", sql, &[]).await;
+        let wanted = "err(\"unexpected: the rows have more than 1048576 bytes";
+        assert!(long.starts_with(wanted), "{long}");
+    }
     let row = ask(&host, "shop", "plain", "SELECT repeat('x', 100000000)", &[]).await;
     assert!(row.contains("is longer than this host takes"), "{row}");
     assert_eq!(

@@ -187,7 +187,7 @@ impl Stores {
         if let Some(server) = servers.get(url).and_then(Weak::upgrade) {
             return server;
         }
-        let server = Server::new(url.clone(), self.dial.for_workload());
+        let server = Server::new(url.clone(), self.dial.for_workload(), &self.options);
         servers.insert(url.clone(), Arc::downgrade(&server));
         server
     }
@@ -200,7 +200,7 @@ impl Stores {
         if let Some(server) = clusters.get(url).and_then(Weak::upgrade) {
             return server;
         }
-        let server = nats::Server::new(url.clone(), self.dial.for_workload());
+        let server = nats::Server::new(url.clone(), self.dial.clone());
         clusters.insert(url.clone(), Arc::downgrade(&server));
         server
     }

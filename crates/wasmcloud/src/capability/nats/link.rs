@@ -214,15 +214,16 @@ impl Shared {
                 std::future::ready(())
             });
         let attempts = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        let connecting = options.connect(addresses);
+        // In a task of its own: the client reckons with what a server says, and panics where that is out of range.
+        let connecting = AbortOnDropHandle::new(tokio::spawn(options.connect(addresses)));
         // It has a limit for each address, but not for finding out that it may not.
         let connected = timeout(PATIENCE.saturating_mul(attempts.max(1)) * 2, connecting).await;
         let client = match connected {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) if super::is_refusal(error.kind()) => {
+            Ok(Ok(Ok(client))) => client,
+            Ok(Ok(Err(error))) if super::is_refusal(error.kind()) => {
                 return Err(NatsError::Unauthorized);
             }
-            Ok(Err(_)) | Err(_) => return Err(NatsError::Away),
+            Ok(_) | Err(_) => return Err(NatsError::Away),
         };
         let context = ContextBuilder::new().timeout(self.patience);
         Ok(Arc::new(Live {

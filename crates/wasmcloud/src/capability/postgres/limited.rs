@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::TryStreamExt as _;
 use tokio::time::timeout;
 
-use super::{Answer, Database, Fault, PostgresOptions, Rows, Value, weight};
+use super::{Answer, Database, Fault, PostgresOptions, Value, weight};
 use crate::capability::in_flight::{InFlight, Permit};
 
 /// How many parameters the protocol has room for.
@@ -92,21 +91,6 @@ impl<D: Database> Database for Limited<D> {
         let _held = self.enter(weight::of(&values)).await?;
         self.database.execute(token, values).await
     }
-}
-
-/// All rows at once, as long as they are no more than so many bytes.
-pub(super) async fn all(mut rows: Rows, most: usize) -> Result<Vec<Vec<Value>>, Fault> {
-    let (mut all, mut bytes) = (Vec::new(), 0_usize);
-    while let Some(row) = rows.try_next().await? {
-        bytes = bytes.saturating_add(row.bytes);
-        if bytes > most {
-            return Err(Fault::Other(format!(
-                "the rows have more than {most} bytes: ask for fewer with LIMIT, or use the interface that streams them"
-            )));
-        }
-        all.push(row.values);
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

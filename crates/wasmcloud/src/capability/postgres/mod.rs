@@ -19,6 +19,7 @@ mod tls;
 mod url;
 mod value;
 mod weight;
+mod whole;
 
 use std::pin::Pin;
 
@@ -83,7 +84,7 @@ pub(crate) type Rows = Pin<Box<dyn Stream<Item = Result<Row, Fault>> + Send>>;
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct Row {
     pub(crate) values: Vec<Value>,
-    /// How many bytes it had on its way.
+    /// How many bytes they take in memory.
     pub(crate) bytes: usize,
 }
 

@@ -1,8 +1,9 @@
 //! `wasmcloud:postgres@0.1.1-draft`: conversions only.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasSelf, LinkerInstance};
 
-use super::limited::all;
 use super::plugin::{Way, Ways};
 use super::{Fault, Value};
 use crate::plugin::{Asker, Import, StoreData};
@@ -24,6 +25,8 @@ mod generated {
 /// What the interface speaks of.
 #[expect(unreachable_pub, reason = "the generated bindings name them")]
 pub mod types {
+    use std::sync::Arc;
+
     use wasmtime::component::{ComponentType, Lift, Lower};
 
     pub use super::super::empty::{Host, HostWithStore, add_to_linker};
@@ -62,7 +65,7 @@ pub mod types {
     #[component(record)]
     pub struct ResultRowEntry {
         #[component(name = "column-name")]
-        pub column_name: String,
+        pub column_name: Arc<str>,
         pub value: PgValue,
     }
 
@@ -132,13 +135,15 @@ async fn rows(
 ) -> Result<Vec<ResultRow>, Fault> {
     let way = way?;
     let answer = way.database.query(sql, params).await?;
-    let rows = all(answer.rows, way.max_answer).await?;
-    let entries = |values: Vec<Value>| {
-        let pairs = answer.columns.iter().cloned().zip(values);
+    let columns: Vec<Arc<str>> = answer.columns.into_iter().map(Arc::from).collect();
+    let entries = |values: Vec<Value>| -> ResultRow {
+        let pairs = columns.iter().cloned().zip(values);
         let entry = |(column_name, value)| ResultRowEntry { column_name, value };
         pairs.map(entry).collect()
     };
-    Ok(rows.into_iter().map(entries).collect())
+    let name = size_of::<ResultRowEntry>() - size_of::<Value>();
+    let more = size_of::<ResultRow>() + columns.len() * name;
+    way.whole.of(answer.rows, more, entries).await
 }
 
 impl query::Host for StoreData {

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
 use super::limited::Limited;
-use super::server::{OnServer, Pool, Room, Target};
+use super::server::{OnServer, Pool, Room, Share, Target};
 use super::settings::{self, Wish};
 use super::tls::Tls;
 use super::url::{Mode, ServerUrl};
+use super::whole::Whole;
 use super::{Database, Fault, PostgresOptions, p2, p3};
 use crate::capability::routes::{Routes, troubled};
 use crate::net::dial::{Dial, DialError, NamedBy};
@@ -85,47 +86,54 @@ impl Side {
     }
 
     /// The database of an entry. A server that is merely not there now is no error.
-    async fn open(&self, wish: &Wish, url: &ServerUrl, about: &str) -> Result<Way, PluginError> {
+    async fn open(
+        &self,
+        wish: &Wish,
+        url: &ServerUrl,
+        share: &Arc<Share>,
+        about: &str,
+    ) -> Result<Way, PluginError> {
         let tls = self.tls().await;
         if matches!(url.mode, Mode::Authority | Mode::Full) {
             tls.of(url.mode, false).map_err(PluginError::new)?;
         }
-        self.may_connect(url, wish.by).await?;
+        let dial = self.dial.for_workload();
+        may_connect(&dial, url, wish.by).await?;
         let target = Target {
             url: url.clone(),
             by: wish.by,
-            dial: self.dial.clone(),
+            dial,
             tls,
             statement: wish.statement,
             longest: self.options.max_row,
         };
-        let pool = Pool::new(target, wish.size, &self.room, about.to_owned());
+        let pool = Pool::new(target, wish.size, &self.room, share, about.to_owned());
         // Where it may not go was found out before.
         let _ = pool.reach().begin().await;
         let database = Limited::new(OnServer::new(pool), &self.options, wish.size.wait);
         Ok(Way {
             database: Arc::new(database),
-            max_answer: self.options.max_answer,
+            whole: Arc::new(Whole::new(self.options.max_answer, wish.size.wait)),
         })
-    }
-
-    async fn may_connect(&self, url: &ServerUrl, by: NamedBy) -> Result<(), PluginError> {
-        let found = self.dial.addresses(url.host(), url.port(), by);
-        match tokio::time::timeout(url.connect_timeout(), found).await {
-            Ok(Err(DialError::Denied { denial, hint })) => {
-                let told = format!("the server of `url` may not be reached: {denial}");
-                Err(PluginError::new(told).hint(hint))
-            }
-            _ => Ok(()),
-        }
     }
 }
 
-/// A database, and how much of it may be answered at once.
+async fn may_connect(dial: &Dial, url: &ServerUrl, by: NamedBy) -> Result<(), PluginError> {
+    let found = dial.addresses(url.host(), url.port(), by);
+    match tokio::time::timeout(url.connect_timeout(), found).await {
+        Ok(Err(DialError::Denied { denial, hint })) => {
+            let told = format!("the server of `url` may not be reached: {denial}");
+            Err(PluginError::new(told).hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A database, and what of it may be given as a whole.
 #[derive(Clone)]
 pub(super) struct Way {
     pub(super) database: Arc<dyn Database>,
-    pub(super) max_answer: usize,
+    pub(super) whole: Arc<Whole>,
 }
 
 /// Where the imports of a workload lead.
@@ -195,6 +203,7 @@ impl Plugin for Postgres {
         };
         let workload = request.workload;
         let about = format!("{}/{}", workload.namespace, workload.name);
+        let share = host.room.share(workload);
         let mut opened = HashMap::new();
         for (index, wish) in self.wishes(workload) {
             let wish = wish.map_err(first)?;
@@ -203,7 +212,7 @@ impl Plugin for Postgres {
             };
             let place = format!("spec.hostInterfaces.{index}");
             let way = host
-                .open(&wish, url, &about)
+                .open(&wish, url, &share, &about)
                 .await
                 .map_err(|error| error.at(place))?;
             opened.insert(wish.label, way);

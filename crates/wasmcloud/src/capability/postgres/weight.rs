@@ -1,4 +1,4 @@
-//! How many bytes a parameter takes in memory besides its own record.
+//! How many bytes values take in memory.
 
 use super::value::{
     Date, Days, Float, Lexeme, Mac48, Mac64, Point, Time, TimeTz, Timestamp, TimestampTz, Value,
@@ -91,7 +91,8 @@ pub(super) fn of(params: &[Value]) -> usize {
     within + size_of_val(params)
 }
 
-fn beside(value: &Value) -> usize {
+/// What a value takes besides its own record.
+pub(super) fn beside(value: &Value) -> usize {
     use Value as V;
     match value {
         V::Numeric(it) | V::Decimal(it) | V::Cidr(it) | V::Inet(it) | V::Json(it) => it.weight(),

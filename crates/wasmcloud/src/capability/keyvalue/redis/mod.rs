@@ -3,6 +3,7 @@
 //! There are no revisions on such a server: the version of an entry is a digest of its value, so it is the same again when the value
 //! is.
 
+mod bounded;
 mod server;
 mod url;
 

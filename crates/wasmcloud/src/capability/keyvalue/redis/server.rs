@@ -8,10 +8,11 @@ use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, S
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
+use super::bounded::{Bounded, Refused, Sizes};
 use super::url::ServerUrl;
 use super::{NEGATIVE, OnServer};
-use crate::capability::keyvalue::Fault;
 use crate::capability::keyvalue::complaint::Complaint;
+use crate::capability::keyvalue::{Fault, KeyValueOptions};
 use crate::capability::reach::Reach;
 use crate::capability::tenant::Tenant;
 use crate::net::dial::{Dial, DialError, NamedBy};
@@ -41,6 +42,8 @@ pub(in super::super) struct Server {
     reach: Reach,
     /// How long connecting and logging in may take, and then each answer.
     patient: Duration,
+    /// How long what it is asked for may be.
+    sizes: Sizes,
     me: Weak<Self>,
 }
 
@@ -58,13 +61,18 @@ struct Patience {
 }
 
 impl Server {
-    pub(in super::super) fn new(url: ServerUrl, dial: Dial) -> Arc<Self> {
-        Self::with_patience(url, dial, PATIENT)
+    pub(in super::super) fn new(
+        url: ServerUrl,
+        dial: Dial,
+        options: &KeyValueOptions,
+    ) -> Arc<Self> {
+        Self::with_patience(url, dial, options, PATIENT)
     }
 
     pub(in super::super) fn with_patience(
         url: ServerUrl,
         dial: Dial,
+        options: &KeyValueOptions,
         patient: Duration,
     ) -> Arc<Self> {
         let (host, port) = (url.host(), url.port());
@@ -80,6 +88,7 @@ impl Server {
             complaint: Complaint::default(),
             reach,
             patient,
+            sizes: Sizes::of(options),
             me: me.clone(),
         })
     }
@@ -138,8 +147,8 @@ impl Server {
         let answer = command.query_async(&mut connection).await;
         match &answer {
             Err(error) if error.is_io_error() => {
-                self.lost(generation);
-                if again == Again::Never || error.is_timeout() {
+                let refused = self.failed(generation, error);
+                if again == Again::Never || error.is_timeout() || refused {
                     return Ok(answer);
                 }
             }
@@ -147,10 +156,22 @@ impl Server {
         }
         let (generation, mut connection) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
-        if answer.as_ref().is_err_and(RedisError::is_io_error) {
-            self.lost(generation);
+        if let Err(error) = &answer
+            && error.is_io_error()
+        {
+            self.failed(generation, error);
         }
         Ok(answer)
+    }
+
+    /// A connection has failed. Says whether that was because of what the server answers: it would answer the same again.
+    fn failed(&self, generation: u64, error: &RedisError) -> bool {
+        self.lost(generation);
+        let refused = Refused::of(error).is_some();
+        if refused {
+            self.complaint.about("a key-value server", &fault(error));
+        }
+        refused
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -221,6 +242,7 @@ impl Server {
             }
             false => Box::new(stream),
         };
+        let stream = Bounded::new(stream, self.sizes);
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.patient));
         let login = self.url.login();
         let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
@@ -263,6 +285,9 @@ fn unreached(error: &DialError) -> Fault {
 fn fault(error: &RedisError) -> Fault {
     if error.is_timeout() {
         return Fault::Timeout;
+    }
+    if let Some(refused) = Refused::of(error) {
+        return Fault::Other(refused.to_string());
     }
     if error.is_io_error() {
         return Fault::Unavailable("the connection to its server broke".to_owned());

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
 use test_servers::{Nats, Proxy};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::net::resolve::{Resolve, ResolveError};
@@ -145,4 +147,25 @@ async fn a_server_that_does_not_accept_who_asks_is_an_error_at_the_start() {
     let error = open(&dial, &url).await.err().unwrap();
     assert!(matches!(error, NatsError::Unauthorized), "{error}");
     assert!(!error.to_string().contains("wr0ng"));
+}
+
+/// The client panics on what this one says. That ends the attempt, and nothing else.
+#[tokio::test]
+async fn a_server_whose_numbers_are_out_of_range_is_away_and_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://nats.test:{}", listener.local_addr().unwrap().port());
+    let tried = tokio::spawn(async move {
+        for _ in 0..3 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let said = format!("MSG a 1 {}\r\n\r\n", u64::MAX);
+            stream.write_all(said.as_bytes()).await.unwrap();
+        }
+    });
+    let names = Arc::new(Names::default());
+    names.lead_to(Ipv4Addr::LOCALHOST);
+    let link = open(&dial(&names, "127.0.0.0/8"), &url).await.unwrap();
+    soon(tried).await.unwrap();
+    assert!(link.live().is_none());
+    let told = link.trouble().unwrap();
+    assert!(told.ends_with("it cannot be reached"), "{told}");
 }

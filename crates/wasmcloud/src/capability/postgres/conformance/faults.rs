@@ -222,6 +222,23 @@ async fn a_row_that_is_too_long_is_refused_before_it_is_held() {
     assert!(matches!(fits, Ok(Value::Text(text)) if text.len() == 1_000_000));
 }
 
+/// Numbers of a hundred thousand digits, each of which has a few bytes on its way.
+#[tokio::test]
+async fn a_row_that_is_short_on_its_way_and_too_large_here_is_refused() {
+    let postgres = Postgres::start();
+    let database = open(&postgres.url("notes"), How::default());
+    let grows = "SELECT array_agg(1e131071::numeric) AS many FROM generate_series(1, 10000)";
+    let told = one(&database, grows, &[]).await.unwrap_err();
+    let Fault::Conversion(told) = told else {
+        panic!("{told:?}")
+    };
+    let wanted = "column 1 `many` of type `_numeric`: with the rest of its row";
+    assert!(told.starts_with(wanted), "{told}");
+    let fits = "SELECT array_agg(1e131071::numeric) FROM generate_series(1, 10)";
+    let fits = one(&database, fits, &[]).await;
+    assert!(matches!(fits, Ok(Value::NumericArray(all)) if all.len() == 10));
+}
+
 /// Rows wait on the server until somebody takes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_come_no_faster_than_they_are_taken() {

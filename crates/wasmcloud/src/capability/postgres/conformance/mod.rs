@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod hostile;
 mod sessions;
 mod trust;
 mod values;
@@ -18,7 +19,7 @@ use futures::TryStreamExt as _;
 use test_servers::Postgres;
 
 use super::limited::Limited;
-use super::server::{OnServer, Pool, Room, Size, Target};
+use super::server::{OnServer, Pool, Room, Share, Size, Target};
 use super::tls::Tls;
 use super::value::Value;
 use super::{Database, Fault, PostgresOptions, ServerUrl};
@@ -40,6 +41,7 @@ struct How {
     /// Files with authorities that the host trusts.
     authorities: Vec<std::path::PathBuf>,
     room: Arc<Room>,
+    share: Arc<Share>,
     dial: Dial,
 }
 
@@ -52,6 +54,7 @@ impl Default for How {
             idle: PATIENCE,
             statement: PATIENCE,
             room: Arc::new(Room::new(100)),
+            share: Arc::new(Share::new(100)),
             options,
             authorities: Vec::new(),
             dial: dial(&["127.0.0.0/8"]),
@@ -85,7 +88,8 @@ fn open(url: &str, how: How) -> Limited<OnServer> {
         wait: how.wait,
         idle: how.idle,
     };
-    let pool = Pool::new(target, size, &how.room, "tests/conformance".to_owned());
+    let about = "tests/conformance".to_owned();
+    let pool = Pool::new(target, size, &how.room, &how.share, about);
     Limited::new(OnServer::new(pool), &how.options, size.wait)
 }
 

@@ -272,6 +272,7 @@ async fn all_databases_of_a_host_share_its_room_and_idle_connections_are_closed(
     let room = Arc::new(Room::new(2));
     let how = || How {
         room: Arc::clone(&room),
+        share: Arc::new(Share::new(2)),
         wait: Duration::from_millis(500),
         ..How::default()
     };
@@ -299,4 +300,60 @@ async fn all_databases_of_a_host_share_its_room_and_idle_connections_are_closed(
     );
     assert_eq!(one(&seldom, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
     postgres.until("postgres", SESSIONS, "0");
+}
+
+/// However many entries it has, and whether it asks in one or in another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_has_no_more_connections_than_its_share() {
+    let postgres = Postgres::start();
+    let (room, share) = (Arc::new(Room::new(100)), Arc::new(Share::new(1)));
+    let how = |share: &Arc<Share>, wait| How {
+        room: Arc::clone(&room),
+        share: Arc::clone(share),
+        wait,
+        ..How::default()
+    };
+    let short = Duration::from_millis(50);
+    let entries =
+        [PATIENCE, short, PATIENCE].map(|wait| open(&postgres.url("notes"), how(&share, wait)));
+    let endless = "SELECT generate_series(1, 100000000)".to_owned();
+    let held = entries[0].query(endless, vec![]).await.unwrap();
+    let none = one(&entries[1], "SELECT 1", &[]).await;
+    assert_eq!(none, Err(Fault::Timeout));
+    let others = Arc::new(Share::new(1));
+    let other = open(&postgres.url("notes"), how(&others, PATIENCE));
+    assert_eq!(one(&other, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
+    // Who waits gets the connection that comes back, whether it could be used again or not.
+    let waiting = one(&entries[2], "SELECT 2", &[]);
+    let free = async { drop(held) };
+    let (two, ()) = tokio::join!(waiting, free);
+    assert_eq!(two, Ok(Value::Int4(2)));
+    let in_use = one(&entries[0], "SELECT 3 FROM pg_sleep(0.1)", &[]);
+    let waiting = one(&entries[2], "SELECT 4", &[]);
+    let both = tokio::join!(in_use, waiting);
+    assert_eq!(both, (Ok(Value::Int4(3)), Ok(Value::Int4(4))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_the_workload_itself_make_room_before_those_of_others() {
+    let postgres = Postgres::start();
+    let room = Arc::new(Room::new(2));
+    let open = |share: &Arc<Share>| {
+        let how = How {
+            room: Arc::clone(&room),
+            share: Arc::clone(share),
+            ..How::default()
+        };
+        open(&postgres.url("notes"), how)
+    };
+    let [share, of_other] = [1, 2].map(|_| Arc::new(Share::new(2)));
+    let [first, second] = [1, 2].map(|_| open(&share));
+    let other = open(&of_other);
+    let pids = [session_of(&other).await, session_of(&first).await];
+    // There is no more room, and both connections are unused.
+    let third = session_of(&second).await;
+    assert!(!pids.contains(&third));
+    assert_eq!(session_of(&other).await, pids[0]);
+    assert_ne!(session_of(&first).await, pids[1], "it had to go");
+    assert_eq!(session_of(&other).await, pids[0]);
 }

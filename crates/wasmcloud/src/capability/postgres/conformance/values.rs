@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::capability::postgres::convert::{Locale, decode};
+use crate::capability::postgres::convert::{Locale, Space, decode};
 use crate::capability::postgres::value::{
     Date, Days, Float, Lexeme, LexemeWeight, Mac48, Mac64, Offset, Point, Time, TimeTz, Timestamp,
     TimestampTz, Value as V,
@@ -439,6 +439,8 @@ async fn what_does_not_fit_is_told_with_its_place_and_type() {
 #[test]
 fn damaged_values_are_errors() {
     use tokio_postgres::types::Type;
+    let decoded =
+        |ty: &Type, raw: &[u8]| decode(ty, raw, Locale::default(), &mut Space::of(1 << 20));
     let types = (16..=6157).filter_map(Type::from_oid);
     let mut random = fastrand::Rng::with_seed(7);
     let mut count = 0;
@@ -448,13 +450,56 @@ fn damaged_values_are_errors() {
             let mut raw: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
                 .take(length)
                 .collect();
-            let _ = decode(&ty, &raw, Locale::default());
+            let _ = decoded(&ty, &raw);
             // Short numbers in front look like lengths.
             for byte in raw.iter_mut().take(20) {
                 *byte = random.u8(0..3);
             }
-            let _ = decode(&ty, &raw, Locale::default());
+            let _ = decoded(&ty, &raw);
         }
     }
     assert!(count > 150, "{count}");
+}
+
+/// What has few bytes on its way may have many here: a number with its exponent, a word of a document with its places.
+#[test]
+fn what_would_grow_beyond_its_row_is_refused() {
+    use tokio_postgres::types::{Kind, Type};
+    let decoded =
+        |ty: &Type, raw: &[u8]| decode(ty, raw, Locale::default(), &mut Space::of(1 << 20));
+    let too_large = |ty: &Type, raw: &[u8]| {
+        let told = decoded(ty, raw).unwrap_err().0;
+        assert!(told.contains("more memory than this host gives"), "{told}");
+    };
+    // A one with 131068 zeros behind it.
+    let number = [1_u16, 32_767, 0, 0, 1].map(u16::to_be_bytes).concat();
+    let Ok(V::Numeric(digits)) = decoded(&Type::NUMERIC, &number) else {
+        panic!("there is room for one")
+    };
+    assert_eq!(digits.len(), 131_069);
+    let element = [&10_i32.to_be_bytes()[..], &number[..]].concat();
+    let begin = [1_i32, 0, 1700, 1000, 1].map(i32::to_be_bytes).concat();
+    too_large(
+        &Type::NUMERIC_ARRAY,
+        &[begin, element.repeat(1000)].concat(),
+    );
+    let begin = [1_i32, 0, 25, 100_000, 1].map(i32::to_be_bytes).concat();
+    let empty = 0_i32.to_be_bytes().repeat(100_000);
+    too_large(&Type::TEXT_ARRAY, &[begin, empty].concat());
+    let word = [&1_i32.to_be_bytes()[..], &[b'w'; 1000], &[0]].concat();
+    let places = [&10_000_u16.to_be_bytes()[..], &[0_u8, 1].repeat(10_000)[..]].concat();
+    too_large(&Type::TS_VECTOR, &[word, places].concat());
+    // Of what is made of itself, nothing is read.
+    let range = |of: Type| Type::new("r".to_owned(), 100_000, Kind::Range(of), "s".to_owned());
+    let told = decoded(&range(range(Type::INT4)), &[0; 100]).unwrap_err().0;
+    assert!(told.contains("its bounds have no text"), "{told}");
+    let array = Type::new(
+        "a".to_owned(),
+        100_001,
+        Kind::Array(Type::INT4_ARRAY),
+        "s".to_owned(),
+    );
+    let begin = [1_i32, 0, 1007, 1, 1, 0].map(i32::to_be_bytes).concat();
+    let told = decoded(&array, &begin).unwrap_err().0;
+    assert!(told.contains("no list holds its elements"), "{told}");
 }

@@ -1,11 +1,11 @@
 //! Arrays of the server: lists here, so of one dimension and without NULL.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Kind, Type};
 
 use super::super::value::Value;
 use super::from_server::{Unread, decode};
 use super::wire::Wire;
-use super::{Locale, base};
+use super::{Locale, Space, base};
 
 /// An array of numbers of 64 bits in the server's format.
 pub(super) fn of_longs(element: u32, items: &[i64]) -> Result<Vec<u8>, String> {
@@ -27,44 +27,60 @@ pub(super) fn of_longs(element: u32, items: &[i64]) -> Result<Vec<u8>, String> {
 }
 
 /// The elements, as they come.
-pub(super) fn elements(raw: &[u8]) -> Result<Vec<&[u8]>, Unread> {
+pub(super) fn elements(raw: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], Unread>>, Unread> {
     let mut wire = Wire::new(raw);
     let dimensions = wire.i32()?;
     wire.i32()?;
     wire.u32()?;
-    match dimensions {
-        0 => return Ok(Vec::new()),
-        1 => {}
+    let mut left = match dimensions {
+        0 => 0,
+        1 => {
+            let length = wire.length()?;
+            wire.i32()?;
+            length
+        }
         _ => return Err(Unread::of("it has several dimensions, and a list has one")),
-    }
-    let length = wire.length()?;
-    wire.i32()?;
-    let mut elements = Vec::new();
-    for _ in 0..length {
-        let element = wire.sized()?;
-        elements
-            .push(element.ok_or_else(|| Unread::of("there is NULL in it, and a list has none"))?);
-    }
-    wire.end()?;
-    Ok(elements)
+    };
+    Ok(std::iter::from_fn(move || {
+        if left == 0 {
+            return wire.end().err().map(|damaged| Err(damaged.into()));
+        }
+        left -= 1;
+        Some(one(&mut wire))
+    }))
 }
 
-pub(super) fn read(element: &Type, raw: &[u8], locale: Locale) -> Result<Value, Unread> {
-    let items = elements(raw)?
-        .into_iter()
-        .map(|raw| decode(element, raw, locale));
-    gather(base(element), items.collect::<Result<_, _>>()?)
+fn one<'a>(wire: &mut Wire<'a>) -> Result<&'a [u8], Unread> {
+    let element = wire.sized()?;
+    element.ok_or_else(|| Unread::of("there is NULL in it, and a list has none"))
 }
 
-/// The list of these values, by the type of all of them: an empty one has a type, too.
-fn gather(element: &Type, items: Vec<Value>) -> Result<Value, Unread> {
+/// The list of the elements, by the type of all of them: an empty one has a type, too.
+pub(super) fn read(
+    of: &Type,
+    raw: &[u8],
+    locale: Locale,
+    space: &mut Space,
+) -> Result<Value, Unread> {
+    let mut items = elements(raw)?;
+    let element = base(of);
+    let unlisted = || Unread::of("no list holds its elements");
+    // A server may say that arrays are of arrays, and these of others, without end.
+    let is_nested = *element != Type::INT2_VECTOR && matches!(element.kind(), Kind::Array(_));
+    if is_nested && items.next().is_some() {
+        return Err(unlisted());
+    }
     macro_rules! list {
         ($one:ident => $many:ident) => {{
-            let items = items.into_iter().map(|item| match item {
-                Value::$one(item) => Ok(item),
-                _ => Err(Unread::of("no list holds its elements")),
-            });
-            items.collect::<Result<_, _>>().map(Value::$many)
+            let mut list = Vec::new();
+            for raw in items {
+                let Value::$one(item) = decode(element, raw?, locale, space)? else {
+                    return Err(unlisted());
+                };
+                space.take(size_of_val(&item))?;
+                list.push(item);
+            }
+            Ok(Value::$many(list))
         }};
     }
     match *element {

@@ -3,8 +3,9 @@
 use tokio_postgres::types::{Kind, Type};
 
 use super::super::value::{Mac48, Mac64, Value};
+use super::super::weight;
 use super::wire::{Damaged, Wire, utf8};
-use super::{Locale, array, base, calendar, geometry, number, search, text, to_server};
+use super::{Locale, Space, array, base, calendar, geometry, number, search, text, to_server};
 
 /// Why a value cannot be told: words about its type, never about what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub(in super::super) struct Unread(pub(in super::super) String);
 impl Unread {
     pub(super) fn of(why: &str) -> Self {
         Self(why.to_owned())
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::of("with the rest of its row, it takes more memory than this host gives a row")
     }
 }
 
@@ -23,13 +28,18 @@ impl From<Damaged> for Unread {
 }
 
 /// The value of a column of that type, which is not NULL.
-pub(in super::super) fn decode(ty: &Type, raw: &[u8], locale: Locale) -> Result<Value, Unread> {
+pub(in super::super) fn decode(
+    ty: &Type,
+    raw: &[u8],
+    locale: Locale,
+    space: &mut Space,
+) -> Result<Value, Unread> {
     let ty = base(ty);
     // It calls itself an array, and has a case of its own.
     if let Kind::Array(element) = ty.kind()
         && *ty != Type::INT2_VECTOR
     {
-        return array::read(element, raw, locale);
+        return array::read(element, raw, locale, space);
     }
     let mut wire = Wire::new(raw);
     let value = match *ty {
@@ -69,16 +79,22 @@ pub(in super::super) fn decode(ty: &Type, raw: &[u8], locale: Locale) -> Result<
         Type::MACADDR8 => Value::Macaddr8(mac64(&mut wire)?),
         Type::UUID => Value::Uuid(uuid(&mut wire)?),
         Type::TSQUERY => Value::TsQuery(search::read_query(wire.rest())?),
-        Type::TS_VECTOR => Value::TsVector(search::read_vector(wire.rest())?),
+        Type::TS_VECTOR => Value::TsVector(search::read_vector(wire.rest(), space.left())?),
         Type::PG_LSN => Value::PgLsn(wire.u64()?),
         Type::PG_SNAPSHOT | Type::TXID_SNAPSHOT => Value::PgSnapshot(snapshot(&mut wire)?),
-        _ => shape_or_time(ty, &mut wire, locale)?,
+        _ => shape_or_time(ty, &mut wire, locale, space)?,
     };
     wire.end()?;
+    space.take(weight::beside(&value))?;
     Ok(value)
 }
 
-fn shape_or_time(ty: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<Value, Unread> {
+fn shape_or_time(
+    ty: &Type,
+    wire: &mut Wire<'_>,
+    locale: Locale,
+    space: &mut Space,
+) -> Result<Value, Unread> {
     Ok(match *ty {
         Type::BOX => {
             let (high, low) = geometry::read_pair(wire)?;
@@ -100,15 +116,20 @@ fn shape_or_time(ty: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<Value
         Type::TIMESTAMPTZ => Value::TimestampTz(calendar::read_timestamp_tz(wire.i64()?)?),
         Type::INTERVAL => Value::Text(calendar::read_interval(wire)?),
         Type::DATE_RANGE => Value::Interval(calendar::read_days(wire)?),
-        _ => return other(ty, wire, locale),
+        _ => return other(ty, wire, locale, space),
     })
 }
 
 /// What is known by its kind or its name.
-fn other(ty: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<Value, Unread> {
+fn other(
+    ty: &Type,
+    wire: &mut Wire<'_>,
+    locale: Locale,
+    space: &mut Space,
+) -> Result<Value, Unread> {
     match ty.kind() {
         Kind::Enum(_) => Ok(Value::Text(utf8(wire.rest())?)),
-        Kind::Range(element) => range(element, wire, locale).map(Value::Text),
+        Kind::Range(element) => range(element, wire, locale, space).map(Value::Text),
         _ => match ty.name() {
             "citext" => Ok(Value::Text(utf8(wire.rest())?)),
             "hstore" => Ok(Value::Hstore(hstore(wire)?)),
@@ -120,8 +141,18 @@ fn other(ty: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<Value, Unread
 }
 
 /// A range as the server writes it.
-fn range(element: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<String, Unread> {
+fn range(
+    element: &Type,
+    wire: &mut Wire<'_>,
+    locale: Locale,
+    space: &mut Space,
+) -> Result<String, Unread> {
     const EMPTY: u8 = 1;
+    let textless = || Unread::of("its bounds have no text; cast it to text");
+    // A server may say that ranges are of ranges, and these of others, without end.
+    if matches!(base(element).kind(), Kind::Range(_) | Kind::Array(_)) {
+        return Err(textless());
+    }
     let flags = wire.u8()?;
     if flags & EMPTY != 0 {
         return Ok("empty".to_owned());
@@ -131,12 +162,12 @@ fn range(element: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<String, 
             return Ok(String::new());
         }
         let raw = wire.sized()?.ok_or(Damaged)?;
-        let one = to_server::shape(&decode(element, raw, locale)?).map_err(Unread)?;
+        let one = to_server::shape(&decode(element, raw, locale, space)?).map_err(Unread)?;
         let plain = match one {
             to_server::Shape::One(plain) => plain,
             to_server::Shape::Money(amounts, _) => amounts.concat(),
             to_server::Shape::Bytes(bytes) => utf8(&bytes)?,
-            _ => return Err(Unread::of("its bounds have no text; cast it to text")),
+            _ => return Err(textless()),
         };
         let simple =
             |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '+');
@@ -154,10 +185,10 @@ fn range(element: &Type, wire: &mut Wire<'_>, locale: Locale) -> Result<String, 
 }
 
 fn shorts(raw: &[u8]) -> Result<Vec<i16>, Unread> {
-    let items = array::elements(raw)?.into_iter();
-    Ok(items
-        .map(|raw| Wire::new(raw).i16())
-        .collect::<Result<_, _>>()?)
+    let items = array::elements(raw)?;
+    items
+        .map(|raw| -> Result<i16, Unread> { Ok(Wire::new(raw?).i16()?) })
+        .collect()
 }
 
 fn bits(wire: &mut Wire<'_>) -> Result<(u32, Vec<u8>), Damaged> {

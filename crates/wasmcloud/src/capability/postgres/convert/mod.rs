@@ -13,6 +13,7 @@ mod text;
 mod to_server;
 mod wire;
 
+use from_server::Unread;
 pub(super) use from_server::decode;
 pub(super) use to_server::encode;
 
@@ -26,6 +27,36 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 pub(super) struct Locale {
     /// How many digits an amount of money has after its point.
     pub(super) money: Option<u32>,
+}
+
+/// What the values of a row may take in memory besides their own records. It may be much more than they had on their way: a number of
+/// a hundred thousand digits comes in ten bytes.
+#[derive(Debug)]
+pub(super) struct Space {
+    most: usize,
+    taken: usize,
+}
+
+impl Space {
+    pub(super) fn of(most: usize) -> Self {
+        Self { most, taken: 0 }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    fn left(&self) -> usize {
+        self.most.saturating_sub(self.taken)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Unread> {
+        self.taken = self.taken.saturating_add(bytes);
+        match self.taken <= self.most {
+            true => Ok(()),
+            false => Err(Unread::too_large()),
+        }
+    }
 }
 
 /// A parameter, ready to be sent.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::value::{Lexeme, LexemeWeight};
+use super::from_server::Unread;
 use super::wire::{Damaged, Wire};
 
 /// Deeper questions are not read.
@@ -44,12 +45,18 @@ pub(super) fn vector(lexemes: &[Lexeme]) -> Result<String, String> {
     Ok(text)
 }
 
-pub(super) fn read_vector(raw: &[u8]) -> Result<Vec<Lexeme>, Damaged> {
+/// The words with their places, of at most so many bytes: what the server says once is here once for each place.
+pub(super) fn read_vector(raw: &[u8], most: usize) -> Result<Vec<Lexeme>, Unread> {
     let mut wire = Wire::new(raw);
-    let mut lexemes = Vec::new();
+    let (mut lexemes, mut bytes) = (Vec::new(), 0_usize);
     for _ in 0..wire.length()? {
         let data = wire.text()?;
         let positions = wire.u16()?;
+        let each = data.len() + size_of::<Lexeme>();
+        bytes = bytes.saturating_add(each.saturating_mul(positions.max(1).into()));
+        if bytes > most {
+            return Err(Unread::too_large());
+        }
         let lexeme = |position, weight| Lexeme {
             position,
             weight,

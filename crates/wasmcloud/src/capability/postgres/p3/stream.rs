@@ -11,8 +11,10 @@ use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 use super::types::{Error, Row};
 use crate::capability::postgres::{Fault, Rows};
 
-/// How many rows are handed over at once, of those that are there.
+/// How many rows are handed over at once, of those that are there …
 const AT_ONCE: usize = 16;
+/// … and how many bytes of them: with this many, there are enough.
+const ENOUGH: usize = 1 << 20;
 
 /// The rows. Whoever lets go of them ends the statement.
 pub(super) struct Streamed {
@@ -60,11 +62,14 @@ impl<D> StreamProducer<D> for Streamed {
         if destination.remaining(&mut store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        let mut taken = Vec::new();
-        while taken.len() < AT_ONCE {
+        let (mut taken, mut bytes) = (Vec::new(), 0_usize);
+        while taken.len() < AT_ONCE && bytes < ENOUGH {
             let Some(rows) = &mut self.rows else { break };
             match rows.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(row))) => taken.push(row.values),
+                Poll::Ready(Some(Ok(row))) => {
+                    bytes = bytes.saturating_add(row.bytes);
+                    taken.push(row.values);
+                }
                 Poll::Ready(Some(Err(fault))) => self.end(Err(fault)),
                 Poll::Ready(None) => self.end(Ok(())),
                 Poll::Pending => break,

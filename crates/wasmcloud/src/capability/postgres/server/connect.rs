@@ -22,6 +22,8 @@ use crate::net::dial::{Dial, DialError, NamedBy};
 
 /// After how long silence the other side is asked whether it is still there, and then how often.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How much a server may say until somebody has logged in: the client keeps much of it.
+const GREETING: usize = 64 << 10;
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -56,6 +58,7 @@ impl Target {
     async fn log_in(&self) -> Result<Connected, Fault> {
         let (stream, tls) = self.stream().await?;
         let seen = Arc::new(Seen::default());
+        seen.limit(GREETING);
         let closing = CancellationToken::new();
         let mut config = self.url.config().clone();
         let wrong = |error: tokio_postgres::Error| fault::of_connecting(&error);
@@ -83,6 +86,7 @@ impl Target {
         };
         let limit = format!("SET statement_timeout = {}", self.statement.as_millis());
         client.batch_execute(&limit).await.map_err(wrong)?;
+        seen.unlimit();
         seen.take_session_changed();
         Ok(Connected {
             client,

@@ -4,6 +4,7 @@ mod connect;
 mod fault;
 mod pool;
 mod reading;
+mod room;
 mod session;
 mod watch;
 
@@ -17,8 +18,9 @@ use tokio_postgres::{Error, RowStream, Statement};
 
 pub(super) use self::connect::Target;
 use self::pool::Lease;
-pub(super) use self::pool::{Pool, Room, Size};
+pub(super) use self::pool::{Pool, Size};
 use self::reading::Reading;
+pub(super) use self::room::{Room, Share};
 use super::convert::{Encoded, Locale, encode};
 use super::recent::Recent;
 use super::{Answer, Database, Fault, Value};
@@ -29,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const TOKENS: usize = 1000;
 /// … and how many letters these have.
 const TOKEN_LETTERS: usize = 32;
+/// How many times as long as on its way a row may be in memory.
+const LARGER: usize = 4;
 const OPEN: &str = "it leaves a transaction open, which is rolled back: transactions end with the call; put all of it into one batch, up to COMMIT";
 
 /// A database, with the statements that its workload has prepared.
@@ -50,6 +54,8 @@ struct Running {
     rows: std::pin::Pin<Box<RowStream>>,
     locale: Locale,
     clock: Clock,
+    /// What the values of a row may take.
+    space: usize,
 }
 
 /// How long a statement has run, and may.
@@ -144,6 +150,7 @@ impl OnServer {
                 rows: Box::pin(rows),
                 locale,
                 clock,
+                space: self.pool.target.longest.saturating_mul(LARGER),
             }),
             Err(error) if cached && is_outdated(&error) => {
                 session.forget(sql);

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Fault;
 use super::connect::Target;
+use super::room::{Room, Share};
 use super::session::Session;
 use crate::capability::reach::Reach;
 
@@ -33,40 +34,6 @@ pub(in super::super) struct Size {
     pub(in super::super) idle: Duration,
 }
 
-/// The places for connections of all pools of a host.
-pub(in super::super) struct Room {
-    places: Arc<Semaphore>,
-    pools: Mutex<Vec<Weak<Pool>>>,
-}
-
-impl Room {
-    pub(in super::super) fn new(places: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
-            pools: Mutex::default(),
-        }
-    }
-
-    /// A place. Where there is none, connections that nobody uses make room.
-    async fn place(&self, until: Instant) -> Result<OwnedSemaphorePermit, Fault> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
-        }
-        let pools: Vec<Arc<Pool>> = {
-            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-            pools.retain(|pool| pool.strong_count() > 0);
-            pools.iter().filter_map(Weak::upgrade).collect()
-        };
-        for pool in pools {
-            pool.idle().clear();
-        }
-        let place = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
-        place
-            .map_err(|_| Fault::Timeout)?
-            .map_err(|_| Fault::Timeout)
-    }
-}
-
 /// The connections of an entry.
 pub(in super::super) struct Pool {
     pub(super) target: Target,
@@ -75,6 +42,8 @@ pub(in super::super) struct Pool {
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<(Session, Instant)>>,
     room: Arc<Room>,
+    /// What it may have of that, with the other entries of its workload.
+    share: Arc<Share>,
     patience: Mutex<Patience>,
     closed: CancellationToken,
     runtime: Handle,
@@ -96,6 +65,7 @@ impl Pool {
         target: Target,
         size: Size,
         room: &Arc<Room>,
+        share: &Arc<Share>,
         about: String,
     ) -> Arc<Self> {
         let (host, port) = (target.url.host(), target.url.port());
@@ -103,9 +73,10 @@ impl Pool {
         let pool = Arc::new(Self {
             target,
             size,
-            turns: Arc::new(Semaphore::new(size.connections)),
+            turns: Arc::new(Semaphore::new(size.connections.min(share.places()))),
             idle: Mutex::default(),
             room: Arc::clone(room),
+            share: Arc::clone(share),
             patience: Mutex::new(Patience {
                 until: Instant::now(),
                 next: BACKOFF.0,
@@ -116,9 +87,7 @@ impl Pool {
             about,
             reach,
         });
-        let mut pools = room.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(&pool));
+        room.join(&pool);
         tokio::spawn(sweep(Arc::downgrade(&pool), pool.closed.clone(), size.idle));
         pool
     }
@@ -133,6 +102,24 @@ impl Pool {
         self.closed.cancel();
         self.turns.close();
         self.idle().clear();
+    }
+
+    /// Whether it is of the workload that has this share.
+    pub(super) fn is_of(&self, share: &Share) -> bool {
+        std::ptr::eq(&*self.share, share)
+    }
+
+    /// How many connections nobody uses.
+    pub(super) fn unused(&self) -> usize {
+        self.idle().len()
+    }
+
+    /// Closes the one of them that nobody has used the longest. `false`: there is none.
+    pub(super) fn close_one(&self) -> bool {
+        let mut idle = self.idle();
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        drop(idle);
+        oldest.is_some()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Session, Instant)>> {
@@ -181,7 +168,7 @@ impl Pool {
         if Instant::now() < self.patience().until {
             return Err(away());
         }
-        let place = self.room.place(until).await?;
+        let place = self.room.place(&self.share, until).await?;
         match self.target.connect().await {
             Ok(connected) => {
                 self.patience().next = BACKOFF.0;
@@ -219,10 +206,11 @@ impl Pool {
         self.idle().clear();
     }
 
+    /// Keeps a session for the next call, unless its place is wanted elsewhere.
     fn put(&self, session: Session) {
-        // Under the lock: nobody may find it open who has seen it closed.
+        // Under the lock: nobody may find it open who has seen it closed, and whoever looks for room finds what is kept.
         let mut idle = self.idle();
-        if !self.closed.is_cancelled() {
+        if !self.closed.is_cancelled() && !self.room.is_short(&self.share) {
             idle.push((session, Instant::now()));
         }
     }

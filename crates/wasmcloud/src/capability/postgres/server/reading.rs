@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::types::{FromSql, Type};
 
-use super::super::convert::decode;
+use super::super::convert::{Space, decode};
 use super::super::{Fault, Row, Rows, Value};
 use super::{OPEN, Running, fault};
 
@@ -41,15 +41,12 @@ impl Reading {
         let (Some(row), Some(running)) = (row, &self.running) else {
             return Ok(None);
         };
-        let values = values(&row, running);
-        if values.is_err() {
+        let row = decoded(&row, running);
+        if row.is_err() {
             // What is still to come is of no use to anybody.
             self.running = None;
         }
-        Ok(Some(Row {
-            values: values?,
-            bytes: row.raw_size_bytes(),
-        }))
+        row.map(Some)
     }
 
     /// The next row from the server. Without one, it is over.
@@ -92,7 +89,8 @@ impl Reading {
     }
 }
 
-fn values(row: &tokio_postgres::Row, running: &Running) -> Result<Vec<Value>, Fault> {
+fn decoded(row: &tokio_postgres::Row, running: &Running) -> Result<Row, Fault> {
+    let mut space = Space::of(running.space);
     let columns = row.columns().iter().enumerate();
     let values = columns.map(|(index, column)| {
         let unread = |why: &str| {
@@ -106,11 +104,14 @@ fn values(row: &tokio_postgres::Row, running: &Running) -> Result<Vec<Value>, Fa
         match raw {
             None => Ok(Value::Null),
             Some(Raw(raw)) => {
-                decode(column.type_(), raw, running.locale).map_err(|why| unread(&why.0))
+                let value = decode(column.type_(), raw, running.locale, &mut space);
+                value.map_err(|why| unread(&why.0))
             }
         }
     });
-    values.collect()
+    let values = values.collect::<Result<Vec<Value>, Fault>>()?;
+    let bytes = size_of_val(values.as_slice()) + space.taken();
+    Ok(Row { values, bytes })
 }
 
 /// The bytes of a value.

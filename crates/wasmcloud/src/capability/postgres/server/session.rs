@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, Statement};
@@ -13,12 +12,17 @@ use tokio_util::sync::DropGuard;
 use super::super::convert::{Locale, is_money};
 use super::super::recent::Recent;
 use super::connect::Connected;
-use super::watch::Seen;
+use super::room::Place;
+use super::watch::{Heard, Seen};
 
 /// How many statements a session keeps prepared …
 const STATEMENTS: usize = 64;
-/// … of at most so many bytes.
+/// … of at most so many bytes, and of which the server says no more than that.
 const LONGEST: usize = 16 << 10;
+/// How much a server may say of a statement and its types.
+const OF_STATEMENT: usize = 1 << 20;
+/// How much of what it has said of types is kept.
+const OF_TYPES: usize = 64 << 10;
 /// How long putting a session right may take.
 const RESET: Duration = Duration::from_secs(5);
 
@@ -35,23 +39,26 @@ pub(super) struct Session {
     pub(super) seen: Arc<Seen>,
     statements: Recent<String, Statement>,
     money: Option<u32>,
+    /// How much the server has said of types that the client knows by now.
+    of_types: usize,
     /// Whether something was done that may have changed it.
     changed: bool,
     _driven: DropGuard,
     /// Its place among those of the host.
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Session {
-    pub(super) fn new(connected: Connected, room: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(connected: Connected, place: Place) -> Self {
         Self {
             client: connected.client,
             seen: connected.seen,
             statements: Recent::new(STATEMENTS),
             money: None,
+            of_types: 0,
             changed: false,
             _driven: connected.driven,
-            _room: room,
+            _place: place,
         }
     }
 
@@ -65,6 +72,7 @@ impl Session {
             || self.seen.statements_changed()
             || self.seen.wanted_copy()
             || self.seen.too_long().is_some()
+            || self.seen.said_too_much()
     }
 
     pub(super) fn cancel_token(&self) -> CancelToken {
@@ -76,11 +84,27 @@ impl Session {
         if let Some(statement) = self.statements.get(sql) {
             return Ok((statement, true));
         }
-        let statement = self.client.prepare(sql).await?;
-        if sql.len() <= LONGEST {
+        self.seen.limit(OF_STATEMENT);
+        let prepared = self.client.prepare(sql).await;
+        let heard = self.seen.unlimit();
+        self.learned(heard);
+        let statement = prepared?;
+        if sql.len() <= LONGEST && heard.bytes <= LONGEST {
             self.statements.insert(sql.to_owned(), statement.clone());
         }
         Ok((statement, false))
+    }
+
+    /// The client keeps what it hears of types. Where that is much, it starts again: a server could tell of others without end.
+    fn learned(&mut self, heard: Heard) {
+        // One answer is about the statement itself.
+        if heard.answers > 1 {
+            self.of_types = self.of_types.saturating_add(heard.bytes);
+        }
+        if self.of_types > OF_TYPES {
+            self.client.clear_type_cache();
+            self.of_types = 0;
+        }
     }
 
     /// The statement is to be prepared anew.
@@ -98,11 +122,11 @@ impl Session {
             return Ok(Locale::default());
         }
         if self.money.is_none() {
-            let row = self
-                .client
-                .query_one("SELECT 1::numeric::money", &[])
-                .await?;
-            let Units(one) = row.try_get(0)?;
+            self.seen.limit(OF_STATEMENT);
+            let row = self.client.query_one("SELECT 1::numeric::money", &[]).await;
+            let heard = self.seen.unlimit();
+            self.learned(heard);
+            let Units(one) = row?.try_get(0)?;
             self.money = Some(one.max(1).ilog10());
         }
         Ok(Locale { money: self.money })

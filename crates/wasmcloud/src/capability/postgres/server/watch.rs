@@ -1,6 +1,7 @@
 //! Looks at what a server sends, on its way to the client: whether a transaction is open, whether the session is changed, and whether
-//! a message is too long to be taken. The client tells none of it.
+//! it is more than is taken: a message that is too long, or many that the client keeps. The client tells none of it.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +13,12 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 /// How much of a message is looked at: the longest name of a command is shorter.
 const LOOKED_AT: usize = 32;
+/// How many bytes the parameters may have that a server tells, with what it takes to keep each: the client keeps them all, by name.
+const PARAMETERS: usize = 64 << 10;
+const EACH_PARAMETER: usize = 128;
+/// How many questions a server may answer before the client is content. It asks for every type that it does not know, for those that
+/// this one is made of, and so on, as deep as the server says.
+const ANSWERS: usize = 256;
 
 /// What was seen of a connection.
 #[derive(Debug, Default)]
@@ -22,9 +29,70 @@ pub(super) struct Seen {
     statements: AtomicBool,
     copy: AtomicBool,
     too_long: AtomicUsize,
+    /// How many bytes may be heard for now; 0: any number.
+    most: AtomicUsize,
+    heard: AtomicUsize,
+    answers: AtomicUsize,
+    too_much: AtomicBool,
+}
+
+/// What was heard while that was limited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) bytes: usize,
+    /// How many questions were answered.
+    pub(super) answers: usize,
 }
 
 impl Seen {
+    /// From now on, the server may say so many bytes: the client keeps what it hears until it is content.
+    pub(super) fn limit(&self, bytes: usize) {
+        self.heard.store(0, Ordering::Release);
+        self.answers.store(0, Ordering::Release);
+        self.most.store(bytes, Ordering::Release);
+    }
+
+    /// From now on, it may say as much as it likes.
+    pub(super) fn unlimit(&self) -> Heard {
+        self.most.store(0, Ordering::Release);
+        Heard {
+            bytes: self.heard.load(Ordering::Acquire),
+            answers: self.answers.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether the server has said more than is taken.
+    pub(super) fn said_too_much(&self) -> bool {
+        self.too_much.load(Ordering::Acquire)
+    }
+
+    fn is_limited(&self) -> bool {
+        self.most.load(Ordering::Acquire) > 0
+    }
+
+    /// A message begins.
+    fn hear(&self, bytes: usize) {
+        let most = self.most.load(Ordering::Acquire);
+        if most > 0 {
+            let before = self.heard.fetch_add(bytes, Ordering::AcqRel);
+            self.note(before.saturating_add(bytes) > most);
+        }
+    }
+
+    /// A question is answered.
+    fn answered(&self) {
+        if self.is_limited() {
+            let before = self.answers.fetch_add(1, Ordering::AcqRel);
+            self.note(before >= ANSWERS);
+        }
+    }
+
+    fn note(&self, too_much: bool) {
+        if too_much {
+            self.too_much.store(true, Ordering::Release);
+        }
+    }
+
     /// Whether a transaction is open.
     pub(super) fn in_transaction(&self) -> bool {
         matches!(self.transaction.load(Ordering::Acquire), b'T' | b'E')
@@ -52,7 +120,10 @@ impl Seen {
 
     fn message(&self, kind: u8, body: &[u8]) {
         match (kind, body) {
-            (b'Z', [state, ..]) => self.transaction.store(*state, Ordering::Release),
+            (b'Z', [state, ..]) => {
+                self.transaction.store(*state, Ordering::Release);
+                self.answered();
+            }
             (b'C', body) => self.command(body),
             (b'G' | b'H' | b'W', _) => self.copy.store(true, Ordering::Release),
             _ => {}
@@ -73,6 +144,24 @@ impl Seen {
     }
 }
 
+/// What the client keeps of what a server tells of its settings.
+#[derive(Default)]
+struct Parameters {
+    by_name: HashMap<Vec<u8>, usize>,
+    bytes: usize,
+}
+
+impl Parameters {
+    /// A parameter is told, for the first time or anew. Says whether that is too much.
+    fn tell(&mut self, body: &[u8]) -> bool {
+        let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+        let bytes = body.len() + EACH_PARAMETER;
+        let before = self.by_name.insert(name.to_vec(), bytes);
+        self.bytes = (self.bytes + bytes).saturating_sub(before.unwrap_or_default());
+        self.bytes > PARAMETERS
+    }
+}
+
 /// A connection that is looked at, or one that is not yet, as it will be inside TLS.
 pub(super) struct Watched<S> {
     inner: S,
@@ -81,6 +170,7 @@ pub(super) struct Watched<S> {
     head: Vec<u8>,
     /// How much of the message is still to come.
     left: usize,
+    parameters: Parameters,
 }
 
 impl<S> Watched<S> {
@@ -99,6 +189,7 @@ impl<S> Watched<S> {
             longest: 0,
             head: Vec::new(),
             left: 0,
+            parameters: Parameters::default(),
         }
     }
 
@@ -113,7 +204,7 @@ impl<S> Watched<S> {
                 let (first, rest) = came.split_at(wanted.min(came.len()));
                 self.head.extend_from_slice(first);
                 came = rest;
-                let Some(&[_, a, b, c, d]) = self.head.get(..5) else {
+                let Some(&[kind, a, b, c, d]) = self.head.get(..5) else {
                     return Ok(());
                 };
                 let length = u32::from_be_bytes([a, b, c, d]).saturating_sub(4);
@@ -122,9 +213,16 @@ impl<S> Watched<S> {
                     seen.too_long.store(self.left, Ordering::Release);
                     return Err(io::Error::from(io::ErrorKind::InvalidData));
                 }
+                seen.hear(self.left.saturating_add(5));
+                seen.note(kind == b'S' && self.left > PARAMETERS);
+                enough(&seen)?;
             }
             let (body, rest) = came.split_at(self.left.min(came.len()));
-            let room = (LOOKED_AT + 5).saturating_sub(self.head.len());
+            let looked_at = match self.head.first() {
+                Some(b'S') => PARAMETERS,
+                _ => LOOKED_AT,
+            };
+            let room = (looked_at + 5).saturating_sub(self.head.len());
             self.head
                 .extend_from_slice(body.get(..room).unwrap_or(body));
             self.left -= body.len();
@@ -132,11 +230,25 @@ impl<S> Watched<S> {
             if self.left == 0 {
                 if let [kind, _, _, _, _, body @ ..] = self.head.as_slice() {
                     seen.message(*kind, body);
+                    if *kind == b'S' {
+                        seen.note(self.parameters.tell(body));
+                    }
                 }
                 self.head.clear();
+                enough(&seen)?;
             }
         }
         Ok(())
+    }
+}
+
+fn enough(seen: &Seen) -> io::Result<()> {
+    match seen.said_too_much() {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it says more than this host takes",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -190,11 +302,15 @@ mod tests {
 
     /// The same whether it comes in one piece or byte by byte.
     fn seen(messages: &[Vec<u8>]) -> Arc<Seen> {
+        seen_by(Seen::default, 100, messages)
+    }
+
+    fn seen_by(seen: impl Fn() -> Seen, longest: usize, messages: &[Vec<u8>]) -> Arc<Seen> {
         let all = messages.concat();
         let seen: Vec<Arc<Seen>> = [1, 3, all.len()]
             .into_iter()
             .map(|size| {
-                let mut watched = Watched::new((), Arc::new(Seen::default()), 100);
+                let mut watched = Watched::new((), Arc::new(seen()), longest);
                 // Whoever reads gives up with the first error.
                 let _ = all.chunks(size).try_for_each(|piece| watched.look(piece));
                 watched.seen.unwrap()
@@ -227,5 +343,46 @@ mod tests {
         let long = seen(&[message(b'D', &[0; 101]), message(b'Z', b"T")]);
         assert_eq!(long.too_long(), Some(101));
         assert!(!long.in_transaction(), "nothing is read on");
+    }
+
+    /// Settings may change as often as they like, but there must not be more and more of them.
+    #[test]
+    fn a_server_cannot_tell_more_and_more_parameters() {
+        let told = |name: usize, value: usize| {
+            message(b'S', format!("p{name}\0{}\0", "v".repeat(value)).as_bytes())
+        };
+        let same: Vec<_> = (0..2000).map(|n| told(n % 20, 50)).collect();
+        assert!(!seen_by(Seen::default, 1 << 20, &same).said_too_much());
+        let others: Vec<_> = (0..2000).map(|n| told(n, 0)).collect();
+        assert!(seen_by(Seen::default, 1 << 20, &others).said_too_much());
+        let longer: Vec<_> = (0..20).map(|n| told(n, 5000)).collect();
+        assert!(seen_by(Seen::default, 1 << 20, &longer).said_too_much());
+        let long = [told(0, PARAMETERS)];
+        assert!(seen_by(Seen::default, 1 << 20, &long).said_too_much());
+    }
+
+    #[test]
+    fn what_the_client_keeps_until_it_is_content_has_an_end() {
+        let limited = || {
+            let seen = Seen::default();
+            seen.limit(10_000);
+            seen
+        };
+        let some = [message(b'T', &[0; 9000]), message(b'Z', b"I")];
+        let seen = seen_by(limited, 1 << 20, &some);
+        assert!(!seen.said_too_much());
+        let heard = seen.unlimit();
+        assert_eq!((heard.bytes, heard.answers), (9000 + 5 + 6, 1));
+        seen.hear(1 << 20);
+        assert!(!seen.said_too_much(), "nobody waits for it any more");
+        for much in [
+            vec![message(b'D', &[0; 10_000])],
+            vec![message(b'N', &[0; 10]); 1000],
+            vec![message(b'Z', b"I"); ANSWERS + 1],
+        ] {
+            assert!(seen_by(limited, 1 << 20, &much).said_too_much());
+        }
+        let answers = vec![message(b'Z', b"I"); ANSWERS];
+        assert!(!seen_by(limited, 1 << 20, &answers).said_too_much());
     }
 }

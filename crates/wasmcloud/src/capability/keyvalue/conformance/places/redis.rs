@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use test_servers::{Proxy, Redis, Way};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::super::faults::survives;
 use super::*;
@@ -13,7 +16,18 @@ use crate::net::trust::Authorities;
 use crate::policy::EgressPolicy;
 
 fn server(url: &str) -> Arc<Server> {
-    Server::new(url.parse::<ServerUrl>().unwrap(), dial())
+    by(url, dial())
+}
+
+fn by(url: &str, dial: Dial) -> Arc<Server> {
+    let url = url.parse::<ServerUrl>().unwrap();
+    Server::new(url, dial, &KeyValueOptions::default())
+}
+
+/// One that is waited for no longer than this.
+fn hurried(url: &str, patient: Duration) -> Arc<Server> {
+    let url = url.parse::<ServerUrl>().unwrap();
+    Server::with_patience(url, dial(), &KeyValueOptions::default(), patient)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,8 +43,8 @@ async fn redis() {
 async fn faults() {
     let mut redis = Redis::start();
     let place = async |port: u16| {
-        let url = format!("redis://127.0.0.1:{port}").parse().unwrap();
-        let server = Server::with_patience(url, dial(), Duration::from_secs(2));
+        let url = format!("redis://127.0.0.1:{port}");
+        let server = hurried(&url, Duration::from_secs(2));
         server.may_connect().await.unwrap();
         server.tenant(&tenant("one"), "").bucket("b")
     };
@@ -41,8 +55,7 @@ async fn faults() {
 #[tokio::test]
 async fn a_server_that_hangs_is_told_and_left() {
     let redis = Redis::start();
-    let url = redis.url().parse::<ServerUrl>().unwrap();
-    let server = Server::with_patience(url, dial(), Duration::from_secs(1));
+    let server = hurried(&redis.url(), Duration::from_secs(1));
     let bucket = server.tenant(&tenant("one"), "").bucket("b");
     set(&*bucket, "k", "v").await;
     redis.hang();
@@ -76,7 +89,7 @@ async fn a_manifest_leads_nowhere_that_the_policy_denies() {
     let redis = Redis::start();
     let resolver = Arc::new(SystemResolver::default());
     let dial = Dial::new(EgressPolicy::default(), resolver);
-    let server = Server::new(redis.url().parse().unwrap(), dial);
+    let server = by(&redis.url(), dial);
     let told = server.may_connect().await.unwrap_err().to_string();
     assert!(told.contains("127.0.0.1 is a loopback address"), "{told}");
     let bucket = server.tenant(&tenant("one"), "").bucket("b");
@@ -118,7 +131,7 @@ async fn redis_over_tls() {
     let certified = certified("localhost");
     let redis = Redis::with_tls(&certified.certificate, &certified.key);
     let url = format!("rediss://localhost:{}", redis.port());
-    let server = Server::new(url.parse().unwrap(), dial_trusting(&certified));
+    let server = by(&url, dial_trusting(&certified));
     let one = server.tenant(&tenant("one"), "");
     conforms(&one, &server.tenant(&tenant("other"), "")).await;
 }
@@ -141,7 +154,7 @@ async fn tls_is_spoken_with_nobody_who_is_not_certified() {
         // The server speaks nothing but TLS.
         (url("redis", "localhost"), dial_trusting(&local)),
     ] {
-        let server = Server::new(url.parse().unwrap(), dial);
+        let server = by(&url, dial);
         let bucket = server.tenant(&tenant("one"), "").bucket("b");
         let fault = bucket.get("k").await.unwrap_err();
         assert!(matches!(fault, Fault::Unavailable(_)), "{url}: {fault:?}");
@@ -269,7 +282,7 @@ async fn no_more_is_on_its_way_to_a_held_server_than_may_be() {
     let redis = Redis::start();
     let way = Proxy::to(redis.port());
     let url = format!("redis://127.0.0.1:{}", way.port());
-    let server = Server::with_patience(url.parse().unwrap(), dial(), Duration::from_secs(2));
+    let server = hurried(&url, Duration::from_secs(2));
     let (under_way, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let counted = Counted {
         bucket: server.tenant(&tenant("one"), "").bucket("b"),
@@ -305,4 +318,82 @@ async fn no_more_is_on_its_way_to_a_held_server_than_may_be() {
     };
     tokio::time::timeout(PATIENCE, back).await.unwrap();
     assert_eq!(under_way.load(Ordering::SeqCst), 0);
+}
+
+/// What is as long as it may be, is no longer than what was asked for.
+#[tokio::test]
+async fn the_longest_answers_that_there_are_come_whole() {
+    let redis = Redis::start();
+    let options = KeyValueOptions::default();
+    let bucket = server(&redis.url()).tenant(&tenant("one"), "").bucket("b");
+    let bucket = Limited::new(bucket, &options, Traffic::default());
+    let value = Bytes::from(vec![7; options.value_bytes]);
+    let keys: Vec<String> = (0..16).map(|n| n.to_string()).collect();
+    for key in &keys {
+        bucket.set(key, value.clone(), ALWAYS).await.unwrap();
+    }
+    let all = bucket.get_many(keys).await.unwrap();
+    assert_eq!(all.len(), 16);
+    assert!(all.iter().all(|found| found.as_ref() == Some(&value)));
+    let entry = bucket.current("0").await.unwrap().unwrap();
+    assert_eq!(entry.value, value);
+    let long = (0..PAGE).map(|n| (format!("{n:01024}"), Bytes::new()));
+    bucket.set_many(long.collect()).await.unwrap();
+    let wanted = Wanted::named(Mark::of(&["b"]), Some("0".repeat(1000)), None);
+    let page = bucket.list(wanted.unwrap()).await.unwrap();
+    assert_eq!(page.keys.len(), PAGE);
+}
+
+/// A server that greets as it should, and answers what it is asked for with something that has no end.
+async fn endless(begin: &'static [u8]) -> (String, JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        until_asked(&mut stream).await;
+        stream.write_all(begin).await.unwrap();
+        let more = vec![b'x'; 1 << 16];
+        let mut taken = 0;
+        while stream.write_all(&more).await.is_ok() {
+            taken += more.len();
+        }
+        taken
+    });
+    (url, served)
+}
+
+async fn until_asked(stream: &mut TcpStream) {
+    let (mut said, mut greeted) = (Vec::<u8>::new(), 0);
+    loop {
+        assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+        let text = String::from_utf8_lossy(&said);
+        let greetings = text.matches("SETINFO").count();
+        let answers = "+OK\r\n".repeat(greetings - greeted);
+        stream.write_all(answers.as_bytes()).await.unwrap();
+        greeted = greetings;
+        if text.contains("\r\nGET\r\n") {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_ends_the_connection_before_it_is_held() {
+    let begins: [&[u8]; 4] = [
+        b"$99999999999\r\n",
+        b"*99999999\r\n",
+        b"+",
+        b"%99999999\r\n",
+    ];
+    for begin in begins {
+        let (url, served) = endless(begin).await;
+        let bucket = server(&url).tenant(&tenant("one"), "").bucket("b");
+        let told = tokio::time::timeout(PATIENCE, bucket.get("k")).await;
+        let told = told.unwrap().unwrap_err();
+        let wanted = "the server answers with more than was asked for";
+        assert_eq!(told, Fault::Other(wanted.to_owned()));
+        let taken = tokio::time::timeout(PATIENCE, served).await;
+        let taken = taken.unwrap().unwrap();
+        assert!(taken < 32 << 20, "{taken} bytes were taken");
+    }
 }
