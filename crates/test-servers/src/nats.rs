@@ -66,6 +66,16 @@ impl Nats {
         }
     }
 
+    /// Asks it to end, and waits until everything that it has acknowledged is on its disk, which is not so where it is killed.
+    pub fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let kill = format!("kill -s TERM {}", child.id());
+            let asked = Command::new("sh").args(["-c", &kill]).status();
+            assert!(asked.is_ok_and(|asked| asked.success()), "it runs");
+            let _ = child.wait();
+        }
+    }
+
     /// Starts it again where it was, with what it had on disk.
     pub fn start(&mut self) {
         let child = self.spawn(&self.port.to_string());

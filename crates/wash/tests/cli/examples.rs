@@ -605,7 +605,7 @@ fn task_queue_keeps_its_tasks_on_a_server() {
     let mut one = dev(&sandbox);
     one.expect("ready");
     tasks_are_done_or_given_up(&mut one);
-    server.stop();
+    server.end();
     let away = post(&one.http, "/tasks", "too late");
     assert_eq!(away.0, 503, "{away:?}");
     server.start();

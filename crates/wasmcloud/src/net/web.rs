@@ -274,6 +274,7 @@ impl Way {
         let wire = self.wire(&to).await?;
         Ok(Stream {
             wire,
+            stall: Stall::new(self.patience * 2),
             _permit: permit,
         })
     }
@@ -311,7 +312,36 @@ impl tower_service::Service<Uri> for Way {
 /// A connection, which counts until it is closed.
 struct Stream {
     wire: Wire,
+    stall: Stall,
     _permit: OwnedSemaphorePermit,
+}
+
+/// How long a server takes nothing. Whoever waits for an answer has given up long before; without this, a connection would stay for as
+/// long as there is something left to send.
+struct Stall {
+    most: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(most: Duration) -> Self {
+        Self { most, until: None }
+    }
+
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.until = None;
+            return written;
+        }
+        let most = self.most;
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(most)));
+        ready!(until.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 enum Wire {
@@ -344,10 +374,12 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
+        let this = self.get_mut();
+        let written = match &mut this.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        };
+        this.stall.watch(cx, written)
     }
 
     /// Where pieces could not be written together, the client would copy each body into a buffer of its own.
@@ -363,17 +395,21 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
+        let this = self.get_mut();
+        let written = match &mut this.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-        }
+        };
+        this.stall.watch(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
+        let this = self.get_mut();
+        let flushed = match &mut this.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        this.stall.watch(cx, flushed)
     }
 
     /// The farewell of TLS is tried once: a server that takes nothing any more must not keep a connection that nobody needs.

@@ -176,7 +176,7 @@ async fn a_server_that_never_answers_keeps_nobody_from_another_one() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_also_where_the_server_takes_not_even_the_farewell() {
+async fn a_connection_ends_also_where_the_server_takes_nothing_any_more() {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -200,11 +200,12 @@ async fn a_connection_ends_also_where_the_server_takes_not_even_the_farewell() {
     let file = files.path().join("ca.pem");
     std::fs::write(&file, made.cert.pem()).unwrap();
     let dial = dial().trusting(Authorities::load(&[file]).unwrap());
-    let web = Web::with_connections(dial, NamedBy::Host, LONG, 1);
+    let patience = Duration::from_secs(2);
+    let web = Web::with_connections(dial, NamedBy::Host, patience, 1);
     // More than the system holds for whoever does not take it.
     let large = Full::new(Bytes::from(vec![0; 64 << 20]));
     let given_up = Request::put(&url).body(large).unwrap();
-    let given_up = web.send(given_up, Duration::from_secs(2)).await;
+    let given_up = web.send(given_up, patience).await;
     assert!(matches!(given_up, Err(WebError::Late(_))));
     let asked = Request::get(&url).body(Full::default()).unwrap();
     assert_eq!(web.send(asked, LONG).await.unwrap().status(), 200);

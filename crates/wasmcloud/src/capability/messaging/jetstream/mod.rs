@@ -19,7 +19,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +65,8 @@ pub(super) struct Known {
     pulls: Arc<Mutex<Vec<Weak<Pulls>>>>,
     /// When it was last told that a message was given up.
     given_up: Arc<Mutex<Seldom>>,
+    /// Held for writing while the stream is made with its consumers, and for reading while something is stored in it.
+    making: Arc<RwLock<()>>,
 }
 
 impl JetStream {
@@ -104,21 +106,48 @@ impl Shared {
         given_up.unwrap_or_else(PoisonError::into_inner).is_due()
     }
 
-    /// Makes the stream that is not there, and the consumers that are known here: what they have not heard of is for nobody.
+    /// Makes the stream that is not there, and the consumers that are known here, whoever makes the stream.
     async fn restore(&self) -> Result<(), Trouble> {
-        self.stream().await?;
+        let stream = self.stream().await?;
+        self.consumers(&stream).await
+    }
+
+    /// The stream, if the server is there. Where it has to be made, nothing is stored from here before it has the consumers that are known
+    /// here: what they have not heard of would be for nobody.
+    async fn stream(&self) -> Result<jetstream::stream::Stream, Trouble> {
+        let away = || Trouble::Passing("the server cannot be reached".to_owned());
+        let live = self.link.live().ok_or_else(away)?;
+        if let Some(stream) = self.place.find(&live.context).await? {
+            return Ok(stream);
+        }
+        let _alone = self.known.making.write().await;
+        // Somebody else here may have made it meanwhile.
+        if let Some(stream) = self.place.find(&live.context).await? {
+            return Ok(stream);
+        }
+        let stream = self.place.make(&live.context).await?;
+        self.consumers(&stream).await?;
+        Ok(stream)
+    }
+
+    async fn consumers(&self, stream: &jetstream::stream::Stream) -> Result<(), Trouble> {
         let known: Vec<Arc<Pulls>> = self.pulls().iter().filter_map(Weak::upgrade).collect();
         for pulls in known {
-            pulls.consumer(self).await?;
+            pulls.on(stream, self).await?;
         }
         Ok(())
     }
 
-    /// The stream, if the server is there.
-    async fn stream(&self) -> Result<jetstream::stream::Stream, Trouble> {
-        let away = || Trouble::Passing("the server cannot be reached".to_owned());
-        let live = self.link.live().ok_or_else(away)?;
-        self.place.stream(&live.context).await
+    /// Stores a message in the stream that is there.
+    async fn send(
+        &self,
+        live: &Live,
+        subject: &Subject,
+        message: PublishMessage,
+    ) -> Result<(), PublishError> {
+        let _made = self.known.making.read().await;
+        let sent = live.context.send_publish(subject.to_string(), message);
+        sent.await?.await.map(drop)
     }
 
     fn connected(&self) -> Result<Arc<Live>, MessagingError> {
@@ -137,13 +166,13 @@ impl Shared {
         let length = body.len();
         let body = timeout(PATIENCE, self.core.traffic.carried(body)).await;
         let message = message.payload(body.map_err(|_| MessagingError::Unavailable)?);
-        let first = send(&live, &subject, message.clone()).await;
+        let first = self.send(&live, &subject, message.clone()).await;
         let failed = match first {
             Err(error)
                 if error.kind() == PublishErrorKind::StreamNotFound && self.place.is_own() =>
             {
                 self.restore().await?;
-                send(&live, &subject, message).await.err()
+                self.send(&live, &subject, message).await.err()
             }
             other => other.err(),
         };
@@ -177,11 +206,6 @@ impl Shared {
             _ => MessagingError::Unavailable,
         }
     }
-}
-
-async fn send(live: &Live, subject: &Subject, message: PublishMessage) -> Result<(), PublishError> {
-    let sent = live.context.send_publish(subject.to_string(), message);
-    sent.await?.await.map(drop)
 }
 
 impl From<Trouble> for MessagingError {

@@ -115,8 +115,9 @@ impl Place {
         self.own.is_some()
     }
 
-    /// The stream; one of our own is made if it is not there, and changed if it keeps something else.
-    pub(super) async fn stream(&self, context: &Context) -> Result<Stream, Trouble> {
+    /// The stream, if it is there; one of our own is changed if it keeps something else. Without one that is for others to make, nothing
+    /// can be done.
+    pub(super) async fn find(&self, context: &Context) -> Result<Option<Stream>, Trouble> {
         let found = match context.get_stream(&self.stream).await {
             Ok(stream) => Some(stream),
             Err(error) => match error.kind() {
@@ -130,42 +131,43 @@ impl Place {
                 _ => return Err(Trouble::Passing(error.to_string())),
             },
         };
-        match (found, self.own) {
-            (Some(stream), None) => Ok(stream),
-            (None, None) => Err(Trouble::Lasting(format!(
-                "the NATS server has no stream `{}`; leave `stream` out to have one made",
-                self.stream
-            ))),
-            (Some(stream), Some(keep)) => {
-                let config = &stream.cached_info().config;
-                let wanted = keep.applied(config.clone());
-                if wanted != *config {
-                    context.update_stream(&wanted).await.map_err(troubled)?;
-                }
-                Ok(stream)
-            }
-            (None, Some(keep)) => {
-                let config = keep.applied(Config {
-                    name: self.stream.clone(),
-                    subjects: vec![format!("{}>", self.stored)],
-                    description: Some("made by wasmCloud".to_owned()),
-                    // What every group has handled takes no room, and nothing makes room for what comes later.
-                    retention: RetentionPolicy::Interest,
-                    discard: DiscardPolicy::New,
-                    max_messages: -1,
-                    max_messages_per_subject: -1,
-                    max_consumers: -1,
-                    max_bytes: BYTES,
-                    max_age: AGE,
-                    num_replicas: 1,
-                    ..Config::default()
-                });
-                let created = context.create_stream(&config).await.map_err(troubled);
-                created?;
-                let stream = context.get_stream(&self.stream).await;
-                stream.map_err(|error| Trouble::Passing(error.to_string()))
+        if let (Some(stream), Some(keep)) = (&found, self.own) {
+            let config = &stream.cached_info().config;
+            let wanted = keep.applied(config.clone());
+            if wanted != *config {
+                context.update_stream(&wanted).await.map_err(troubled)?;
             }
         }
+        if found.is_none() && self.own.is_none() {
+            return Err(Trouble::Lasting(format!(
+                "the NATS server has no stream `{}`; leave `stream` out to have one made",
+                self.stream
+            )));
+        }
+        Ok(found)
+    }
+
+    /// Makes the stream of our own.
+    pub(super) async fn make(&self, context: &Context) -> Result<Stream, Trouble> {
+        let config = self.own.unwrap_or_default().applied(Config {
+            name: self.stream.clone(),
+            subjects: vec![format!("{}>", self.stored)],
+            description: Some("made by wasmCloud".to_owned()),
+            // What every group has handled takes no room, and nothing makes room for what comes later.
+            retention: RetentionPolicy::Interest,
+            discard: DiscardPolicy::New,
+            max_messages: -1,
+            max_messages_per_subject: -1,
+            max_consumers: -1,
+            max_bytes: BYTES,
+            max_age: AGE,
+            num_replicas: 1,
+            ..Config::default()
+        });
+        let created = context.create_stream(&config).await.map_err(troubled);
+        created?;
+        let stream = context.get_stream(&self.stream).await;
+        stream.map_err(|error| Trouble::Passing(error.to_string()))
     }
 }
 

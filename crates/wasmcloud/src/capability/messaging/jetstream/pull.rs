@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::StatusCode;
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
-use async_nats::jetstream::stream::ConsumerErrorKind;
+use async_nats::jetstream::stream::{ConsumerErrorKind, Stream};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -68,6 +68,15 @@ impl Pulls {
     /// The consumer, which is made if it is not there.
     pub(super) async fn consumer(&self, shared: &Shared) -> Result<PullConsumer, Trouble> {
         let stream = shared.stream().await?;
+        self.on(&stream, shared).await
+    }
+
+    /// The same in a stream that is there.
+    pub(super) async fn on(
+        &self,
+        stream: &Stream,
+        shared: &Shared,
+    ) -> Result<PullConsumer, Trouble> {
         let config = Config {
             durable_name: Some(self.name.to_string()),
             filter_subject: match self.filter.as_str() {
