@@ -23,6 +23,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 #[cfg(feature = "messaging-nats")]
 pub(crate) use link::Feed;
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "keyvalue-nats",
+    feature = "messaging-nats"
+))]
 pub(crate) use link::{Link, Live};
 
 use crate::net::dial::{Dial, DialError};

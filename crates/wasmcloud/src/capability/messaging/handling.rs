@@ -120,7 +120,7 @@ enum Unnamed {
     /// They have to be named.
     #[cfg_attr(
         not(feature = "messaging-nats"),
-        expect(dead_code, reason = "only servers have more than the workload's")
+        allow(dead_code, reason = "only servers have more than the workload's")
     )]
     Wrong,
 }
