@@ -40,7 +40,9 @@ struct Step {
 struct Making<'a> {
     whole: &'a Whole,
     bytes: usize,
-    held: Vec<Permit>,
+    /// How many steps it has taken, and the room of the last of them.
+    taken: usize,
+    held: Option<Permit>,
 }
 
 impl Whole {
@@ -52,7 +54,7 @@ impl Whole {
             Step {
                 above: most / FREE,
                 takes: most / MIDDLE,
-                room: InFlight::new(most),
+                room: InFlight::new(most.saturating_add(BESIDE)),
             },
             Step {
                 above: most / MIDDLE,
@@ -76,7 +78,8 @@ impl Whole {
         let mut making = Making {
             whole: self,
             bytes: 0,
-            held: Vec::new(),
+            taken: 0,
+            held: None,
         };
         let mut all = Vec::new();
         while let Some(row) = rows.try_next().await? {
@@ -96,11 +99,13 @@ impl Making<'_> {
                 "the rows have more than {most} bytes: ask for fewer with LIMIT, or use the interface that streams them"
             )));
         }
-        while let Some(step) = steps.get(self.held.len())
+        while let Some(step) = steps.get(self.taken)
             && self.bytes > step.above
         {
             let room = timeout(*wait, step.room.enter(step.takes)).await;
-            self.held.push(room.map_err(|_| Fault::Timeout)?);
+            // That of the step before is for others now.
+            self.held = Some(room.map_err(|_| Fault::Timeout)?);
+            self.taken += 1;
         }
         Ok(())
     }

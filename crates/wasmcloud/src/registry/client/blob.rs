@@ -303,11 +303,11 @@ impl Registries {
         sink: &mut dyn Sink,
         access: &Access,
     ) -> Result<(), RegistryError> {
-        let began = Instant::now();
+        // The wait for others has an end, and takes nothing of the time that the blob has.
+        let slot = async { Ok(self.inner().slots.take(reference.registry()).await) };
+        let _slot = self.within(reference, slot).await?;
         let work = async {
-            let _slot = self.inner().slots.take(reference.registry()).await;
-            let left = self.settings().longest.saturating_sub(began.elapsed());
-            let doors = self.doors_within(reference, access, left)?;
+            let doors = self.doors_within(reference, access, self.settings().longest)?;
             let place = |kind| RegistryError {
                 place: format!("{}/{}", reference.registry(), reference.repository()),
                 kind,

@@ -19,7 +19,7 @@ use crate::workload::{Digest, Reference};
 /// How many tags a page has, how large it may be in bytes, and how many pages are read.
 const PAGE: (&str, u64, usize) = ("1000", 4 << 20, 100);
 /// How many tags a repository may have.
-const MOST: usize = 10_000;
+const MOST: usize = 100_000;
 /// How long a tag may be, as the specification has it.
 const LONGEST: usize = 128;
 

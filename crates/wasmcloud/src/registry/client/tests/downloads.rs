@@ -333,7 +333,7 @@ async fn a_registry_that_does_not_go_on_keeps_nobody_from_another() {
 }
 
 #[tokio::test]
-async fn the_wait_for_others_is_part_of_the_time_that_a_blob_has() {
+async fn the_wait_for_others_has_an_end() {
     let kept = Kept::new(component(10));
     let fake = blob(&kept, |kept, seen, _| kept.say(seen)).await;
     let registries = registries(Settings {

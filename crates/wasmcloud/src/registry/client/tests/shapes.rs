@@ -195,15 +195,15 @@ async fn more_or_longer_tags_than_there_may_be_are_refused() {
         registries.tags(&reference, &anybody()).await
     };
     let next = "</v2/app/tags/list?n=1000&last=x>; rel=\"next\"";
-    let two_pages = Fake::start(move |_, _| page(many(6_000)).header("Link", next)).await;
+    let two_pages = Fake::start(move |_, _| page(many(60_000)).header("Link", next)).await;
     let error = tags(&two_pages).await.unwrap_err();
     assert!(
-        error.to_string().ends_with("more than 10000 tags"),
+        error.to_string().ends_with("more than 100000 tags"),
         "{error}"
     );
     assert_eq!(two_pages.seen().len(), 2);
-    let most = Fake::start(move |_, _| page(many(10_000))).await;
-    assert_eq!(tags(&most).await.unwrap().len(), 10_000);
+    let most = Fake::start(move |_, _| page(many(100_000))).await;
+    assert_eq!(tags(&most).await.unwrap().len(), 100_000);
     let longest = Fake::start(move |_, _| page(vec!["x".repeat(128)])).await;
     assert_eq!(tags(&longest).await.unwrap(), ["x".repeat(128)]);
     let longer = Fake::start(move |_, _| page(vec!["x".repeat(129)])).await;

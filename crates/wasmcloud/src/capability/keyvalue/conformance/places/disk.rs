@@ -55,6 +55,25 @@ async fn a_name_to_share_by_brings_no_room_on_disk() {
     }
 }
 
+/// As when a host is started again with less room, or after one that counted in another way.
+#[tokio::test]
+async fn where_there_is_too_much_already_what_does_not_grow_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = |length: usize| Bytes::from(vec![0; length]);
+    {
+        let [one, _] = tenants(&open(folder.path(), 100 << 10).await);
+        let bucket = one.bucket("b");
+        bucket.set("k", value(50_000), ALWAYS).await.unwrap();
+    }
+    let [one, _] = tenants(&open(folder.path(), 10 << 10).await);
+    let bucket = one.bucket("b");
+    let longer = bucket.set("k", value(50_001), ALWAYS).await;
+    assert!(matches!(longer, Err(Fault::Full(_))), "{longer:?}");
+    for length in [50_000, 40_000] {
+        bucket.set("k", value(length), ALWAYS).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_is_on_disk_outlives_the_host() {
     let folder = tempfile::tempdir().unwrap();
