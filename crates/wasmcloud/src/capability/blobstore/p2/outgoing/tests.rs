@@ -116,7 +116,7 @@ async fn one_workload_leaves_room_for_the_values_of_others() {
     let (greedy, modest) = (plugin.spool(), plugin.spool());
     let mut first = Outgoing::new(&greedy);
     let mut stream = first.stream().unwrap();
-    write(&mut stream, &vec![1; 60 << 20]).await.unwrap();
+    write(&mut stream, &vec![1; 252 << 20]).await.unwrap();
     let mut second = Outgoing::new(&greedy);
     let mut more = second.stream().unwrap();
     assert!(write(&mut more, &vec![1; 8 << 20]).await.is_err());
