@@ -216,16 +216,14 @@ impl<B: Body + Unpin> Body for Watched<B> {
 /// A body of an answer that fails when nothing more of it comes for too long while somebody waits for it.
 pub(crate) struct Patient {
     body: Incoming,
-    patience: Duration,
-    until: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl Patient {
     fn new(body: Incoming, patience: Duration) -> Self {
         Self {
             body,
-            patience,
-            until: None,
+            patience: Patience::of(patience),
         }
     }
 }
@@ -240,14 +238,12 @@ impl Body for Patient {
     ) -> Poll<Option<Result<Frame<Bytes>, WebError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.until = None;
+            this.patience.begin_anew();
             let broken = |error: hyper::Error| WebError::Broken(error.into());
             return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
         }
-        let patience = this.patience;
-        let until = this.until.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(until.as_mut().poll(cx));
-        Poll::Ready(Some(Err(WebError::Late(patience))))
+        ready!(this.patience.poll_over(cx));
+        Poll::Ready(Some(Err(WebError::Late(this.patience.most))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -256,6 +252,44 @@ impl Body for Patient {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// How long something is waited for that does not come.
+struct Patience {
+    most: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn of(most: Duration) -> Self {
+        Self { most, until: None }
+    }
+
+    /// Something has come.
+    fn begin_anew(&mut self) {
+        self.until = None;
+    }
+
+    /// Whether nothing has come for so long, while it was waited for.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let most = self.most;
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(most)));
+        until.as_mut().poll(cx)
+    }
+
+    /// What was written, or that nothing was for too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.begin_anew();
+            return written;
+        }
+        ready!(self.poll_over(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -274,7 +308,7 @@ impl Way {
         let wire = self.wire(&to).await?;
         Ok(Stream {
             wire,
-            stall: Stall::new(self.patience * 2),
+            stall: Patience::of(self.patience * 2),
             _permit: permit,
         })
     }
@@ -312,36 +346,10 @@ impl tower_service::Service<Uri> for Way {
 /// A connection, which counts until it is closed.
 struct Stream {
     wire: Wire,
-    stall: Stall,
+    /// With a server that takes nothing. Whoever waits for an answer has given up long before; without this, the connection would stay
+    /// for as long as there is something left to send.
+    stall: Patience,
     _permit: OwnedSemaphorePermit,
-}
-
-/// How long a server takes nothing. Whoever waits for an answer has given up long before; without this, a connection would stay for as
-/// long as there is something left to send.
-struct Stall {
-    most: Duration,
-    until: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stall {
-    fn new(most: Duration) -> Self {
-        Self { most, until: None }
-    }
-
-    fn watch<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.until = None;
-            return written;
-        }
-        let most = self.most;
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(most)));
-        ready!(until.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
 enum Wire {

@@ -328,10 +328,11 @@ async fn a_workload_has_no_more_connections_than_its_share() {
     let free = async { drop(held) };
     let (two, ()) = tokio::join!(waiting, free);
     assert_eq!(two, Ok(Value::Int4(2)));
-    let in_use = one(&entries[0], "SELECT 3 FROM pg_sleep(0.1)", &[]);
+    let rows = "SELECT generate_series(1, 2)".to_owned();
+    let held = entries[0].query(rows, vec![]).await.unwrap();
     let waiting = one(&entries[2], "SELECT 4", &[]);
-    let both = tokio::join!(in_use, waiting);
-    assert_eq!(both, (Ok(Value::Int4(3)), Ok(Value::Int4(4))));
+    let (four, rows) = tokio::join!(waiting, held.rows.try_collect::<Vec<_>>());
+    assert_eq!((four, rows.unwrap().len()), (Ok(Value::Int4(4)), 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
