@@ -1,6 +1,5 @@
 //! `wash compile`: pulls and compiles what is to run elsewhere or later, and runs nothing.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use wasmcloud::registry::AuthSource;
 use wasmcloud::workload::{Image, Pull, Reference, Workload, WorkloadId};
 
 use super::args::CompileArgs;
-use super::{is_reference, local, of_image, of_images, reference, registries_of, say};
+use super::{images_of, is_reference, local, of_image, of_images, reference, registries_of, say};
 use crate::dev::usual_cache;
 use crate::failure::Failure;
 use crate::inspect::{built_file, is_manifest};
@@ -92,8 +91,7 @@ async fn wanted(args: &CompileArgs, config: &mut HostConfig) -> Result<Vec<ToRun
         return Ok(vec![of_one(built, config).await?]);
     }
     let all = project::of_manifest(path)?;
-    let named = registries_of(&all);
-    let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    let named = registries_of(images_of(&all));
     if args.config.is_none() {
         // Whoever types the command has named them: they may be anywhere.
         for registry in &named {

@@ -132,14 +132,19 @@ fn log_in(
     Ok(())
 }
 
-/// The registries that have components of these workloads.
-pub(crate) fn registries_of(all: &[ToRun]) -> BTreeSet<String> {
-    let parts = all.iter().flat_map(|to_run| to_run.workload.parts());
-    let named = parts.filter_map(|component| match &component.image {
-        Image::Registry(reference) => Some(reference.registry().to_owned()),
+/// The registries that have some of these images.
+pub(crate) fn registries_of<'a>(images: impl Iterator<Item = &'a Image>) -> BTreeSet<&'a str> {
+    let named = images.filter_map(|image| match image {
+        Image::Registry(reference) => Some(reference.registry()),
         Image::File(_) => None,
     });
     named.collect()
+}
+
+/// Where the components of workloads come from.
+pub(crate) fn images_of(all: &[ToRun]) -> impl Iterator<Item = &Image> {
+    let parts = all.iter().flat_map(|to_run| to_run.workload.parts());
+    parts.map(|component| &component.image)
 }
 
 fn password() -> Result<String, Failure> {

@@ -3,14 +3,12 @@
 mod component;
 mod plan;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use wasmcloud::artifact::Fetch;
 use wasmcloud::assembly::HostConfig;
 use wasmcloud::engine::plan::Offers;
-use wasmcloud::workload::Image;
 
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
@@ -44,8 +42,11 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
     if metadata.is_dir() {
         let project = Project::open(path)?;
         let mut options = project.config.images();
-        let named = registries_of(&project)?;
-        images::say(&mut options, names(&named), &args.registry)?;
+        let manifest = project.manifest.as_deref().map(project::of_manifest);
+        let manifest = manifest.transpose()?.unwrap_or_default();
+        let parts = project.config.parts().map(|part| &part.image);
+        let named = images::registries_of(parts.chain(images::images_of(&manifest)));
+        images::say(&mut options, named, &args.registry)?;
         let source = images::source(&options)?;
         let offers = offers_of(&project).await?;
         let workloads = of_project(&project, &offers, Some(source.as_ref())).await?;
@@ -53,28 +54,11 @@ pub(crate) async fn run(args: &InspectArgs, ui: &Ui) -> Result<(), Failure> {
     }
     let workloads = project::of_manifest(path)?;
     let mut options = images::usual();
-    let named = images::registries_of(&workloads);
-    images::say(&mut options, names(&named), &args.registry)?;
+    let named = images::registries_of(images::images_of(&workloads));
+    images::say(&mut options, named, &args.registry)?;
     let source = images::source(&options)?;
     let offers = wasmcloud::assembly::offers();
     plan::run(&workloads, &offers, source.as_ref(), ui).await
-}
-
-fn names(registries: &BTreeSet<String>) -> BTreeSet<&str> {
-    registries.iter().map(String::as_str).collect()
-}
-
-/// The registries that a project's manifest or configuration names for its components.
-fn registries_of(project: &Project) -> Result<BTreeSet<String>, Failure> {
-    if let Some(manifest) = &project.manifest {
-        return Ok(images::registries_of(&project::of_manifest(manifest)?));
-    }
-    let parts = project.config.parts();
-    let named = parts.filter_map(|part| match &part.image {
-        Image::Registry(reference) => Some(reference.registry().to_owned()),
-        Image::File(_) => None,
-    });
-    Ok(named.collect())
 }
 
 /// What the host of a project offers, with the plugins of its configuration.

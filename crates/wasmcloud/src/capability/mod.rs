@@ -2,6 +2,12 @@
 
 #[cfg(feature = "blobstore")]
 pub mod blobstore;
+#[cfg(any(feature = "blobstore", feature = "keyvalue", feature = "messaging"))]
+#[cfg_attr(
+    not(feature = "blobstore"),
+    allow(dead_code, reason = "the others count less of what is kept")
+)]
+mod budget;
 pub mod caller;
 #[cfg(feature = "config")]
 pub mod config;
@@ -74,6 +80,13 @@ pub mod secrets;
     reason = "a plugin reads settings of some kinds, not of all"
 )]
 mod settings;
+#[cfg(any(
+    feature = "blobstore",
+    feature = "keyvalue",
+    feature = "messaging",
+    feature = "postgres"
+))]
+mod shared;
 pub mod sockets;
 #[cfg(any(
     feature = "blobstore",

@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use self::connections::{Connections, for_a_request};
 use super::dial::{Dial, DialError, NamedBy};
@@ -321,11 +322,11 @@ impl Way {
         let connected = timeout(self.patience, connected).await?;
         let stream = connected.map_err(io::Error::other)?;
         if !tls {
-            return Ok(Wire::Plain(TokioIo::new(stream)));
+            return Ok(TokioIo::new(Either::Left(stream)));
         }
         let secured = timeout(self.patience, self.dial.secure(host, stream)).await?;
         let secured = secured.map_err(io::Error::other)?;
-        Ok(Wire::Tls(Box::new(TokioIo::new(secured))))
+        Ok(TokioIo::new(Either::Right(Box::new(secured))))
     }
 }
 
@@ -352,10 +353,8 @@ struct Stream {
     _permit: OwnedSemaphorePermit,
 }
 
-enum Wire {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
-}
+/// Plain, or with TLS.
+type Wire = TokioIo<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -369,10 +368,7 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().wire).poll_read(cx, buf)
     }
 }
 
@@ -383,19 +379,13 @@ impl Write for Stream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = match &mut this.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        };
+        let written = Pin::new(&mut this.wire).poll_write(cx, buf);
         this.stall.watch(cx, written)
     }
 
     /// Where pieces could not be written together, the client would copy each body into a buffer of its own.
     fn is_write_vectored(&self) -> bool {
-        match &self.wire {
-            Wire::Plain(stream) => stream.is_write_vectored(),
-            Wire::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.wire.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -404,28 +394,19 @@ impl Write for Stream {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = match &mut this.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-        };
+        let written = Pin::new(&mut this.wire).poll_write_vectored(cx, pieces);
         this.stall.watch(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = match &mut this.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        };
+        let flushed = Pin::new(&mut this.wire).poll_flush(cx);
         this.stall.watch(cx, flushed)
     }
 
     /// The farewell of TLS is tried once: a server that takes nothing any more must not keep a connection that nobody needs.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = match &mut self.get_mut().wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        };
+        let shut = Pin::new(&mut self.get_mut().wire).poll_shutdown(cx);
         Poll::Ready(match shut {
             Poll::Ready(shut) => shut,
             Poll::Pending => Ok(()),

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use url::Url;
 
 use super::access::{Credentials, Found};
+use super::client::base;
 use super::settings::Settings;
 use super::store::{Proof, Store};
 use crate::net::dial::{Dial, NamedBy};
@@ -14,8 +14,6 @@ use crate::workload::Reference;
 
 /// Tells apart what the same credentials have fetched for the host alone.
 const HOST: &[u8] = b"host";
-/// What references call Docker's registry, and where it is.
-const DOCKER: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
 /// For whom it counts that a registry gave an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +46,7 @@ impl Reach {
     /// Whether the egress policy lets workloads go to a registry. Its name is looked up; nothing is connected to. What cannot be found
     /// out is not so.
     async fn is_open(&self, registry: &str, patience: Duration) -> bool {
-        let at = if registry == DOCKER.0 {
-            DOCKER.1
-        } else {
-            registry
-        };
-        let Ok(url) = Url::parse(&format!("https://{at}/")) else {
+        let Some(url) = base(registry, false) else {
             return false;
         };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {

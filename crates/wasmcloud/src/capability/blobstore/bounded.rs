@@ -163,9 +163,9 @@ mod tests {
     use super::super::conformance::{self, id, read_all, write_all};
     use super::super::filesystem::{Filesystem, Folder};
     use super::super::memory::Memory;
-    use super::super::room::Budget;
     use super::super::settings::testing::tenant;
     use super::*;
+    use crate::capability::budget::Budget;
 
     fn bounded(largest_object: Option<u64>, streams: usize) -> Arc<dyn Blobs> {
         let bounds = Bounds {

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 
-use super::room::{Budget, Room};
 use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, PIECE, Range, Reading, Writing};
+use crate::capability::budget::{Budget, Room};
 
 /// What a container or an object takes besides its name and its contents.
 const ENTRY: u64 = 256;

@@ -14,7 +14,6 @@ mod p2;
 mod p3;
 mod places;
 mod plugin;
-mod room;
 #[cfg(feature = "blobstore-s3")]
 mod s3;
 mod settings;
@@ -31,6 +30,8 @@ use futures::Stream;
 
 pub use options::BlobOptions;
 pub use plugin::Blobstore;
+
+use crate::capability::budget::Full;
 
 /// How long the name of a container or of an object may be, in bytes.
 const LONGEST_NAME: usize = 1024;
@@ -188,6 +189,12 @@ enum BlobError {
     Timeout,
     #[error("{0}")]
     Other(String),
+}
+
+impl From<Full> for BlobError {
+    fn from(full: Full) -> Self {
+        Self::Quota(full.to_string())
+    }
 }
 
 impl From<io::Error> for BlobError {

@@ -1,10 +1,8 @@
 //! What keeps blobs, found again by whoever shares it: memory, folders, connections to servers.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
@@ -12,11 +10,12 @@ use super::filesystem::{Filesystem, Folder};
 use super::memory::Memory;
 #[cfg(feature = "blobstore-nats")]
 use super::nats::{Nats, NatsPlace, Server};
-use super::room::Budget;
 #[cfg(feature = "blobstore-s3")]
 use super::s3::{Bucket, S3, S3Place};
 use super::settings::{Backend, EntrySettings};
 use super::{BlobOptions, Blobs};
+use crate::capability::budget::Budget;
+use crate::capability::shared::Shared;
 use crate::capability::tenant::{Payer, Tenant};
 #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
 use crate::net::dial::Dial;
@@ -115,9 +114,9 @@ impl Places {
     }
 
     fn memory_of(&self, tenant: &Tenant) -> Arc<Memory> {
-        let empty = || Budget::empty(self.options.memory);
+        let empty = || Budget::new(self.options.memory);
         let budget = self.memory_budgets.get(&tenant.payer(), empty);
-        self.memory.get(tenant, || Memory::new(budget))
+        self.memory.get(tenant, || Arc::new(Memory::new(budget)))
     }
 
     async fn opened(&self, path: PathBuf, tenant: Tenant) -> io::Result<Arc<dyn Blobs>> {
@@ -127,10 +126,10 @@ impl Places {
                 let wanted = path.clone();
                 let opened = spawn_blocking(move || Folder::open(wanted)).await??;
                 // Somebody else may have opened it meanwhile, which does no harm.
-                self.folders.get(&path, || opened)
+                self.folders.get(&path, || Arc::new(opened))
             }
         };
-        let empty = || Budget::empty(self.options.disk);
+        let empty = || Budget::new(self.options.disk);
         let budget = self.disk_budgets.get(&tenant.payer(), empty);
         Ok(Arc::new(Filesystem::within(folder, tenant, budget).await?))
     }
@@ -163,7 +162,7 @@ impl Places {
             Some(bucket) => bucket,
             None => {
                 let made = Bucket::new(place.clone(), self.way_out()?)?;
-                self.buckets.get(place, || made)
+                self.buckets.get(place, || Arc::new(made))
             }
         };
         bucket.may_connect().await?;
@@ -180,7 +179,7 @@ impl Places {
             Some(server) => server,
             None => {
                 let made = Server::connect(place, &self.way_out()?).await?;
-                self.servers.get(place, || made)
+                self.servers.get(place, || Arc::new(made))
             }
         };
         Ok(Arc::new(Nats::new(server, tenant)))
@@ -197,33 +196,6 @@ fn below(roots: &[PathBuf], wanted: &Path) -> Option<PathBuf> {
     let path = wanted.canonicalize().ok()?;
     let inside = real().any(|root| path.starts_with(root)) && path.is_dir();
     inside.then_some(path)
-}
-
-/// Things that workloads share, for as long as one of them has it.
-struct Shared<K, V>(Mutex<HashMap<K, Weak<V>>>);
-
-impl<K, V> Default for Shared<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> Shared<K, V> {
-    fn find(&self, key: &K) -> Option<Arc<V>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).and_then(Weak::upgrade)
-    }
-
-    fn get(&self, key: &K, make: impl FnOnce() -> V) -> Arc<V> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(key).and_then(Weak::upgrade) {
-            return found;
-        }
-        known.retain(|_, value| value.strong_count() > 0);
-        let made = Arc::new(make());
-        known.insert(key.clone(), Arc::downgrade(&made));
-        made
-    }
 }
 
 #[cfg(test)]

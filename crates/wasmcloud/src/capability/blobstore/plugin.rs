@@ -11,9 +11,9 @@ use wasmtime::component::LinkerInstance;
 use super::bounded::{Bounded, Bounds};
 use super::container::Store;
 use super::places::Places;
-use super::room::Budget;
 use super::settings::{EntrySettings, entries, read};
 use super::{BlobOptions, p2, p3};
+use crate::capability::budget::Budget;
 use crate::capability::room::part_of_open_files;
 use crate::capability::routes::{Routes, troubled};
 #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]

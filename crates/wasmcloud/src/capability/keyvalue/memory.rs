@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use super::entries::{self, Held, Millis, Shelf, now};
 use super::listing::{Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
+use crate::capability::budget::Budget;
 
 /// How many entries whose time is over a change takes away on its way.
 const SWEPT: usize = 64;
@@ -20,32 +20,13 @@ const STRIDE: usize = 1000;
 /// What one tenant keeps.
 pub(crate) struct Memory(Arc<Mutex<Room>>);
 
-/// How many bytes several tenants keep together, for whom somebody pays.
-#[derive(Debug, Default)]
-pub(crate) struct Together(AtomicU64);
-
-impl Together {
-    /// Takes more, as long as it is no more than the limit in all.
-    fn more(&self, bytes: u64, limit: u64) -> Result<(), Fault> {
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= limit);
-        let taken = self.0.fetch_update(set, fetch, grown);
-        taken.map(|_| ()).map_err(|_| entries::full(limit))
-    }
-
-    fn less(&self, bytes: u64) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 struct Room {
     buckets: HashMap<Arc<str>, BTreeMap<Arc<str>, Held>>,
     /// When the time of what is over.
     due: BTreeSet<(Millis, Arc<str>, Arc<str>)>,
     used: u64,
-    together: Arc<Together>,
-    /// How many bytes all may keep together.
-    limit: u64,
+    /// What all may keep together for whom the same pays.
+    budget: Arc<Budget>,
     revision: u64,
 }
 
@@ -53,17 +34,16 @@ impl Memory {
     /// An empty one with room for so many bytes.
     #[cfg(test)]
     pub(crate) fn new(limit: u64) -> Self {
-        Self::within(Arc::default(), limit)
+        Self::within(Budget::new(limit))
     }
 
-    /// An empty one that has room as long as all together keep no more than so many bytes.
-    pub(crate) fn within(together: Arc<Together>, limit: u64) -> Self {
+    /// An empty one that has room as long as the budget has.
+    pub(crate) fn within(budget: Arc<Budget>) -> Self {
         Self(Arc::new(Mutex::new(Room {
             buckets: HashMap::new(),
             due: BTreeSet::new(),
             used: 0,
-            together,
-            limit,
+            budget,
             // Versions of a room that is gone must mean nothing in this one.
             revision: fastrand::u64(..),
         })))
@@ -161,8 +141,11 @@ impl Room {
     /// Says how much is kept from now on; refuses more than there is room for.
     fn charge(&mut self, used: u64) -> Result<(), Fault> {
         match used.checked_sub(self.used) {
-            Some(more) => self.together.more(more, self.limit)?,
-            None => self.together.less(self.used - used),
+            Some(more) => {
+                let taken = self.budget.take(more);
+                taken.map_err(|full| entries::full(full.most))?;
+            }
+            None => self.budget.release(self.used - used),
         }
         self.used = used;
         Ok(())
@@ -170,7 +153,7 @@ impl Room {
 
     fn take(&mut self, name: &Arc<str>, key: &str) {
         let freed = self.unlink(name, key);
-        self.together.less(freed);
+        self.budget.release(freed);
         self.used -= freed;
     }
 
@@ -222,7 +205,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.together.less(self.used);
+        self.budget.release(self.used);
     }
 }
 
@@ -321,8 +304,8 @@ mod tests {
     /// Each name that a workload shared by brought as much room as it may have in all.
     #[tokio::test]
     async fn rooms_that_count_together_keep_no_more_than_one_may() {
-        let together = Arc::<Together>::default();
-        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&together), 10_000));
+        let budget = Budget::new(10_000);
+        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&budget)));
         let [one, other] = rooms.each_ref().map(|room| room.bucket("b"));
         let value = |bytes| Bytes::from(vec![0; bytes]);
         let how = SetOptions::default();
@@ -336,7 +319,7 @@ mod tests {
         other.delete("k").await.unwrap();
         one.set("k", value(7000), how).await.unwrap();
         drop((rooms, one, other));
-        assert_eq!(together.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used(), 0);
     }
 
     /// It held the lock, and the thread, until it had been through everything.

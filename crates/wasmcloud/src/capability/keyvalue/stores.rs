@@ -1,10 +1,9 @@
 //! What workloads keep, found again by whoever shares it: rooms in memory, the file on disk, connections to servers.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
-use super::memory::{Memory, Together};
+use super::memory::Memory;
 #[cfg(feature = "keyvalue-nats")]
 use super::nats;
 #[cfg(feature = "keyvalue-redb")]
@@ -12,8 +11,10 @@ use super::redb::Disk;
 #[cfg(feature = "keyvalue-redis")]
 use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
+use crate::capability::budget::Budget;
 #[cfg(feature = "keyvalue-nats")]
 use crate::capability::nats::NatsUrl;
+use crate::capability::shared::Shared;
 use crate::capability::tenant::{Payer, Tenant};
 #[cfg(feature = "servers")]
 use crate::net::dial::Dial;
@@ -54,41 +55,27 @@ pub(super) struct Stores {
         expect(dead_code, reason = "nobody connects")
     )]
     dial: Dial,
-    rooms: Mutex<Rooms>,
+    rooms: Rooms,
     #[cfg(feature = "keyvalue-redb")]
     disk: tokio::sync::OnceCell<Arc<Disk>>,
     #[cfg(feature = "keyvalue-redis")]
-    servers: Mutex<HashMap<ServerUrl, Weak<Server>>>,
+    servers: Shared<ServerUrl, Server>,
     #[cfg(feature = "keyvalue-nats")]
-    clusters: Mutex<HashMap<NatsUrl, Weak<nats::Server>>>,
+    clusters: Shared<NatsUrl, nats::Server>,
 }
 
-/// What is kept in memory, and by whom it is paid for, for as long as somebody has it.
+/// What is kept in memory, and by whom it is paid for.
 #[derive(Default)]
 struct Rooms {
-    tenants: HashMap<Tenant, Weak<Memory>>,
-    payers: HashMap<Payer, Weak<Together>>,
+    tenants: Shared<Tenant, Memory>,
+    payers: Shared<Payer, Budget>,
 }
 
 impl Rooms {
-    fn room(&mut self, tenant: &Tenant, limit: u64) -> Arc<Memory> {
-        self.tenants.retain(|_, room| room.strong_count() > 0);
-        if let Some(room) = self.tenants.get(tenant).and_then(Weak::upgrade) {
-            return room;
-        }
-        let room = Arc::new(Memory::within(self.together(tenant.payer()), limit));
-        self.tenants.insert(tenant.clone(), Arc::downgrade(&room));
-        room
-    }
-
-    fn together(&mut self, payer: Payer) -> Arc<Together> {
-        self.payers.retain(|_, kept| kept.strong_count() > 0);
-        if let Some(kept) = self.payers.get(&payer).and_then(Weak::upgrade) {
-            return kept;
-        }
-        let kept = Arc::<Together>::default();
-        self.payers.insert(payer, Arc::downgrade(&kept));
-        kept
+    fn room(&self, tenant: &Tenant, limit: u64) -> Arc<Memory> {
+        let budget = || self.payers.get(&tenant.payer(), || Budget::new(limit));
+        self.tenants
+            .get(tenant, || Arc::new(Memory::within(budget())))
     }
 }
 
@@ -103,13 +90,13 @@ impl Stores {
             data_dir,
             #[cfg(feature = "servers")]
             dial,
-            rooms: Mutex::default(),
+            rooms: Rooms::default(),
             #[cfg(feature = "keyvalue-redb")]
             disk: tokio::sync::OnceCell::new(),
             #[cfg(feature = "keyvalue-redis")]
-            servers: Mutex::default(),
+            servers: Shared::default(),
             #[cfg(feature = "keyvalue-nats")]
-            clusters: Mutex::default(),
+            clusters: Shared::default(),
         }
     }
 
@@ -155,8 +142,7 @@ impl Stores {
 
     /// In memory. It is gone with the last workload that has it.
     fn room(&self, tenant: &Tenant) -> Arc<dyn Store> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.room(tenant, self.options.memory_bytes)
+        self.rooms.room(tenant, self.options.memory_bytes)
     }
 
     #[cfg(feature = "keyvalue-redb")]
@@ -182,27 +168,14 @@ impl Stores {
 
     #[cfg(feature = "keyvalue-redis")]
     fn server(&self, url: &ServerUrl) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.retain(|_, server| server.strong_count() > 0);
-        if let Some(server) = servers.get(url).and_then(Weak::upgrade) {
-            return server;
-        }
-        let server = Server::new(url.clone(), self.dial.for_workload(), &self.options);
-        servers.insert(url.clone(), Arc::downgrade(&server));
-        server
+        let make = || Server::new(url.clone(), self.dial.for_workload(), &self.options);
+        self.servers.get(url, make)
     }
 
     #[cfg(feature = "keyvalue-nats")]
     fn cluster(&self, url: &NatsUrl) -> Arc<nats::Server> {
-        let clusters = self.clusters.lock();
-        let mut clusters = clusters.unwrap_or_else(PoisonError::into_inner);
-        clusters.retain(|_, server| server.strong_count() > 0);
-        if let Some(server) = clusters.get(url).and_then(Weak::upgrade) {
-            return server;
-        }
-        let server = nats::Server::new(url.clone(), self.dial.clone());
-        clusters.insert(url.clone(), Arc::downgrade(&server));
-        server
+        let make = || nats::Server::new(url.clone(), self.dial.clone());
+        self.clusters.get(url, make)
     }
 }
 
@@ -213,8 +186,11 @@ mod tests {
 
     #[test]
     fn a_name_to_share_by_brings_no_room() {
-        let mut rooms = Rooms::default();
-        let mut payer = |kind, name| rooms.together(tenant("a", kind, name).payer());
+        let rooms = Rooms::default();
+        let payer = |kind, name| {
+            let payer = tenant("a", kind, name).payer();
+            rooms.payers.get(&payer, || Budget::new(1000))
+        };
         let shared = ["one", "two"].map(|name| payer("shared", name));
         let own = ["one", "two"].map(|name| payer("workload", name));
         assert!(Arc::ptr_eq(&shared[0], &shared[1]));
@@ -224,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_room_is_the_same_for_all_who_have_it() {
-        let mut rooms = Rooms::default();
-        let mut room = |name| rooms.room(&tenant("a", "shared", name), 1000);
+        let rooms = Rooms::default();
+        let room = |name| rooms.room(&tenant("a", "shared", name), 1000);
         let all = [room("one"), room("one"), room("two")];
         assert!(Arc::ptr_eq(&all[0], &all[1]));
         assert!(!Arc::ptr_eq(&all[0], &all[2]));

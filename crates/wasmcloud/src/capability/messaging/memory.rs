@@ -1,8 +1,7 @@
 //! Messages within the host: one bus for each tenant, queues with room for so much.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +14,8 @@ use super::{
     Broker, Delivery, Message, MessagingError, Redelivery, Settle, Subject, Subscription, Verdict,
     Wanted,
 };
+use crate::capability::budget::Budget;
+use crate::capability::shared::Shared;
 use crate::capability::tenant::{Payer, Tenant};
 
 /// What may wait on a bus.
@@ -36,7 +37,7 @@ const REQUESTS: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Buses {
     tenants: HashMap<Tenant, Bus>,
-    payers: HashMap<Payer, Weak<Together>>,
+    payers: Shared<Payer, Budget>,
 }
 
 impl Buses {
@@ -47,37 +48,15 @@ impl Buses {
         if let Some(bus) = self.tenants.get(tenant) {
             return bus.clone();
         }
-        let bus = Bus::within(self.together(tenant.payer()), room);
+        let budget = self.payers.get(&tenant.payer(), || budget(room));
+        let bus = Bus::within(budget, room);
         self.tenants.insert(tenant.clone(), bus.clone());
         bus
     }
-
-    fn together(&mut self, payer: Payer) -> Arc<Together> {
-        self.payers.retain(|_, held| held.strong_count() > 0);
-        if let Some(held) = self.payers.get(&payer).and_then(Weak::upgrade) {
-            return held;
-        }
-        let held = Arc::<Together>::default();
-        self.payers.insert(payer, Arc::downgrade(&held));
-        held
-    }
 }
 
-/// How many bytes buses hold together that somebody pays for.
-#[derive(Default)]
-struct Together(AtomicUsize);
-
-impl Together {
-    /// Takes more, as long as it is no more than the limit in all; says whether it did.
-    fn more(&self, bytes: usize, limit: usize) -> bool {
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let grown = |held: usize| held.checked_add(bytes).filter(|held| *held <= limit);
-        self.0.fetch_update(set, fetch, grown).is_ok()
-    }
-
-    fn less(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
+fn budget(room: Room) -> Arc<Budget> {
+    Budget::new(room.bytes as u64)
 }
 
 /// A bus. Cheap to clone.
@@ -91,7 +70,8 @@ struct Inner {
     groups: Vec<Group>,
     inboxes: HashMap<Subject, Inbox>,
     bytes: usize,
-    together: Arc<Together>,
+    /// What all hold together for whom the same pays.
+    budget: Arc<Budget>,
     next: u64,
     /// When somebody was last told of messages that were given up, or found no room.
     given_up: Seldom,
@@ -142,15 +122,15 @@ fn size(message: &Message) -> usize {
 impl Bus {
     #[cfg(test)]
     pub(super) fn new(room: Room) -> Self {
-        Self::within(Arc::default(), room)
+        Self::within(budget(room), room)
     }
 
-    fn within(together: Arc<Together>, room: Room) -> Self {
+    fn within(budget: Arc<Budget>, room: Room) -> Self {
         let inner = Inner {
             groups: Vec::new(),
             inboxes: HashMap::new(),
             bytes: 0,
-            together,
+            budget,
             next: 0,
             given_up: Seldom::default(),
             full: Seldom::default(),
@@ -179,7 +159,7 @@ impl Inner {
         let groups = self.groups.iter_mut();
         for group in groups.filter(|it| it.wanted.pattern.matches(&message.subject)) {
             wanting += 1;
-            if group.held >= room.messages || !self.together.more(size, room.bytes) {
+            if group.held >= room.messages || self.budget.take(size as u64).is_err() {
                 full += 1;
                 continue;
             }
@@ -230,7 +210,7 @@ impl Inner {
     fn less(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.together.less(bytes);
+        self.budget.release(bytes as u64);
     }
 
     /// A group no longer holds a message.
@@ -271,7 +251,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.together.less(self.bytes);
+        self.budget.release(self.bytes as u64);
     }
 }
 
@@ -685,9 +665,9 @@ mod tests {
         delivery.settle.settle(Verdict::Handled).await;
         two.publish(message("a", 6000)).await.unwrap();
         assert!(one.publish(message("a", 6000)).await.is_err());
-        let together = Arc::clone(&one.inner().together);
+        let budget = Arc::clone(&one.inner().budget);
         drop(heard);
-        assert_eq!(together.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used(), 0);
     }
 
     #[tokio::test]

@@ -25,5 +25,6 @@ pub use registries::{Access, Registries};
 pub(super) use door::{Actions, Door};
 pub(super) use doors::first;
 pub(super) use manifest::{optional, pushed_version};
+pub(super) use place::base;
 pub(super) use retry::persist;
 pub(super) use upload::Source;

@@ -18,15 +18,9 @@ pub(super) struct Place {
 impl Place {
     /// None if there is no such host, which references and settings have made sure of.
     pub(super) fn new(host: &str, path: Option<String>, plain_http: bool) -> Option<Self> {
-        let at = match host {
-            "docker.io" => "registry-1.docker.io",
-            host => host,
-        };
-        let scheme = if plain_http { "http" } else { "https" };
-        let base = Url::parse(&format!("{scheme}://{at}/")).ok()?;
         Some(Self {
             host: host.to_owned(),
-            base,
+            base: base(host, plain_http)?,
             path,
         })
     }
@@ -49,6 +43,16 @@ impl Place {
         url.set_path(&format!("/v2/{repository}/{rest}"));
         url
     }
+}
+
+/// Where a registry is, by what references call it.
+pub(in crate::registry) fn base(registry: &str, plain_http: bool) -> Option<Url> {
+    let at = match registry {
+        "docker.io" => "registry-1.docker.io",
+        registry => registry,
+    };
+    let scheme = if plain_http { "http" } else { "https" };
+    Url::parse(&format!("{scheme}://{at}/")).ok()
 }
 
 /// Whether two addresses are of one server, as browsers have it.

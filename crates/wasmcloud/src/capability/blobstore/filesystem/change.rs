@@ -10,7 +10,7 @@ use super::folder::{Folder, GONE, sync_above};
 use super::home::Home;
 use super::{Found, Place, container_metadata};
 use crate::capability::blobstore::BlobError;
-use crate::capability::blobstore::room::Room;
+use crate::capability::budget::Room;
 
 /// How often a step of a path may vanish under our feet.
 const TRIES: usize = 16;

@@ -1,15 +1,15 @@
 //! A folder in which blobs are kept: those of each tenant in a folder of their own, what is being written apart from all of them.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use tempfile::{NamedTempFile, TempDir};
 
 use super::home::Home;
-use crate::capability::blobstore::room::Budget;
+use crate::capability::budget::Budget;
+use crate::capability::shared::Shared;
 use crate::capability::tenant::Tenant;
 
 /// Where everything is that is not there yet, or not any more. No tenant's folder begins with a dot.
@@ -22,7 +22,7 @@ pub(super) const GONE: &str = "it";
 pub(in super::super) struct Folder {
     path: PathBuf,
     /// Those that somebody has open.
-    homes: Mutex<HashMap<PathBuf, Weak<Home>>>,
+    homes: Shared<PathBuf, Home>,
 }
 
 impl Folder {
@@ -30,7 +30,7 @@ impl Folder {
     pub(in super::super) fn open(path: PathBuf) -> io::Result<Self> {
         let folder = Self {
             path,
-            homes: Mutex::default(),
+            homes: Shared::default(),
         };
         fs::create_dir_all(folder.under_way())?;
         folder.sweep()?;
@@ -45,14 +45,8 @@ impl Folder {
     pub(super) fn home(&self, tenant: &Tenant, budget: &Arc<Budget>) -> io::Result<Arc<Home>> {
         let path = self.path.join(tenant.parts().iter().collect::<PathBuf>());
         fs::create_dir_all(&path)?;
-        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = homes.get(&path).and_then(Weak::upgrade) {
-            return Ok(home);
-        }
-        homes.retain(|_, home| home.strong_count() > 0);
-        let home = Arc::new(Home::open(path.clone(), budget)?);
-        homes.insert(path, Arc::downgrade(&home));
-        Ok(home)
+        let open = || Home::open(path.clone(), budget).map(Arc::new);
+        self.homes.try_get(&path, open)
     }
 
     /// A file to write to. It is locked for as long as somebody writes, and goes unless it is put in a place.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Place;
 use super::names::GOES_ON;
 use crate::capability::blobstore::BlobError;
-use crate::capability::blobstore::room::{Budget, Room};
+use crate::capability::budget::{Budget, Room};
 
 /// What an object, a container or a step of a long name takes besides its content, in bytes: a block of most disks.
 pub(super) const ENTRY: u64 = 4096;

@@ -21,9 +21,9 @@ use tokio::task::spawn_blocking;
 pub(super) use folder::Folder;
 use home::Home;
 
-use super::room::Budget;
 use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
+use crate::capability::budget::Budget;
 use crate::capability::tenant::Tenant;
 use names::path_of;
 

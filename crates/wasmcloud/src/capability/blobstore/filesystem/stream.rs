@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 
 use super::home::Home;
 use super::{Found, Place, change};
-use crate::capability::blobstore::room::Room;
 use crate::capability::blobstore::{BlobError, PIECE, Range, Reading, Writing};
+use crate::capability::budget::Room;
 
 /// A range of a file. It is open from here on, so it stays what it is. Blocks, and what it gives does not.
 pub(super) fn read(file: File, range: Range) -> Result<Reading, BlobError> {

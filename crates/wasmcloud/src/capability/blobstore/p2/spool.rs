@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::capability::blobstore::room::{Budget, Room};
 use crate::capability::blobstore::{BlobError, PIECE};
+use crate::capability::budget::{Budget, Room};
 
 /// How much of one value waits in memory.
 const IN_MEMORY: usize = 1 << 20;

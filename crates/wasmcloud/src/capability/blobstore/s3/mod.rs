@@ -33,11 +33,11 @@ use self::keys::Part;
 use self::server::{fault, key};
 use self::transport::{Refusal, SHORT};
 use self::writing::S3Writing;
-use super::room::Budget;
 use super::unbroken::Unbroken;
 use super::{
     BlobError, Blobs, Contents, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing, cause,
 };
+use crate::capability::budget::Budget;
 use crate::capability::tenant::Tenant;
 
 /// What the object of a container is called.

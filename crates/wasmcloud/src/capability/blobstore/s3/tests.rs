@@ -15,12 +15,12 @@ use test_servers::{Proxy, S3 as Service, Way};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::conformance::{self, faults, id, name, read_all, write_all};
-use super::super::room::Budget;
 use super::super::settings::testing::tenant;
 use super::place::AccessKeys;
 use super::transport::Patience;
 use super::writing::PART;
 use super::*;
+use crate::capability::budget::Budget;
 use crate::net::dial::Dial;
 use crate::net::resolve::{Resolve, ResolveError, SystemResolver};
 use crate::net::trust::Authorities;

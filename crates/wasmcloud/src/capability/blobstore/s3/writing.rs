@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 
 use super::server::fault;
 use super::{Found, S3, no_bucket};
-use crate::capability::blobstore::room::Room;
 use crate::capability::blobstore::{BlobError, Name, PIECE, Writing};
+use crate::capability::budget::Room;
 
 /// How large a part is, in bytes. Some servers want all but the last of one size.
 pub(super) const PART: usize = 8 << 20;

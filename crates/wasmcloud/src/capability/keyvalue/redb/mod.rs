@@ -8,10 +8,9 @@ mod tables;
 mod tests;
 mod writer;
 
-use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +27,7 @@ use super::entries::{self, Shelf};
 use super::limited::LISTINGS;
 use super::listing::{Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
+use crate::capability::shared::Shared;
 use crate::capability::tenant::Tenant;
 
 /// How long to wait for a host that is just ending to let go of the file.
@@ -42,7 +42,7 @@ pub(crate) struct Disk {
     file: Arc<DiskFile>,
     writer: Writer,
     /// The turns to list, of the tenants that somebody has open.
-    turns: Mutex<HashMap<Arc<str>, Weak<Semaphore>>>,
+    turns: Shared<Arc<str>, Semaphore>,
 }
 
 /// How a file is opened.
@@ -94,7 +94,7 @@ impl Disk {
         Ok(Self {
             file,
             writer,
-            turns: Mutex::default(),
+            turns: Shared::default(),
         })
     }
 
@@ -105,14 +105,8 @@ impl Disk {
 
     /// The turns of a tenant to list: the same for everybody who has it open.
     fn turns(&self, tenant: &Arc<str>) -> Arc<Semaphore> {
-        let mut known = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = known.get(tenant).and_then(Weak::upgrade) {
-            return turns;
-        }
-        known.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(LISTINGS));
-        known.insert(Arc::clone(tenant), Arc::downgrade(&turns));
-        turns
+        self.turns
+            .get(tenant, || Arc::new(Semaphore::new(LISTINGS)))
     }
 }
 

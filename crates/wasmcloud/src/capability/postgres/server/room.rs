@@ -1,7 +1,6 @@
 //! The places for connections of a host: how many all pools have together, and how many of them those of one workload.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -10,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::Fault;
 use super::pool::Pool;
+use crate::capability::shared::Shared;
 use crate::workload::{Namespace, Workload, WorkloadName};
 
 /// Which part of the places of a host one workload may have: one of so many.
@@ -21,7 +21,7 @@ pub(in super::super) struct Room {
     /// How many a workload may have.
     part: usize,
     /// Those of each workload, whatever version of it runs.
-    shares: Mutex<HashMap<(Namespace, WorkloadName), Weak<Share>>>,
+    shares: Shared<(Namespace, WorkloadName), Share>,
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
@@ -43,22 +43,15 @@ impl Room {
         Self {
             line: Line::new(places),
             part: (places / PART).max(1),
-            shares: Mutex::default(),
+            shares: Shared::default(),
             pools: Mutex::default(),
         }
     }
 
     /// The share of a workload, the same as long as somebody has it.
     pub(in super::super) fn share(&self, workload: &Workload) -> Arc<Share> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        shares.retain(|_, share| share.strong_count() > 0);
         let name = (workload.namespace.clone(), workload.name.clone());
-        if let Some(share) = shares.get(&name).and_then(Weak::upgrade) {
-            return share;
-        }
-        let share = Arc::new(Share::new(self.part));
-        shares.insert(name, Arc::downgrade(&share));
-        share
+        self.shares.get(&name, || Arc::new(Share::new(self.part)))
     }
 
     /// A pool begins, whose connections may have to make room.

@@ -6,8 +6,8 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::capability::blobstore::conformance::{id, read_all};
 use crate::capability::blobstore::memory::Memory;
-use crate::capability::blobstore::room::Budget;
 use crate::capability::blobstore::{BlobOptions, Blobs, Blobstore};
+use crate::capability::budget::Budget;
 
 fn spool(bytes: u64, values: usize) -> (Spool, Arc<Budget>) {
     let budget = Budget::new(bytes);

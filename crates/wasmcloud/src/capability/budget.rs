@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::BlobError;
+/// There is no room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no room: at most {most} bytes are kept")]
+pub(crate) struct Full {
+    /// How many bytes may be kept.
+    pub(crate) most: u64,
+}
 
 /// How many bytes may be kept, and how many are.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     used: AtomicU64,
     most: u64,
     /// Where all of it counts, too.
@@ -15,16 +21,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self::empty(most))
-    }
-
-    pub(super) fn empty(most: u64) -> Self {
-        Self::below(None, most)
+    pub(crate) fn new(most: u64) -> Arc<Self> {
+        Arc::new(Self::below(None, most))
     }
 
     /// A part of another one, of so many bytes at most.
-    pub(super) fn within(above: &Arc<Self>, most: u64) -> Arc<Self> {
+    pub(crate) fn within(above: &Arc<Self>, most: u64) -> Arc<Self> {
         Arc::new(Self::below(Some(Arc::clone(above)), most))
     }
 
@@ -37,7 +39,7 @@ impl Budget {
     }
 
     /// Counts what is kept already, also where it is more than may be.
-    pub(super) fn hold(&self, bytes: u64) {
+    pub(crate) fn hold(&self, bytes: u64) {
         self.change(|used| Some(used.saturating_add(bytes)));
         if let Some(above) = &self.above {
             above.hold(bytes);
@@ -45,19 +47,22 @@ impl Budget {
     }
 
     /// Gives back what was kept with [`Room::keep`] or held.
-    pub(super) fn release(&self, bytes: u64) {
+    pub(crate) fn release(&self, bytes: u64) {
         let less = self.less(bytes);
         if let Some(above) = &self.above {
             above.release(less);
         }
     }
 
-    fn take(&self, bytes: u64) -> Result<(), BlobError> {
+    /// Takes some, until it is given back with [`Budget::release`].
+    ///
+    /// # Errors
+    /// When there is no more; then nothing is taken.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(), Full> {
         let most = self.most;
         let grown = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
         if self.change(grown).is_none() {
-            let told = format!("there is no room: at most {most} bytes are kept");
-            return Err(BlobError::Quota(told));
+            return Err(Full { most });
         }
         let taken = self.above.as_ref().map_or(Ok(()), |it| it.take(bytes));
         taken.inspect_err(|_| {
@@ -79,7 +84,7 @@ impl Budget {
     }
 
     /// Nothing yet, to grow.
-    pub(super) fn room(self: &Arc<Self>) -> Room {
+    pub(crate) fn room(self: &Arc<Self>) -> Room {
         Room {
             budget: Arc::clone(self),
             taken: 0,
@@ -87,7 +92,7 @@ impl Budget {
     }
 
     #[cfg(test)]
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 }
@@ -101,7 +106,7 @@ impl Drop for Budget {
 
 /// What is taken of a budget, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     budget: Arc<Budget>,
     taken: u64,
 }
@@ -111,14 +116,14 @@ impl Room {
     ///
     /// # Errors
     /// When the budget has no more; then nothing is taken.
-    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), BlobError> {
+    pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Full> {
         self.budget.take(bytes)?;
         self.taken += bytes;
         Ok(())
     }
 
     /// What is taken stays so until it is given back with [`Budget::release`].
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.taken = 0;
     }
 }
