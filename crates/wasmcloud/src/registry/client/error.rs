@@ -241,7 +241,7 @@ impl Unreachable {
                 "if workloads may pull from it, list `{registry}` among the registries in the host's configuration"
             )),
             Some(DialError::Tls { .. }) => Some(format!(
-                "if its certificate is by an authority of your own, give `{registry}` a file of authorities; if it speaks plain HTTP, say so for this registry"
+                "if its certificate is by an authority of your own, give `{registry}` a file of authorities (`caFiles` in the configuration, `--ca-file` of `wash`); if it speaks plain HTTP, say so for this registry (`plainHttp`, `--plain-http`)"
             )),
             _ => None,
         }

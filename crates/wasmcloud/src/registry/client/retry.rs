@@ -1,7 +1,7 @@
 //! Trying again: what may pass, after a while, and not for ever.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
@@ -42,13 +42,12 @@ impl Failures {
 
     /// What the registry wants, but not less than usual, and never longer than the longest.
     fn pause(&self, wanted: Option<Duration>) -> Duration {
+        let Retries { first, longest, .. } = self.retries;
         let doubled = 2_u32.saturating_pow(self.count.saturating_sub(1).min(16));
-        let usual = self.retries.first.saturating_mul(doubled);
-        // Half of it is random, so that hosts that failed together do not come back together.
+        let usual = first.saturating_mul(doubled).min(longest);
+        // Half of it is random, so that hosts that failed together do not come back together, however often they have failed.
         let usual = usual.mul_f64(0.5 + fastrand::f64() / 2.0);
-        usual
-            .max(wanted.unwrap_or_default())
-            .min(self.retries.longest)
+        usual.max(wanted.unwrap_or_default()).min(longest)
     }
 }
 
@@ -69,14 +68,23 @@ where
     }
 }
 
-/// How long a registry wants to be left alone. One that tells a date is waited for as usual.
+/// How long a registry wants to be left alone: for so many seconds, or until a date. Whatever else it says does not count.
 pub(super) fn after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse::<u64>().ok().map(Duration::from_secs);
+    seconds.or_else(|| until(text, SystemTime::now()))
+}
+
+/// How long it is until a date, in any of the forms that HTTP has for it. No time at all, once it has passed.
+fn until(date: &str, now: SystemTime) -> Option<Duration> {
+    let date = httpdate::parse_http_date(date).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -97,19 +105,70 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_says_how_long_within_reason() {
+    fn hosts_that_failed_together_do_not_come_back_together() {
+        fastrand::seed(7);
+        let retries = Retries::default();
+        // Also those that have failed so often that they wait as long as anybody ever does.
+        for (count, most) in [(1, retries.first), (99, retries.longest)] {
+            let failures = Failures { retries, count };
+            let waits: BTreeSet<Duration> = (0..1000).map(|_| failures.pause(None)).collect();
+            assert!(waits.len() > 900, "{count}: {} of 1000 differ", waits.len());
+            let (least, last) = (waits.first().unwrap(), waits.last().unwrap());
+            assert!(*least >= most / 2 && *last <= most, "{least:?} {last:?}");
+            // They are spread over all of the half that is random.
+            let is_spread = *least < most * 5 / 8 && *last > most * 7 / 8;
+            assert!(is_spread, "{least:?} {last:?}");
+        }
+    }
+
+    /// How long the first wait is where a registry says that.
+    fn told(text: &str) -> Duration {
         let failures = Failures {
             retries: Retries::default(),
             count: 1,
         };
-        let pause = |text: &str| {
-            let headers = [(RETRY_AFTER, text.parse().unwrap())];
-            failures.pause(after(&headers.into_iter().collect()))
-        };
-        assert_eq!(pause("7"), Duration::from_secs(7));
-        assert_eq!(pause("86400"), Duration::from_secs(60));
-        for usual in ["0", "-1", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"] {
-            assert!(pause(usual) <= Duration::from_millis(250), "{usual}");
+        let headers = [(RETRY_AFTER, text.parse().unwrap())];
+        failures.pause(after(&headers.into_iter().collect()))
+    }
+
+    #[test]
+    fn a_registry_says_how_long_within_reason() {
+        assert_eq!(told("7"), Duration::from_secs(7));
+        assert_eq!(told("86400"), Duration::from_secs(60));
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+        let in_an_hour = httpdate::fmt_http_date(in_an_hour);
+        assert_eq!(told(&in_an_hour), Duration::from_secs(60));
+        let passed = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for usual in ["0", "-1", "soon", passed] {
+            assert!(told(usual) <= Duration::from_millis(250), "{usual}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_waited_for_and_one_that_has_passed_is_now() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let until = |date| until(date, now).map(|wait| wait.as_secs());
+        for date in [
+            "Sun, 06 Nov 1994 08:49:47 GMT",
+            "Sunday, 06-Nov-94 08:49:47 GMT",
+            "Sun Nov  6 08:49:47 1994",
+        ] {
+            assert_eq!(until(date), Some(10), "{date}");
+        }
+        for passed in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sat, 05 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(until(passed), Some(0), "{passed}");
+        }
+        for none in [
+            "",
+            "soon",
+            "1994-11-06T08:49:47Z",
+            "Mon, 06 Nov 1994 08:49:47 GMT",
+            "Sun, 31 Feb 1994 08:49:47 GMT",
+        ] {
+            assert_eq!(until(none), None, "{none}");
         }
     }
 }

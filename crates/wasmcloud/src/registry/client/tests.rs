@@ -8,6 +8,7 @@
 
 mod credentials;
 mod downloads;
+mod encodings;
 mod facts;
 mod fake;
 mod mirrors;
@@ -115,4 +116,15 @@ async fn pull(
         .blob(&resolved.reference, blob, &mut bytes, access)
         .await?;
     Ok(bytes.freeze())
+}
+
+/// Pulls what a server has as `app:1`.
+async fn pulled_as(fake: &fake::Fake, access: &Access) -> Result<Bytes, RegistryError> {
+    let registries = registries(settings(&[&fake.address]));
+    pull(&registries, &reference(&fake.address, "app:1"), access).await
+}
+
+/// The same as somebody without credentials.
+async fn pulled(fake: &fake::Fake) -> Result<Bytes, RegistryError> {
+    pulled_as(fake, &anybody()).await
 }

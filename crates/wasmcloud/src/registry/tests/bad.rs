@@ -126,17 +126,19 @@ struct Bad {
 
 impl Bad {
     async fn new() -> Self {
-        let registry = Registry::start();
-        let faulty = FaultyRegistry::to(registry.port());
-        let (mut host, patient) = (Host::before(&faulty), Host::before(&faulty));
+        let Stocked {
+            _registry,
+            faulty,
+            mut host,
+            image,
+            component,
+            ..
+        } = Stocked::with(300_000).await;
+        let patient = Host::before(&faulty);
         host.options.cache.clone_from(&patient.options.cache);
-        let image = reference(&faulty.address(), "app:1");
-        let component = component(1, 300_000);
-        push(&host.images(), &image, &component).await;
-        faulty.forget();
         let blob = format!("/blobs/{}", Digest::of(&component));
         Self {
-            _registry: registry,
+            _registry,
             faulty,
             host,
             patient,

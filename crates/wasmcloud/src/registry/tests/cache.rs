@@ -17,33 +17,27 @@ fn damage(path: &Path) {
 
 #[tokio::test]
 async fn what_is_damaged_is_pulled_again_and_never_used() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let component = component(1, 10_000);
-    let pushed = push(&images, &image, &component).await;
-    pull(&images, &image, IfNotPresent).await.unwrap();
-    for (damaged, is_layer) in [(Digest::of(&component), true), (pushed.digest, false)] {
+    let it = Stocked::with(10_000).await;
+    it.pull(IfNotPresent).await.unwrap();
+    for (damaged, is_layer) in [(Digest::of(&it.component), true), (it.digest, false)] {
         for policy in [IfNotPresent, Always] {
-            damage(&host.blob(&damaged));
-            faulty.forget();
-            let pulled = pull(&images, &image, policy).await.unwrap();
-            assert_eq!(pulled.bytes, component);
-            assert_eq!(faulty.count("GET", "/manifests/"), 1);
+            damage(&it.host.blob(&damaged));
+            it.faulty.forget();
+            let pulled = it.pull(policy).await.unwrap();
+            assert_eq!(pulled.bytes, it.component);
+            assert_eq!(it.faulty.count("GET", "/manifests/"), 1);
             // A manifest that is not there is of no use for its layer, which is.
-            assert_eq!(faulty.count("GET", "/blobs/"), usize::from(is_layer));
+            assert_eq!(it.faulty.count("GET", "/blobs/"), usize::from(is_layer));
             assert_eq!(pulled.from_cache, !is_layer);
-            assert_eq!(pull(&images, &image, Never).await.unwrap().bytes, component);
+            assert_eq!(it.pull(Never).await.unwrap().bytes, it.component);
         }
-        damage(&host.blob(&damaged));
-        let error = pull(&images, &image, Never).await.unwrap_err();
+        damage(&it.host.blob(&damaged));
+        let error = it.pull(Never).await.unwrap_err();
         assert!(matches!(error, ImageError::NotPresent), "{error}");
-        pull(&images, &image, IfNotPresent).await.unwrap();
+        it.pull(IfNotPresent).await.unwrap();
     }
     assert!(
-        images
+        it.images
             .store()
             .unwrap()
             .verify(|_| {})
@@ -82,23 +76,15 @@ async fn a_record_does_not_lead_to_another_layer_than_its_manifest_has() {
 
 #[tokio::test]
 async fn a_cache_that_cannot_be_read_is_as_good_as_none() {
-    let registry = Registry::start();
-    let host = Host::new([registry.address().as_str()]);
-    let images = host.images();
-    let image = reference(&registry.address(), "app:1");
-    let component = component(1, 10_000);
-    push(&images, &image, &component).await;
-    pull(&images, &image, IfNotPresent).await.unwrap();
-    let references = host.cache().join("references");
+    let it = Stocked::with(10_000).await;
+    it.pull(IfNotPresent).await.unwrap();
+    let references = it.host.cache().join("references");
     std::fs::remove_dir_all(&references).unwrap();
     std::fs::write(&references, "").unwrap();
-    let error = pull(&images, &image, Never).await.unwrap_err();
+    let error = it.pull(Never).await.unwrap_err();
     assert!(matches!(error, ImageError::Store(_)), "{error}");
     for policy in [IfNotPresent, Always] {
-        assert_eq!(
-            pull(&images, &image, policy).await.unwrap().bytes,
-            component
-        );
+        assert_eq!(it.pull(policy).await.unwrap().bytes, it.component);
     }
 }
 
@@ -174,23 +160,19 @@ async fn what_runs_is_never_dropped_and_the_rest_makes_room() {
 
 #[tokio::test]
 async fn what_is_larger_than_the_cache_runs_and_is_not_kept() {
-    let registry = Registry::start();
-    let mut host = Host::new([registry.address().as_str()]);
-    host.options.store.limit = 50_000;
-    let images = host.images();
-    let image = reference(&registry.address(), "app:1");
-    let component = component(1, 100_000);
-    push(&images, &image, &component).await;
+    let mut it = Stocked::with(100_000).await;
+    it.host.options.store.limit = 50_000;
+    let images = it.host.images();
     for policy in [IfNotPresent, Always] {
-        let pulled = pull(&images, &image, policy).await.unwrap();
+        let pulled = pull(&images, &it.image, policy).await.unwrap();
         assert_eq!(
             (pulled.bytes, pulled.from_cache),
-            (component.clone(), false)
+            (it.component.clone(), false)
         );
         assert!(pulled.hold.is_none());
     }
     assert!(matches!(
-        pull(&images, &image, Never).await,
+        pull(&images, &it.image, Never).await,
         Err(ImageError::NotPresent)
     ));
 }
@@ -198,26 +180,24 @@ async fn what_is_larger_than_the_cache_runs_and_is_not_kept() {
 #[tokio::test]
 async fn a_download_goes_on_where_an_earlier_host_was_cut_off() {
     const SIZE: usize = 2 << 20;
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let mut host = Host::before(&faulty);
-    host.options.settings.retries.attempts = 1;
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let component = component(1, SIZE);
-    push(&images, &image, &component).await;
-    let blob = format!("/blobs/{}", Digest::of(&component));
-    faulty.rule(
+    let mut it = Stocked::with(SIZE).await;
+    it.host.options.settings.retries.attempts = 1;
+    let blob = format!("/blobs/{}", Digest::of(&it.component));
+    it.faulty.rule(
         Rule::on(&blob, Fault::TruncateAndClose(1 << 20))
             .method("GET")
             .first(2),
     );
-    let error = pull(&images, &image, IfNotPresent).await.unwrap_err();
+    let error = pull(&it.host.images(), &it.image, IfNotPresent)
+        .await
+        .unwrap_err();
     assert!(registry_error(error).may_pass());
     // Another host goes on, and is cut off at the same length of what is left.
-    drop(images);
-    while pull(&host.images(), &image, IfNotPresent).await.is_err() {}
-    let asked = faulty.requests_of("GET", &blob);
+    while pull(&it.host.images(), &it.image, IfNotPresent)
+        .await
+        .is_err()
+    {}
+    let asked = it.faulty.requests_of("GET", &blob);
     let ranges: Vec<Option<&str>> = asked.iter().map(|it| it.header("range")).collect();
     assert_eq!(ranges[0], None);
     assert!(
@@ -228,13 +208,16 @@ async fn a_download_goes_on_where_an_earlier_host_was_cut_off() {
     );
     assert!(asked[1..].iter().all(|it| it.status == 206));
     assert!(
-        faulty.bytes(&blob) < 2 * SIZE as u64,
+        it.faulty.bytes(&blob) < 2 * SIZE as u64,
         "{}",
-        faulty.bytes(&blob)
+        it.faulty.bytes(&blob)
     );
     assert_eq!(
-        pull(&host.images(), &image, Never).await.unwrap().bytes,
-        component
+        pull(&it.host.images(), &it.image, Never)
+            .await
+            .unwrap()
+            .bytes,
+        it.component
     );
 }
 

@@ -4,9 +4,6 @@ use test_servers::{Fault, FaultyRegistry, Registry, Rule};
 
 use super::PullPolicy::{Always, IfNotPresent};
 use super::*;
-use crate::net::dial::Dial;
-use crate::net::trust::Authorities;
-use crate::policy::EgressPolicy;
 
 #[tokio::test]
 async fn a_workload_leads_to_this_machine_only_where_the_host_says_so() {
@@ -49,23 +46,10 @@ async fn a_workload_leads_to_this_machine_only_where_the_host_says_so() {
 #[tokio::test]
 async fn a_registry_that_a_workload_named_leads_it_nowhere_that_the_policy_denies() {
     let registry = Registry::start();
-    let (near, far) = (
-        FaultyRegistry::with_tls(registry.port()),
-        FaultyRegistry::with_tls(registry.port()),
-    );
-    let allow = vec!["127.0.0.1/32".parse().unwrap()];
-    let policy = EgressPolicy::new(EgressOptions {
-        allow,
-        ..EgressOptions::default()
-    });
-    let authorities = Authorities::load(&[near.ca().to_owned(), far.ca().to_owned()]);
-    let dial = Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities.unwrap());
-    let image = reference(&near.address(), "app:1");
-    let component = component(1, 10_000);
+    let (near, image, component) = behind_tls(&registry, &anybody()).await;
+    let far = FaultyRegistry::with_tls(registry.port());
+    let dial = dial(&[&near, &far], &["127.0.0.1/32"]);
     let host = Host::new([]);
-    let direct = Host::new([registry.address().as_str()]);
-    let there = reference(&registry.address(), "app:1");
-    push(&direct.images(), &there, &component).await;
     let blob = format!("/blobs/{}", Digest::of(&component));
     let elsewhere = format!("https://127.0.0.2:{}", far.port());
     near.rule(Rule::on(&blob, Fault::Redirect(elsewhere)).first(1));

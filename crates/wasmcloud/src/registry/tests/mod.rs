@@ -8,11 +8,15 @@
 
 mod bad;
 mod cache;
+mod configured;
 mod disk;
 mod egress;
 mod interop;
+mod keyless;
 mod policies;
 mod private;
+mod progress;
+mod redirects;
 mod signed;
 mod verify;
 
@@ -28,12 +32,14 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
-use test_servers::FaultyRegistry;
+use test_servers::{FaultyRegistry, Registry};
 
 use super::*;
 use crate::artifact::By;
+use crate::net::dial::Dial;
 use crate::net::resolve::SystemResolver;
-use crate::policy::EgressOptions;
+use crate::net::trust::Authorities;
+use crate::policy::{EgressOptions, EgressPolicy};
 use crate::workload::{Digest, Namespace, Pull, PullPolicy, Reference, SecretName};
 
 /// Longer than anything here takes on a busy machine.
@@ -169,6 +175,67 @@ async fn push_as(images: &Images, to: &Reference, component: &Bytes, access: &Ac
 
 async fn push(images: &Images, to: &Reference, component: &Bytes) -> Pushed {
     push_as(images, to, component, &anybody()).await
+}
+
+/// A registry with an image under `app:1`, the way to it, on which something may go wrong, and a host that has not pulled it yet.
+struct Stocked {
+    _registry: Registry,
+    faulty: FaultyRegistry,
+    host: Host,
+    images: Images,
+    image: Reference,
+    component: Bytes,
+    /// Of its manifest.
+    digest: Digest,
+}
+
+impl Stocked {
+    /// With the first component of so many bytes.
+    async fn with(len: usize) -> Self {
+        let registry = Registry::start();
+        let faulty = FaultyRegistry::to(registry.port());
+        let host = Host::before(&faulty);
+        let images = host.images();
+        let image = reference(&faulty.address(), "app:1");
+        let component = component(1, len);
+        let digest = push(&images, &image, &component).await.digest;
+        faulty.forget();
+        Self {
+            _registry: registry,
+            faulty,
+            host,
+            images,
+            image,
+            component,
+            digest,
+        }
+    }
+
+    async fn pull(&self, policy: PullPolicy) -> Result<Pulled, ImageError> {
+        pull(&self.images, &self.image, policy).await
+    }
+}
+
+/// An image in a registry, and the same registry where it speaks TLS, which nobody has listed.
+async fn behind_tls(registry: &Registry, access: &Access) -> (FaultyRegistry, Reference, Bytes) {
+    let direct = Host::new([registry.address().as_str()]);
+    let there = reference(&registry.address(), "app:1");
+    let component = component(1, 10_000);
+    push_as(&direct.images(), &there, &component, access).await;
+    let front = FaultyRegistry::with_tls(registry.port());
+    let image = reference(&front.address(), "app:1");
+    (front, image, component)
+}
+
+/// The way out of a host that trusts registries which speak TLS, and lets workloads go to these networks besides public ones.
+fn dial(trusted: &[&FaultyRegistry], allow: &[&str]) -> Dial {
+    let policy = EgressPolicy::new(EgressOptions {
+        allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
+        ..EgressOptions::default()
+    });
+    let files: Vec<PathBuf> = trusted.iter().map(|it| it.ca().to_owned()).collect();
+    let authorities = Authorities::load(&files).unwrap();
+    Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities)
 }
 
 /// As a workload of a namespace, with one of its pull secrets.

@@ -7,41 +7,40 @@ use super::*;
 
 #[tokio::test]
 async fn a_hit_asks_nobody_and_a_miss_under_never_does_not_either() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let component = component(1, 100_000);
-    let pushed = push(&images, &image, &component).await;
-    faulty.forget();
-    let error = pull(&images, &image, Never).await.unwrap_err();
+    let it = Stocked::with(100_000).await;
+    let error = it.pull(Never).await.unwrap_err();
     assert!(matches!(error, ImageError::NotPresent), "{error}");
     assert_eq!(
         error.to_string(),
         "it is not in the cache, and its pull policy is `Never`"
     );
     assert!(error.hint().unwrap().contains("wash compile"));
-    assert_eq!(faulty.requests().len(), 0);
+    assert_eq!(it.faulty.requests().len(), 0);
 
-    let first = pull(&images, &image, IfNotPresent).await.unwrap();
-    assert_eq!((first.bytes, first.from_cache), (component.clone(), false));
-    assert_eq!(first.reference, image.at(pushed.digest));
-    assert_eq!(first.layer, Digest::of(&component));
-    assert_eq!(faulty.requests().len(), 2, "{:#?}", faulty.requests());
-    faulty.forget();
+    let first = it.pull(IfNotPresent).await.unwrap();
+    assert_eq!(
+        (first.bytes, first.from_cache),
+        (it.component.clone(), false)
+    );
+    assert_eq!(first.reference, it.image.at(it.digest));
+    assert_eq!(first.layer, Digest::of(&it.component));
+    assert_eq!(it.faulty.requests().len(), 2, "{:#?}", it.faulty.requests());
+    it.faulty.forget();
     // The tag, and what it was at; by this program, and by one that is started later.
-    for images in [images, host.images()] {
+    for images in [it.images.clone(), it.host.images()] {
         for policy in [IfNotPresent, Never] {
-            for image in [image.clone(), image.at(pushed.digest)] {
+            for image in [it.image.clone(), it.image.at(it.digest)] {
                 let again = pull(&images, &image, policy).await.unwrap();
-                assert_eq!((again.bytes, again.from_cache), (component.clone(), true));
-                assert_eq!(again.reference, image.at(pushed.digest));
+                assert_eq!(
+                    (again.bytes, again.from_cache),
+                    (it.component.clone(), true)
+                );
+                assert_eq!(again.reference, it.image.at(it.digest));
                 assert!(again.hold.is_some());
             }
         }
     }
-    assert_eq!(faulty.requests().len(), 0);
+    assert_eq!(it.faulty.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -72,55 +71,47 @@ async fn the_registry_is_gone_after_the_first_pull() {
 
 #[tokio::test]
 async fn a_tag_that_moved_is_noticed_under_always_and_by_nobody_else() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let (old, new) = (component(1, 10_000), component(2, 10_000));
-    let was = push(&images, &image, &old).await;
-    pull(&images, &image, IfNotPresent).await.unwrap();
-    let is = push(&images, &image, &new).await;
-    faulty.forget();
+    let it = Stocked::with(10_000).await;
+    let new = component(2, 10_000);
+    it.pull(IfNotPresent).await.unwrap();
+    let is = push(&it.images, &it.image, &new).await;
+    it.faulty.forget();
     for policy in [IfNotPresent, Never] {
-        let pulled = pull(&images, &image, policy).await.unwrap();
+        let pulled = it.pull(policy).await.unwrap();
         assert_eq!(
             (pulled.bytes, pulled.reference),
-            (old.clone(), image.at(was.digest))
+            (it.component.clone(), it.image.at(it.digest))
         );
     }
-    assert_eq!(faulty.requests().len(), 0);
-    let pulled = pull(&images, &image, Always).await.unwrap();
+    assert_eq!(it.faulty.requests().len(), 0);
+    let pulled = it.pull(Always).await.unwrap();
     assert_eq!((pulled.bytes, pulled.from_cache), (new.clone(), false));
     // From now on, it is known to everybody.
-    assert_eq!(pull(&images, &image, Never).await.unwrap().bytes, new);
+    assert_eq!(it.pull(Never).await.unwrap().bytes, new);
     // Both are there by their digests.
-    for (digest, component) in [(was.digest, old), (is.digest, new)] {
-        let pulled = pull(&images, &image.at(digest), Never).await.unwrap();
+    for (digest, component) in [(it.digest, it.component.clone()), (is.digest, new)] {
+        let pulled = pull(&it.images, &it.image.at(digest), Never).await.unwrap();
         assert_eq!(pulled.bytes, component);
     }
 }
 
 #[tokio::test]
 async fn always_asks_for_the_manifest_and_for_nothing_that_is_there() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let component = component(1, 10_000);
-    let pushed = push(&images, &image, &component).await;
-    pull(&images, &image, Always).await.unwrap();
+    let it = Stocked::with(10_000).await;
+    it.pull(Always).await.unwrap();
     // Under another tag, it is the same.
-    let other = image.tagged("2").unwrap();
-    push(&images, &other, &component).await;
-    faulty.forget();
-    for image in [&image, &other, &image.at(pushed.digest)] {
-        let again = pull(&images, image, Always).await.unwrap();
-        assert_eq!((again.bytes, again.from_cache), (component.clone(), true));
+    let other = it.image.tagged("2").unwrap();
+    push(&it.images, &other, &it.component).await;
+    it.faulty.forget();
+    for image in [&it.image, &other, &it.image.at(it.digest)] {
+        let again = pull(&it.images, image, Always).await.unwrap();
+        assert_eq!(
+            (again.bytes, again.from_cache),
+            (it.component.clone(), true)
+        );
     }
-    assert_eq!(faulty.count("GET", "/manifests/"), 3);
-    assert_eq!(faulty.requests().len(), 3, "{:#?}", faulty.requests());
+    assert_eq!(it.faulty.count("GET", "/manifests/"), 3);
+    assert_eq!(it.faulty.requests().len(), 3, "{:#?}", it.faulty.requests());
 }
 
 #[tokio::test]
@@ -148,57 +139,61 @@ async fn without_a_policy_it_is_that_of_kubernetes() {
 
 #[tokio::test]
 async fn an_image_with_another_digest_than_its_reference_is_pinned_to_is_refused() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    let (good, evil) = (component(1, 10), component(2, 10));
-    let pinned = image.at(push(&images, &image, &good).await.digest);
-    push(&images, &image, &evil).await;
-    let manifest = images
+    let it = Stocked::with(10).await;
+    let pinned = it.image.at(it.digest);
+    push(&it.images, &it.image, &component(2, 10)).await;
+    let manifest = it
+        .images
         .registries()
-        .manifest(&image, &anybody())
+        .manifest(&it.image, &anybody())
         .await
         .unwrap()
         .unwrap();
     let body = test_servers::Fault::Body(manifest.bytes.to_vec());
-    faulty.rule(test_servers::Rule::on(&pinned.version(), body));
-    faulty.forget();
+    it.faulty
+        .rule(test_servers::Rule::on(&pinned.version(), body));
+    it.faulty.forget();
     for policy in [Always, IfNotPresent] {
-        let error = registry_error(pull(&images, &pinned, policy).await.unwrap_err());
+        let error = registry_error(pull(&it.images, &pinned, policy).await.unwrap_err());
         assert!(
             matches!(error.kind, RegistryErrorKind::Digest { .. }),
             "{error}"
         );
     }
-    assert_eq!(faulty.count("GET", "/blobs/"), 0);
-    faulty.heal();
-    assert_eq!(pull(&images, &pinned, Always).await.unwrap().bytes, good);
+    assert_eq!(it.faulty.count("GET", "/blobs/"), 0);
+    it.faulty.heal();
+    assert_eq!(
+        pull(&it.images, &pinned, Always).await.unwrap().bytes,
+        it.component
+    );
     // What the tag leads to now counts for nothing beside the digest.
-    let both: Reference = format!("{image}@{}", pinned.version()).parse().unwrap();
-    assert_eq!(pull(&images, &both, Always).await.unwrap().bytes, good);
-    assert_eq!(pull(&images, &both, Never).await.unwrap().bytes, good);
+    let both: Reference = format!("{}@{}", it.image, pinned.version())
+        .parse()
+        .unwrap();
+    assert_eq!(
+        pull(&it.images, &both, Always).await.unwrap().bytes,
+        it.component
+    );
+    assert_eq!(
+        pull(&it.images, &both, Never).await.unwrap().bytes,
+        it.component
+    );
 }
 
 #[tokio::test]
 async fn without_a_cache_each_pull_asks_and_never_is_told_so() {
-    let registry = Registry::start();
-    let mut host = Host::new([registry.address().as_str()]);
-    host.options.cache = None;
-    let images = host.images();
-    let image = reference(&registry.address(), "app:1");
-    let component = component(1, 10_000);
-    push(&images, &image, &component).await;
+    let mut it = Stocked::with(10_000).await;
+    it.host.options.cache = None;
+    let images = it.host.images();
     for policy in [Always, IfNotPresent, IfNotPresent] {
-        let pulled = pull(&images, &image, policy).await.unwrap();
+        let pulled = pull(&images, &it.image, policy).await.unwrap();
         assert_eq!(
             (pulled.bytes, pulled.from_cache),
-            (component.clone(), false)
+            (it.component.clone(), false)
         );
         assert!(pulled.hold.is_none());
     }
-    let error = pull(&images, &image, Never).await.unwrap_err();
+    let error = pull(&images, &it.image, Never).await.unwrap_err();
     assert!(matches!(error, ImageError::NoCache), "{error}");
     assert!(error.hint().unwrap().contains("images.cacheDir"));
 }
@@ -208,33 +203,28 @@ async fn sources_serve_images_and_leave_files_to_others() {
     use crate::artifact::{Fetch as _, FetchErrorKind, Files, Wanted};
     use crate::workload::Image;
 
-    let registry = Registry::start();
-    let host = Host::new([registry.address().as_str()]);
-    let images = host.images();
-    let image = reference(&registry.address(), "app:1");
-    let component = component(1, 10_000);
-    let pushed = push(&images, &image, &component).await;
-    let sources = Sources::new(images, Arc::new(Files::default()));
+    let it = Stocked::with(10_000).await;
+    let sources = Sources::new(it.images.clone(), Arc::new(Files::default()));
     let fetched = sources
-        .fetch(Wanted::by_host(&Image::Registry(image.clone())))
+        .fetch(Wanted::by_host(&Image::Registry(it.image.clone())))
         .await
         .unwrap();
-    assert_eq!(fetched.bytes, component);
+    assert_eq!(fetched.bytes, it.component);
     assert_eq!(
         fetched.pinned,
-        Some(Image::Registry(image.at(pushed.digest)))
+        Some(Image::Registry(it.image.at(it.digest)))
     );
     assert!(fetched.hold.is_some());
-    let path = host.folder.path().join("a.wasm");
-    std::fs::write(&path, &component).unwrap();
+    let path = it.host.folder.path().join("a.wasm");
+    std::fs::write(&path, &it.component).unwrap();
     let file = sources
         .fetch(Wanted::by_host(&Image::File(path)))
         .await
         .unwrap();
-    assert_eq!((file.bytes, file.pinned), (component, None));
-    let gone = Image::Registry(image.tagged("gone").unwrap());
+    assert_eq!((file.bytes, file.pinned), (it.component, None));
+    let gone = Image::Registry(it.image.tagged("gone").unwrap());
     let error = sources.fetch(Wanted::by_host(&gone)).await.unwrap_err();
-    let at = registry.address();
+    let at = it.faulty.address();
     assert_eq!(
         error.to_string(),
         format!("cannot read `{at}/app:gone`: {at}/app: there is no `gone`")

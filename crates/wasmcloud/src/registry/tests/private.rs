@@ -4,9 +4,6 @@ use test_servers::{Answer, Fault, FaultyRegistry, Registry, RegistryOptions, Rul
 
 use super::PullPolicy::{Always, IfNotPresent, Never};
 use super::*;
-use crate::net::dial::Dial;
-use crate::net::trust::Authorities;
-use crate::policy::EgressPolicy;
 
 fn is_denied(error: ImageError) -> String {
     let error = registry_error(error);
@@ -27,73 +24,87 @@ fn tenants(registry: &FaultyRegistry) -> Host {
     host
 }
 
+/// An image that ada has pushed, and what tenants have of it.
+struct Private {
+    faulty: FaultyRegistry,
+    host: Host,
+    images: Images,
+    image: Reference,
+    component: Bytes,
+}
+
+impl Private {
+    async fn before(registry: &Registry) -> Self {
+        let faulty = FaultyRegistry::to(registry.port());
+        let host = tenants(&faulty);
+        let images = host.images();
+        let image = reference(&faulty.address(), "team/app:1");
+        let component = component(1, 10_000);
+        let ada = user(&faulty.address(), "ada", "hunter2");
+        push_as(&images, &image, &component, &ada).await;
+        Self {
+            faulty,
+            host,
+            images,
+            image,
+            component,
+        }
+    }
+
+    async fn pull(
+        &self,
+        policy: PullPolicy,
+        namespace: &str,
+        secret: Option<&str>,
+    ) -> Result<Pulled, ImageError> {
+        pull_with(&self.images, &self.image, policy, namespace, secret).await
+    }
+}
+
 async fn go_through(registry: &mut Registry) {
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = tenants(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "team/app:1");
-    let component = component(1, 10_000);
-    let ada = user(&faulty.address(), "ada", "hunter2");
-    push_as(&images, &image, &component, &ada).await;
-    let pulled = pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
-        .await
-        .unwrap();
+    let mut it = Private::before(registry).await;
+    let pulled = it.pull(IfNotPresent, "ada", Some("mine")).await.unwrap();
     assert_eq!(
         (pulled.bytes, pulled.from_cache),
-        (component.clone(), false)
+        (it.component.clone(), false)
     );
-    faulty.forget();
-    let again = pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
-        .await
-        .unwrap();
-    assert!(again.from_cache && faulty.requests().is_empty());
+    it.faulty.forget();
+    let again = it.pull(IfNotPresent, "ada", Some("mine")).await.unwrap();
+    assert!(again.from_cache && it.faulty.requests().is_empty());
 
     // Whoever cannot fetch it does not get what others have fetched.
     for (namespace, secret) in [("bob", None), ("eve", Some("mine")), ("ada", None)] {
-        let error = pull_with(&images, &image, Never, namespace, secret)
-            .await
-            .unwrap_err();
+        let error = it.pull(Never, namespace, secret).await.unwrap_err();
         assert!(matches!(error, ImageError::NotProven), "{error}");
-        assert_eq!(faulty.requests().len(), 0);
+        assert_eq!(it.faulty.requests().len(), 0);
         for policy in [IfNotPresent, Always] {
-            let asked = pull_with(&images, &image, policy, namespace, secret).await;
+            let asked = it.pull(policy, namespace, secret).await;
             is_denied(asked.unwrap_err());
         }
-        assert_eq!(faulty.count("GET", "/blobs/"), 0);
-        faulty.forget();
+        assert_eq!(it.faulty.count("GET", "/blobs/"), 0);
+        it.faulty.forget();
     }
     // With credentials of their own, the registry is asked once.
-    let bob = pull_with(&images, &image, IfNotPresent, "bob", Some("mine"))
-        .await
-        .unwrap();
-    assert_eq!((bob.bytes, bob.from_cache), (component.clone(), true));
-    assert_eq!(faulty.count("GET", "/blobs/"), 0);
+    let bob = it.pull(IfNotPresent, "bob", Some("mine")).await.unwrap();
+    assert_eq!((bob.bytes, bob.from_cache), (it.component.clone(), true));
+    assert_eq!(it.faulty.count("GET", "/blobs/"), 0);
     registry.stop();
-    let images = host.images();
+    it.images = it.host.images();
     for namespace in ["ada", "bob"] {
-        for policy in [IfNotPresent, Never] {
-            let image = if policy == Never {
-                &bob.reference
-            } else {
-                &image
-            };
-            let pulled = pull_with(&images, image, policy, namespace, Some("mine"))
+        for (policy, image) in [(IfNotPresent, &it.image), (Never, &bob.reference)] {
+            let pulled = pull_with(&it.images, image, policy, namespace, Some("mine"))
                 .await
                 .unwrap();
             assert!(pulled.from_cache);
         }
     }
-    let error = pull_with(&images, &image, Never, "eve", Some("mine"))
-        .await
-        .unwrap_err();
+    let error = it.pull(Never, "eve", Some("mine")).await.unwrap_err();
     assert!(matches!(error, ImageError::NotProven), "{error}");
     assert!(error.hint().unwrap().contains("IfNotPresent"));
     // With the network cut, it cannot be shown any more that somebody may have it.
-    let error = pull_with(&images, &image, IfNotPresent, "bob", None)
-        .await
-        .unwrap_err();
+    let error = it.pull(IfNotPresent, "bob", None).await.unwrap_err();
     registry_error(error);
-    let text = std::fs::read_dir(host.cache().join("references")).unwrap();
+    let text = std::fs::read_dir(it.host.cache().join("references")).unwrap();
     for record in text {
         let text = std::fs::read_to_string(record.unwrap().path()).unwrap();
         assert!(
@@ -133,83 +144,50 @@ async fn what_anybody_may_pull_is_for_everybody_whoever_came_first() {
         }),
         ..RegistryOptions::default()
     });
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = tenants(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    push_as(
-        &images,
-        &image,
-        &component(1, 10_000),
-        &user(&faulty.address(), "ada", "hunter2"),
-    )
-    .await;
-    pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
-        .await
-        .unwrap();
+    let it = Private::before(&registry).await;
+    it.pull(IfNotPresent, "ada", Some("mine")).await.unwrap();
     // Nobody knows yet whether anybody may.
-    let error = pull_with(&images, &image, Never, "carol", None)
-        .await
-        .unwrap_err();
+    let error = it.pull(Never, "carol", None).await.unwrap_err();
     assert!(matches!(error, ImageError::NotProven), "{error}");
-    let carol = pull_with(&images, &image, IfNotPresent, "carol", None)
-        .await
-        .unwrap();
+    let carol = it.pull(IfNotPresent, "carol", None).await.unwrap();
     assert!(carol.from_cache);
-    faulty.forget();
+    it.faulty.forget();
     for (namespace, secret) in [
         ("carol", None),
         ("dave", None),
         ("eve", Some("mine")),
         ("ada", Some("mine")),
     ] {
-        pull_with(&images, &image, Never, namespace, secret)
-            .await
-            .unwrap();
+        it.pull(Never, namespace, secret).await.unwrap();
     }
-    assert_eq!(faulty.requests().len(), 0);
+    assert_eq!(it.faulty.requests().len(), 0);
 }
 
 #[tokio::test]
 async fn a_pull_secret_is_for_its_namespace_only() {
     let registry = Registry::with_users(&[("ada", "hunter2")]);
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = tenants(&faulty);
-    let images = host.images();
-    let image = reference(&faulty.address(), "app:1");
-    push_as(
-        &images,
-        &image,
-        &component(1, 10),
-        &user(&faulty.address(), "ada", "hunter2"),
-    )
-    .await;
-    pull_with(&images, &image, IfNotPresent, "ada", Some("mine"))
-        .await
-        .unwrap();
-    faulty.forget();
+    let it = Private::before(&registry).await;
+    it.pull(IfNotPresent, "ada", Some("mine")).await.unwrap();
+    it.faulty.forget();
     for (namespace, name) in [("default", "mine"), ("carol", "mine"), ("bob", "other")] {
         for policy in [Always, IfNotPresent, Never] {
-            let error = pull_with(&images, &image, policy, namespace, Some(name))
-                .await
-                .unwrap_err();
+            let asked = it.pull(policy, namespace, Some(name)).await;
+            let error = asked.unwrap_err();
             let told =
                 format!("the host has no pull secret `{name}` for the namespace `{namespace}`");
             assert_eq!(error.to_string(), told);
             assert!(error.hint().unwrap().contains("images.pullSecrets"));
         }
     }
-    assert_eq!(faulty.requests().len(), 0);
+    assert_eq!(it.faulty.requests().len(), 0);
     // Whoever runs the host has the secrets of the default namespace.
     let secret: SecretName = "mine".parse().unwrap();
     let pull = Pull {
         policy: Some(Always),
         secret: Some(secret),
     };
-    let error = images
-        .pull(&image, &pull, By::Host, None)
-        .await
-        .unwrap_err();
+    let asked = it.images.pull(&it.image, &pull, By::Host, None).await;
+    let error = asked.unwrap_err();
     assert!(matches!(error, ImageError::NoSecret { .. }), "{error}");
 }
 
@@ -382,16 +360,6 @@ async fn a_login_is_for_its_registry_however_its_name_is_written() {
     assert!(pull(&images, &image, Never).await.unwrap().from_cache);
 }
 
-/// The way out of a host that trusts a registry which speaks TLS, and lets workloads go to these networks besides public ones.
-fn dial(registry: &FaultyRegistry, allow: &[&str]) -> Dial {
-    let policy = EgressPolicy::new(EgressOptions {
-        allow: allow.iter().map(|net| net.parse().unwrap()).collect(),
-        ..EgressOptions::default()
-    });
-    let authorities = Authorities::load(&[registry.ca().to_owned()]).unwrap();
-    Dial::new(policy, Arc::<SystemResolver>::default()).trusting(authorities)
-}
-
 /// As whoever runs the host.
 async fn pull_by_host(
     images: &Images,
@@ -408,14 +376,9 @@ async fn pull_by_host(
 #[tokio::test]
 async fn what_only_the_host_could_reach_is_for_no_workload() {
     let registry = Registry::start();
-    let near = FaultyRegistry::with_tls(registry.port());
-    let direct = Host::new([registry.address().as_str()]);
-    let component = component(1, 10_000);
-    let there = reference(&registry.address(), "app:1");
-    push(&direct.images(), &there, &component).await;
-    let image = reference(&near.address(), "app:1");
+    let (near, image, component) = behind_tls(&registry, &anybody()).await;
     let mut host = Host::new([]);
-    let images = host.options.over(&dial(&near, &[])).unwrap();
+    let images = host.options.over(&dial(&[&near], &[])).unwrap();
     let pulled = pull_by_host(&images, &image, IfNotPresent).await.unwrap();
     near.forget();
     for policy in [IfNotPresent, Never] {
@@ -434,7 +397,7 @@ async fn what_only_the_host_could_reach_is_for_no_workload() {
     assert_eq!(near.requests().len(), 0);
     // As the hint says.
     host.registry(&near.address()).ca_files = vec![near.ca().to_owned()];
-    let images = host.options.over(&dial(&near, &[])).unwrap();
+    let images = host.options.over(&dial(&[&near], &[])).unwrap();
     pull_by_host(&images, &image, Always).await.unwrap();
     let pulled = pull(&images, &image, Never).await.unwrap();
     assert_eq!((pulled.bytes, pulled.from_cache), (component, true));
@@ -443,14 +406,9 @@ async fn what_only_the_host_could_reach_is_for_no_workload() {
 #[tokio::test]
 async fn what_the_host_pulled_where_workloads_may_go_is_for_all_of_them() {
     let registry = Registry::start();
-    let open = FaultyRegistry::with_tls(registry.port());
-    let direct = Host::new([registry.address().as_str()]);
-    let component = component(1, 10_000);
-    let there = reference(&registry.address(), "app:1");
-    push(&direct.images(), &there, &component).await;
-    let image = reference(&open.address(), "app:1");
+    let (open, image, component) = behind_tls(&registry, &anybody()).await;
     let host = Host::new([]);
-    let dial = dial(&open, &["127.0.0.1/32"]);
+    let dial = dial(&[&open], &["127.0.0.1/32"]);
     let images = host.options.over(&dial).unwrap();
     pull_by_host(&images, &image, IfNotPresent).await.unwrap();
     open.forget();
@@ -464,22 +422,21 @@ async fn what_the_host_pulled_where_workloads_may_go_is_for_all_of_them() {
 #[tokio::test]
 async fn credentials_that_all_may_use_do_not_show_that_workloads_may_go_where_the_host_went() {
     let registry = Registry::with_users(&[("ada", "hunter2")]);
-    let near = FaultyRegistry::with_tls(registry.port());
-    let direct = Host::new([registry.address().as_str()]);
-    let there = reference(&registry.address(), "app:1");
     let ada = user(&registry.address(), "ada", "hunter2");
-    push_as(&direct.images(), &there, &component(1, 10_000), &ada).await;
-    let image = reference(&near.address(), "app:1");
+    let (near, image, _) = behind_tls(&registry, &ada).await;
     let mut host = Host::new([]);
     let auths = json!({"auths": {near.address(): {"auth": BASE64_STANDARD.encode("ada:hunter2")}}});
     host.options.auth = AuthSource::File(host.private("auth.json", &auths.to_string()));
-    let images = host.options.over(&dial(&near, &[])).unwrap();
+    let images = host.options.over(&dial(&[&near], &[])).unwrap();
     pull_by_host(&images, &image, IfNotPresent).await.unwrap();
     pull_by_host(&images, &image, Never).await.unwrap();
     let error = pull(&images, &image, Never).await.unwrap_err();
     assert!(matches!(error, ImageError::NotProven), "{error}");
     // Where workloads may go, it is for those with the same credentials.
-    let images = host.options.over(&dial(&near, &["127.0.0.1/32"])).unwrap();
+    let images = host
+        .options
+        .over(&dial(&[&near], &["127.0.0.1/32"]))
+        .unwrap();
     pull_by_host(&images, &image, Always).await.unwrap();
     pull(&images, &image, Never).await.unwrap();
 }

@@ -7,8 +7,8 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use test_servers::{Answer, Fault, FaultyRegistry, OtherRegistry, Registry, Rule, cosign_3};
 
 use super::PullPolicy::{Always, IfNotPresent, Never};
+use super::keyless::attach;
 use super::*;
-use crate::registry::layout::{media, write};
 use crate::registry::verify::{Proof, SigningKey, VerifyErrorKind};
 
 /// A new key, and the same as a file of PEM.
@@ -36,7 +36,7 @@ pub(super) fn rejected(error: ImageError) -> VerifyErrorKind {
 }
 
 /// The same host with another demand for everything.
-fn demanding(host: &mut Host, requirement: Requirement) -> Images {
+pub(super) fn demanding(host: &mut Host, requirement: Requirement) -> Images {
     host.options.verify.clear();
     host.demand("*", requirement);
     host.images()
@@ -44,33 +44,27 @@ fn demanding(host: &mut Host, requirement: Requirement) -> Images {
 
 #[tokio::test]
 async fn what_does_not_meet_the_demand_is_not_downloaded() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let host = Host::before(&faulty);
-    let image = reference(&faulty.address(), "app:1");
-    let component = component(1, 10_000);
-    let images = host.images();
-    let pushed = push(&images, &image, &component).await;
-    let layer = format!("/blobs/{}", Digest::of(&component));
+    let it = Stocked::with(10_000).await;
+    let layer = format!("/blobs/{}", Digest::of(&it.component));
     let ((mine, _), (other, _)) = (key(), key());
     let refused = async |images: &Images| {
         let mut kinds = Vec::new();
         for policy in [Always, IfNotPresent] {
-            let error = pull(images, &image, policy).await.unwrap_err();
+            let error = pull(images, &it.image, policy).await.unwrap_err();
             assert!(
                 error.hint().is_some() || error.to_string().contains("that it does not run"),
                 "{error}"
             );
             kinds.push(rejected(error));
         }
-        let error = pull(images, &image, Never).await.unwrap_err();
+        let error = pull(images, &it.image, Never).await.unwrap_err();
         assert!(matches!(error, ImageError::NotPresent), "{error}");
-        assert_eq!(faulty.count("GET", &layer), 0);
-        assert!(!host.blob(&Digest::of(&component)).exists());
+        assert_eq!(it.faulty.count("GET", &layer), 0);
+        assert!(!it.host.blob(&Digest::of(&it.component)).exists());
         kinds
     };
     let with = |requirement| {
-        let mut options = host.options.clone();
+        let mut options = it.host.options.clone();
         options.verify = vec![("127.0.0.1:*/**".parse().unwrap(), requirement)];
         options
             .open(EgressOptions::default(), Arc::<SystemResolver>::default())
@@ -78,7 +72,7 @@ async fn what_does_not_meet_the_demand_is_not_downloaded() {
     };
     let pinned = Requirement::Digests(BTreeSet::from([Digest::of(b"")]));
     let mut told = Vec::new();
-    for requirement in [by(&host, &mine), pinned, Requirement::Deny] {
+    for requirement in [by(&it.host, &mine), pinned, Requirement::Deny] {
         told.extend(refused(&with(requirement)).await);
     }
     assert!(
@@ -105,12 +99,12 @@ async fn what_does_not_meet_the_demand_is_not_downloaded() {
         ),
         "{told:?}"
     );
-    images
+    it.images
         .registries()
-        .sign(&image, pushed.digest, &other, &anybody())
+        .sign(&it.image, it.digest, &other, &anybody())
         .await
         .unwrap();
-    for kind in refused(&with(by(&host, &mine))).await {
+    for kind in refused(&with(by(&it.host, &mine))).await {
         let VerifyErrorKind::Rejected { rejected } = kind else {
             panic!("{kind:?}");
         };
@@ -289,49 +283,41 @@ async fn a_registry_that_takes_long_over_each_of_many_signatures_is_given_up_onc
 
 #[tokio::test]
 async fn a_demand_that_came_later_is_met_by_signatures_of_the_registry_without_another_download() {
-    let registry = Registry::start();
-    let faulty = FaultyRegistry::to(registry.port());
-    let mut host = Host::before(&faulty);
+    let mut it = Stocked::with(10_000).await;
     let (mine, _) = key();
-    let image = reference(&faulty.address(), "app:1");
-    let images = host.images();
-    let component = component(1, 10_000);
-    let digest = push(&images, &image, &component).await.digest;
-    pull(&images, &image, IfNotPresent).await.unwrap();
-    let requirement = by(&host, &mine);
-    let images = demanding(&mut host, requirement);
+    it.pull(IfNotPresent).await.unwrap();
+    let requirement = by(&it.host, &mine);
+    it.images = demanding(&mut it.host, requirement);
     for policy in [IfNotPresent, Never] {
-        let kind = rejected(pull(&images, &image, policy).await.unwrap_err());
+        let kind = rejected(it.pull(policy).await.unwrap_err());
         assert!(matches!(kind, VerifyErrorKind::Unsigned), "{kind:?}");
     }
-    images
+    it.images
         .registries()
-        .sign(&image, digest, &mine, &anybody())
+        .sign(&it.image, it.digest, &mine, &anybody())
         .await
         .unwrap();
-    faulty.forget();
-    let pulled = pull(&images, &image, IfNotPresent).await.unwrap();
+    it.faulty.forget();
+    let pulled = it.pull(IfNotPresent).await.unwrap();
     assert!(pulled.from_cache);
-    assert_eq!(faulty.count("GET", &format!("/blobs/{}", pulled.layer)), 0);
-    faulty.forget();
-    pull(&images, &image, Never).await.unwrap();
-    assert_eq!(faulty.requests().len(), 0);
+    assert_eq!(
+        it.faulty.count("GET", &format!("/blobs/{}", pulled.layer)),
+        0
+    );
+    it.faulty.forget();
+    it.pull(Never).await.unwrap();
+    assert_eq!(it.faulty.requests().len(), 0);
     // A damaged signature is none, and is asked for again.
-    for blob in std::fs::read_dir(host.cache().join("blobs/sha256")).unwrap() {
+    for blob in std::fs::read_dir(it.host.cache().join("blobs/sha256")).unwrap() {
         let path = blob.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         if text.contains("docker-manifest-digest") {
             std::fs::write(&path, text.replace("docker-manifest", "DOCKER-manifest")).unwrap();
         }
     }
-    rejected(pull(&images, &image, Never).await.unwrap_err());
-    assert!(
-        pull(&images, &image, IfNotPresent)
-            .await
-            .unwrap()
-            .from_cache
-    );
-    pull(&images, &image, Never).await.unwrap();
+    rejected(it.pull(Never).await.unwrap_err());
+    assert!(it.pull(IfNotPresent).await.unwrap().from_cache);
+    it.pull(Never).await.unwrap();
 }
 
 /// Asks for a name and a password, before a registry that does not.
@@ -364,23 +350,7 @@ async fn sign_bytes(images: &Images, image: &Reference, folder: &Path, access: &
     run(sign.args(["--yes", "--bundle", "bundle.json", "manifest.json"]));
     let bundle = Bytes::from(std::fs::read(folder.join("bundle.json")).unwrap());
     assert!(String::from_utf8_lossy(&bundle).contains("messageSignature"));
-    let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
-    let (config, layer) = (
-        Descriptor::of(media::EMPTY, b"{}"),
-        Descriptor::of(kind, &bundle),
-    );
-    let subject = Descriptor::of(media::MANIFEST, &manifest.bytes);
-    let none = BTreeMap::new();
-    let referrer = Bytes::from(write(Some(kind), &config, &[layer], Some(&subject), &none));
-    let registries = images.registries();
-    for blob in [Bytes::from_static(b"{}"), bundle] {
-        registries.put_blob(image, &blob, access).await.unwrap();
-    }
-    let at = image.at(Digest::of(&referrer));
-    registries
-        .put_manifest(&at, media::MANIFEST, &referrer, access)
-        .await
-        .unwrap();
+    attach(images, image, &bundle, access).await;
 }
 
 #[tokio::test]

@@ -30,4 +30,4 @@ pub use source::{RawManifest, Referrer, SignatureSource, SourceError};
 pub use trust::{TrustRoot, TrustRootError};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -48,16 +48,11 @@ fn token(text: &str) -> Say {
     Say::bytes(json!({"token": text, "expires_in": 300}).to_string())
 }
 
-async fn pulled(fake: &Fake, access: &Access) -> Result<Bytes, RegistryError> {
-    let registries = registries(settings(&[&fake.address]));
-    pull(&registries, &reference(&fake.address, "app:1"), access).await
-}
-
 #[tokio::test]
 async fn a_name_and_password_are_shown_when_they_are_wanted() {
     let (fake, kept) = wanting_a_name(ME).await;
     let access = with(&fake.address, me());
-    assert_eq!(pulled(&fake, &access).await.unwrap(), kept.component);
+    assert_eq!(pulled_as(&fake, &access).await.unwrap(), kept.component);
     let shown: Vec<_> = fake
         .seen()
         .iter()
@@ -131,7 +126,7 @@ async fn credentials_for_another_registry_are_never_sent() {
 async fn wrong_credentials_are_told_with_where_they_are_from_and_shown_once() {
     let (fake, _) = wanting_a_name(ME).await;
     let access = with(&fake.address, basic("me", "hunter2"));
-    let error = pulled(&fake, &access).await.unwrap_err();
+    let error = pulled_as(&fake, &access).await.unwrap_err();
     let told = format!("{error} {error:?} {:?}", error.hint());
     assert!(
         told.contains(
@@ -147,7 +142,7 @@ async fn wrong_credentials_are_told_with_where_they_are_from_and_shown_once() {
 async fn a_403_is_told_as_a_lack_of_rights() {
     let body = r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#;
     let fake = Fake::start(move |_, _| Say::status(403).body(body)).await;
-    let error = pulled(&fake, &anybody()).await.unwrap_err();
+    let error = pulled(&fake).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -159,7 +154,7 @@ async fn a_403_is_told_as_a_lack_of_rights() {
 #[tokio::test]
 async fn a_registry_that_does_not_say_what_it_wants_is_told() {
     let fake = Fake::start(move |_, _| Say::status(401)).await;
-    let error = pulled(&fake, &anybody()).await.unwrap_err();
+    let error = pulled(&fake).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -175,7 +170,7 @@ async fn damaged_credentials_are_an_error_and_not_nothing() {
     let path = folder.path().join("config.json");
     std::fs::write(&path, "{").unwrap();
     let access = Access::of_host(Keychain::anonymous().file(path));
-    let error = pulled(&fake, &access).await.unwrap_err();
+    let error = pulled_as(&fake, &access).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -235,7 +230,7 @@ async fn a_token_that_is_no_good_any_more_is_renewed_once() {
     );
     assert_eq!(realm.seen().len(), 2);
     let (fake, realm, _) = wanting_a_token(|_, _| token("bad")).await;
-    let error = pulled(&fake, &anybody()).await.unwrap_err();
+    let error = pulled(&fake).await.unwrap_err();
     assert!(error.to_string().contains("(401 Unauthorized)"), "{error}");
     assert_eq!((realm.seen().len(), fake.seen().len()), (2, 2));
 }
@@ -245,7 +240,7 @@ async fn a_token_of_a_login_gets_others_and_is_shown_to_nobody_else() {
     let (fake, realm, kept) =
         wanting_a_token(|_, _| Say::bytes(r#"{"access_token":"good"}"#)).await;
     let access = with(&fake.address, Credentials::Identity("secret&login".into()));
-    assert_eq!(pulled(&fake, &access).await.unwrap(), kept.component);
+    assert_eq!(pulled_as(&fake, &access).await.unwrap(), kept.component);
     let asked = realm.seen();
     assert_eq!(asked[0].line, "POST /token?a=b");
     let form = "grant_type=refresh_token&client_id=wasmcloud&refresh_token=secret%26login&service=reg&scope=repository%3Aapp%3Apull";
@@ -262,7 +257,7 @@ async fn a_token_of_a_login_gets_others_and_is_shown_to_nobody_else() {
 async fn a_token_of_a_registry_is_shown_as_it_is() {
     let (fake, realm, kept) = wanting_a_token(|_, _| Say::status(500)).await;
     let access = with(&fake.address, Credentials::Bearer("good".into()));
-    assert_eq!(pulled(&fake, &access).await.unwrap(), kept.component);
+    assert_eq!(pulled_as(&fake, &access).await.unwrap(), kept.component);
     assert!(realm.seen().is_empty());
 }
 
@@ -276,11 +271,13 @@ async fn who_gives_tokens_may_fail_for_a_while_and_refuse_for_good() {
         }
     })
     .await;
-    assert_eq!(pulled(&fake, &anybody()).await.unwrap(), kept.component);
+    assert_eq!(pulled(&fake).await.unwrap(), kept.component);
     for status in [401, 403, 400] {
         let (fake, realm, _) =
             wanting_a_token(move |_, _| Say::status(status).body("hunter2")).await;
-        let error = pulled(&fake, &with(&fake.address, me())).await.unwrap_err();
+        let error = pulled_as(&fake, &with(&fake.address, me()))
+            .await
+            .unwrap_err();
         let told = error.to_string();
         assert!(
             told.contains("(which gives tokens for it) refuses the credentials of"),
@@ -295,14 +292,14 @@ async fn who_gives_tokens_may_fail_for_a_while_and_refuse_for_good() {
 async fn an_answer_without_a_token_or_without_an_end_is_refused() {
     for body in ["", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, "[1]"] {
         let (fake, _realm, _) = wanting_a_token(move |_, _| Say::bytes(body)).await;
-        let error = pulled(&fake, &anybody()).await.unwrap_err();
+        let error = pulled(&fake).await.unwrap_err();
         assert!(
             error.to_string().contains("answers without a token"),
             "{body}: {error}"
         );
     }
     let (fake, _realm, _) = wanting_a_token(|_, _| Say::bytes(vec![b' '; 70_000]).unsized_()).await;
-    let error = pulled(&fake, &anybody()).await.unwrap_err();
+    let error = pulled(&fake).await.unwrap_err();
     assert!(
         error.to_string().contains("more than 65536 bytes"),
         "{error}"
@@ -315,7 +312,9 @@ async fn who_gives_tokens_leads_nobody_elsewhere() {
     let to = format!("http://{}/", thief.address);
     let (fake, _realm, _) =
         wanting_a_token(move |_, _| Say::status(307).header("Location", to.clone())).await;
-    let error = pulled(&fake, &with(&fake.address, me())).await.unwrap_err();
+    let error = pulled_as(&fake, &with(&fake.address, me()))
+        .await
+        .unwrap_err();
     assert!(
         error.to_string().contains("307 Temporary Redirect"),
         "{error}"

@@ -20,11 +20,6 @@ async fn blob(
     .await
 }
 
-async fn pulled(fake: &Fake) -> Result<Bytes, RegistryError> {
-    let registries = registries(settings(&[&fake.address]));
-    pull(&registries, &reference(&fake.address, "app:1"), &anybody()).await
-}
-
 fn ranges(fake: &Fake) -> Vec<Option<String>> {
     let blobs = fake.seen_of("GET /v2/app/blobs/");
     blobs
@@ -368,6 +363,25 @@ async fn a_registry_that_drips_is_as_good_as_silent() {
     let error = fetched.await.unwrap_err();
     assert!(error.to_string().contains("did not answer for"), "{error}");
     assert_eq!(ranges(&fake).len(), 2);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_slow_but_not_too_slow_is_waited_for() {
+    let kept = Kept::new(component(60_000));
+    let fake = blob(&kept, |kept, seen, _| {
+        kept.part(seen).in_pieces(1_000, Duration::from_millis(50))
+    })
+    .await;
+    let mut impatient = settings(&[&fake.address]);
+    impatient.silence = Duration::from_secs(2);
+    let silence = impatient.silence;
+    let registries = registries(impatient);
+    let begun = std::time::Instant::now();
+    let got = pull(&registries, &reference(&fake.address, "app:1"), &anybody()).await;
+    assert_eq!(got.unwrap(), kept.component);
+    // It took longer than it may be silent, and nobody gave it up and asked again.
+    assert!(begun.elapsed() > silence);
+    assert_eq!(ranges(&fake), [None]);
 }
 
 #[tokio::test]

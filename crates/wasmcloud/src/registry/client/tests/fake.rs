@@ -38,8 +38,8 @@ pub(super) enum Say {
         sent: usize,
         /// Whether its length is told.
         sized: bool,
-        /// How long after each byte of the body the next is sent, if not at once.
-        drip: Option<Duration>,
+        /// How many bytes of the body are sent at a time, and how long after those the next, if not all at once.
+        drip: Option<(usize, Duration)>,
         /// Whether the connection stays when everything is sent.
         stays: bool,
     },
@@ -94,9 +94,13 @@ impl Say {
         self
     }
 
-    pub(super) fn dripping(mut self, every: Duration) -> Self {
+    pub(super) fn dripping(self, every: Duration) -> Self {
+        self.in_pieces(1, every)
+    }
+
+    pub(super) fn in_pieces(mut self, len: usize, every: Duration) -> Self {
         if let Self::Answer { drip, .. } = &mut self {
-            *drip = Some(every);
+            *drip = Some((len, every));
         }
         self
     }
@@ -219,16 +223,16 @@ async fn serve(
 async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     body: &[u8],
-    drip: Option<Duration>,
+    drip: Option<(usize, Duration)>,
 ) -> std::io::Result<()> {
-    let Some(every) = drip else {
+    let Some((len, every)) = drip else {
         stream.write_all(body).await?;
         return stream.flush().await;
     };
     let mut ticks = tokio::time::interval(every);
-    for byte in body {
+    for piece in body.chunks(len) {
         ticks.tick().await;
-        stream.write_u8(*byte).await?;
+        stream.write_all(piece).await?;
         stream.flush().await?;
     }
     Ok(())

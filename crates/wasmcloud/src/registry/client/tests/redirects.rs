@@ -25,11 +25,6 @@ async fn leading(to: impl Fn(&Kept) -> String + Send + Sync + 'static) -> (Fake,
     (fake.await, kept)
 }
 
-async fn pulled(fake: &Fake, access: &Access) -> Result<Bytes, RegistryError> {
-    let registries = registries(settings(&[&fake.address]));
-    pull(&registries, &reference(&fake.address, "app:1"), access).await
-}
-
 #[tokio::test]
 async fn a_redirect_to_another_server_carries_no_credentials() {
     let kept = Kept::new(component(10_000));
@@ -42,7 +37,7 @@ async fn a_redirect_to_another_server_carries_no_credentials() {
     let to = format!("http://{}/bucket/x?signature=y", store.address);
     let (fake, kept) = leading(move |_| to.clone()).await;
     let access = with(&fake.address, basic("me", "pw"));
-    assert_eq!(pulled(&fake, &access).await.unwrap(), kept.component);
+    assert_eq!(pulled_as(&fake, &access).await.unwrap(), kept.component);
     assert!(!store.was_shown("authorization"));
     let asked = store.seen();
     assert_eq!(asked[0].line, "GET /bucket/x?signature=y");
@@ -62,7 +57,7 @@ async fn what_comes_back_from_elsewhere_carries_no_credentials_either() {
     let (fake, _) = leading(move |_| to.clone()).await;
     back.set(fake.address.clone()).unwrap();
     let access = with(&fake.address, basic("me", "pw"));
-    let error = pulled(&fake, &access).await.unwrap_err();
+    let error = pulled_as(&fake, &access).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -94,7 +89,7 @@ async fn a_redirect_within_the_registry_is_still_let_in() {
     )
     .await;
     let access = with(&fake.address, basic("me", "pw"));
-    assert_eq!(pulled(&fake, &access).await.unwrap(), kept.component);
+    assert_eq!(pulled_as(&fake, &access).await.unwrap(), kept.component);
 }
 
 #[tokio::test]
@@ -106,7 +101,7 @@ async fn redirects_have_an_end_and_lead_to_http_only() {
         })
         .await;
         let access = with(&fake.address, basic("me", "pw"));
-        let error = pulled(&fake, &access).await.unwrap_err();
+        let error = pulled_as(&fake, &access).await.unwrap_err();
         assert!(fake.seen_of("GET /v2/app/blobs").len() <= 7);
         error.to_string()
     };

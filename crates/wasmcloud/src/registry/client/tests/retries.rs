@@ -1,5 +1,7 @@
 //! Registries that fail for a while, and for ever.
 
+use std::time::SystemTime;
+
 use super::fake::{Fake, Kept, Say};
 use super::*;
 
@@ -11,11 +13,6 @@ async fn failing(times: usize, say: impl Fn() -> Say + Send + Sync + 'static) ->
         false => keeps.say(seen),
     });
     (fake.await, kept)
-}
-
-async fn pulled(fake: &Fake) -> Result<Bytes, RegistryError> {
-    let registries = registries(settings(&[&fake.address]));
-    pull(&registries, &reference(&fake.address, "app:1"), &anybody()).await
 }
 
 #[tokio::test]
@@ -63,16 +60,33 @@ async fn what_the_registry_refuses_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_registry_says_when_it_wants_to_be_asked_again() {
-    let (fake, kept) = failing(1, || Say::status(429).header("Retry-After", "1")).await;
-    let mut settings = settings(&[&fake.address]);
-    settings.retries.longest = PATIENCE;
-    let registries = registries(settings);
+    let (fake, _) = failing(1, || Say::status(429).header("Retry-After", "1")).await;
     let begin = std::time::Instant::now();
+    resolved_after_a_wait(&fake).await;
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_registry_says_until_when_it_wants_to_be_left_alone() {
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    // In whole seconds.
+    let until = httpdate::parse_http_date(&date).unwrap();
+    let (fake, _) = failing(1, move || {
+        Say::status(503).header("Retry-After", date.clone())
+    })
+    .await;
+    resolved_after_a_wait(&fake).await;
+    assert!(SystemTime::now() >= until);
+}
+
+/// Asks a registry that wants to be left alone for a while, and lets it have its way.
+async fn resolved_after_a_wait(fake: &Fake) {
+    let mut patient = settings(&[&fake.address]);
+    patient.retries.longest = PATIENCE;
+    let registries = registries(patient);
     let reference = reference(&fake.address, "app:1");
     registries.resolve(&reference, &anybody()).await.unwrap();
-    assert!(begin.elapsed() >= Duration::from_secs(1));
     assert_eq!(fake.seen().len(), 2);
-    drop(kept);
 }
 
 #[tokio::test]

@@ -16,9 +16,9 @@ use crate::workload::Digest;
 use super::super::key::{Kind, PublicKey};
 
 /// 2025-01-01: certificates begin to be valid.
-pub(super) const BEGIN: i64 = 1_735_689_600;
+pub(in crate::registry) const BEGIN: i64 = 1_735_689_600;
 /// They are for ten minutes.
-pub(super) const VALID: i64 = 600;
+pub(in crate::registry) const VALID: i64 = 600;
 
 pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
@@ -113,15 +113,15 @@ impl Log {
 
 /// Whom a certificate is for, and what is odd about it.
 #[derive(Clone)]
-pub(super) struct Who {
-    pub(super) subject: &'static str,
-    pub(super) issuer: &'static str,
-    pub(super) is_for_signing: bool,
-    pub(super) is_logged: bool,
+pub(in crate::registry) struct Who {
+    pub(in crate::registry) subject: &'static str,
+    pub(in crate::registry) issuer: &'static str,
+    pub(in crate::registry) is_for_signing: bool,
+    pub(in crate::registry) is_logged: bool,
 }
 
 /// Who signs, where it matters not.
-pub(super) const RELEASE: Who = Who {
+pub(in crate::registry) const RELEASE: Who = Who {
     subject: "https://github.com/acme/shop/.github/workflows/release.yml@refs/tags/1.0",
     issuer: "https://token.actions.githubusercontent.com",
     is_for_signing: true,
@@ -129,7 +129,7 @@ pub(super) const RELEASE: Who = Who {
 };
 
 /// A certificate and its key.
-pub(super) struct Leaf {
+pub(in crate::registry) struct Leaf {
     pub(super) der: Vec<u8>,
     pub(super) pem: String,
     pair: EcdsaKeyPair,
@@ -146,7 +146,7 @@ impl Leaf {
 }
 
 /// Everything that a trust root names.
-pub(super) struct Authority {
+pub(in crate::registry) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: Vec<u8>,
     spki: Vec<u8>,
@@ -155,7 +155,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(in crate::registry) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params
@@ -176,7 +176,7 @@ impl Authority {
         }
     }
 
-    pub(super) fn trusted(&self) -> Value {
+    pub(in crate::registry) fn trusted(&self) -> Value {
         let mut trusted = json!({
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": [self.signatures.trusted()],
@@ -193,7 +193,7 @@ impl Authority {
         trusted
     }
 
-    pub(super) fn certify(&self, who: &Who) -> Leaf {
+    pub(in crate::registry) fn certify(&self, who: &Who) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::keyless::{MOST, MOST_WITNESSES};
-use super::authority::{Authority, BEGIN, Leaf, Log, RELEASE, VALID, Who, b64};
+use super::authority::{Authority, BEGIN, Log, RELEASE, VALID, Who, b64};
+use super::bundles::{ENTRY, SIGN, Simple, body, enveloped, payload, plain};
 use super::memory::BUNDLE;
 use super::*;
 
@@ -24,133 +25,6 @@ fn demand_with(root: &Value, issuer: &str, subject: &str) -> Demand {
         }],
     }
 }
-
-fn payload(digest: Digest) -> Vec<u8> {
-    p256()
-        .sign(&reference(), digest, None)
-        .unwrap()
-        .payload
-        .to_vec()
-}
-
-/// What a log writes down about a signature.
-fn body(leaf: &Leaf, message: &[u8], signature: &[u8]) -> Value {
-    json!({
-        "apiVersion": "0.0.1",
-        "kind": "hashedrekord",
-        "spec": {
-            "data": { "hash": { "algorithm": "sha256", "value": Digest::of(message).hex() } },
-            "signature": { "content": b64(signature), "publicKey": { "content": b64(&leaf.pem) } },
-        },
-    })
-}
-
-/// A signature of the simple format, in its parts, each of which a test may change.
-struct Simple {
-    payload: Vec<u8>,
-    annotations: Value,
-}
-
-impl Simple {
-    fn new(authority: &Authority, who: &Who, digest: Digest, time: i64) -> Self {
-        let leaf = authority.certify(who);
-        let payload = payload(digest);
-        let signature = leaf.sign(&payload);
-        let entry = authority
-            .signatures
-            .entry(&body(&leaf, &payload, &signature), time);
-        let annotations = json!({
-            simple::SIGNATURE: b64(&signature),
-            "dev.sigstore.cosign/certificate": leaf.pem,
-            "dev.sigstore.cosign/bundle": entry,
-        });
-        Self {
-            payload,
-            annotations,
-        }
-    }
-
-    fn good(authority: &Authority) -> Self {
-        Self::new(authority, &RELEASE, image(), BEGIN + 5)
-    }
-
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.annotations[name] = value.into();
-        self
-    }
-
-    fn kept(&self) -> Memory {
-        let mut memory = Memory::new();
-        memory.put_simple(&self.payload, &self.annotations);
-        memory
-    }
-}
-
-const ENTRY: &str = "dev.sigstore.cosign/bundle";
-
-/// A bundle, in its parts.
-fn bundle(authority: &Authority, leaf: &Leaf, content: (&str, Value), body: &Value) -> Value {
-    let (name, content) = content;
-    let mut bundle = json!({
-        "mediaType": BUNDLE,
-        "verificationMaterial": {
-            "certificate": { "rawBytes": b64(&leaf.der) },
-            "tlogEntries": [authority.signatures.proven_entry(body, BEGIN + 5)],
-        },
-    });
-    bundle[name] = content;
-    bundle
-}
-
-fn plain(authority: &Authority, leaf: &Leaf) -> Value {
-    let signature = leaf.sign(IMAGE);
-    let content = json!({
-        "messageDigest": { "algorithm": "SHA2_256", "digest": b64(image().as_bytes()) },
-        "signature": b64(&signature),
-    });
-    bundle(
-        authority,
-        leaf,
-        ("messageSignature", content),
-        &body(leaf, IMAGE, &signature),
-    )
-}
-
-fn enveloped(authority: &Authority, leaf: &Leaf, predicate: &str, digest: Digest) -> Value {
-    let kind = "application/vnd.in-toto+json";
-    let statement = json!({
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": "", "digest": { "sha256": digest.hex() } }],
-        "predicateType": predicate,
-        "predicate": {},
-    })
-    .to_string();
-    let signature = leaf.sign(
-        format!(
-            "DSSEv1 {} {kind} {} {statement}",
-            kind.len(),
-            statement.len()
-        )
-        .as_bytes(),
-    );
-    let content = json!({
-        "payload": b64(&statement),
-        "payloadType": kind,
-        "signatures": [{ "sig": b64(&signature) }],
-    });
-    let body = json!({
-        "apiVersion": "0.0.1",
-        "kind": "dsse",
-        "spec": {
-            "envelopeHash": { "algorithm": "sha256", "value": Digest::of(content.to_string().as_bytes()).hex() },
-            "payloadHash": { "algorithm": "sha256", "value": Digest::of(statement.as_bytes()).hex() },
-            "signatures": [{ "signature": b64(&signature), "verifier": b64(&leaf.pem) }],
-        },
-    });
-    bundle(authority, leaf, ("dsseEnvelope", content), &body)
-}
-
-const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 fn kept(bundle: &Value) -> Memory {
     let mut memory = Memory::new();

@@ -1,7 +1,8 @@
 //! Images with signatures of all kinds, good and bad, in a registry that is a map.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod authority;
+pub(in crate::registry) mod authority;
+pub(in crate::registry) mod bundles;
 mod cosign;
 mod keyless;
 mod keys;
