@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::artifact::{By, Fetch, Files};
+use crate::artifact::{Fetch, Files};
 #[cfg(feature = "blobstore")]
 use crate::capability::blobstore::BlobOptions;
 use crate::capability::caller::Caller;
@@ -50,7 +50,7 @@ use crate::policy::{EgressOptions, EgressPolicy, GuestLimits};
 #[cfg(feature = "oci")]
 use crate::registry::{ImageOptions, ImagesError};
 use crate::workload::{ComponentName, Workload, unsupported};
-pub use ahead::{Compiled, compile};
+pub use ahead::{Compiled, Compiler};
 pub use images::sources;
 use images::sources_as_they_are;
 use kept::{configured, examined, unconfigured};
@@ -402,18 +402,13 @@ pub async fn validate(
     }));
     let mut worlds = Worlds::new();
     let settings = errors.len();
-    for component in workload.parts() {
-        let by = By::Workload(&workload.namespace);
-        match host::look_at(
-            fetch.as_ref(),
-            component,
-            by,
-            &request.base,
-            |bytes: &[u8], _| inspect(bytes),
-        )
-        .await
-        {
-            Ok(looked) => drop(worlds.insert(component.name.clone(), looked.inspected.world)),
+    let inspect = |bytes: &[u8], _| inspect(bytes);
+    for (same, looked) in host::look_at_all(fetch.as_ref(), request, inspect).await {
+        match looked {
+            Ok(looked) => {
+                let world = || Arc::clone(&looked.inspected.world);
+                worlds.extend(same.iter().map(|it| (it.name.clone(), world())));
+            }
             Err(error) => errors.push(error),
         }
     }

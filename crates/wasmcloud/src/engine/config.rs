@@ -135,6 +135,21 @@ impl std::fmt::Display for Allocation {
 /// same kind of processor, however its instances are allocated.
 #[must_use]
 pub fn config(flavour: Flavour, allocation: Allocation) -> Config {
+    let machine = Machine::here();
+    let is_scarce =
+        machine.addresses.is_some() && matches!(allocation, Allocation::OnDemand { .. });
+    let mut config = code(flavour, is_scarce);
+    config.allocation_strategy(match allocation {
+        Allocation::Pooled { instances } => {
+            InstanceAllocationStrategy::Pooling(pool(instances, machine.memory))
+        }
+        Allocation::OnDemand { .. } => InstanceAllocationStrategy::OnDemand,
+    });
+    config
+}
+
+/// What changes compiled code. Where addresses are scarce it is other code, which other machines do not need.
+pub(super) fn code(flavour: Flavour, is_scarce: bool) -> Config {
     let mut config = Config::new();
     // Toolchains have inlined within a module already: doing it again takes about as long as everything else of a compilation, makes
     // calls no faster, and takes the places out of backtraces that tell which component failed.
@@ -149,20 +164,12 @@ pub fn config(flavour: Flavour, allocation: Allocation) -> Config {
             .concurrency_support(false),
         Flavour::Concurrent => config.wasm_component_model_async(true),
     };
-    let machine = Machine::here();
-    if machine.addresses.is_some() && matches!(allocation, Allocation::OnDemand { .. }) {
-        // This makes other code, which other machines do not need.
+    if is_scarce {
         config
             .memory_reservation(SCARCE_RESERVATION)
             .memory_reservation_for_growth(SCARCE_RESERVATION)
             .memory_guard_size(64 << 10);
     }
-    config.allocation_strategy(match allocation {
-        Allocation::Pooled { instances } => {
-            InstanceAllocationStrategy::Pooling(pool(instances, machine.memory))
-        }
-        Allocation::OnDemand { .. } => InstanceAllocationStrategy::OnDemand,
-    });
     config
 }
 

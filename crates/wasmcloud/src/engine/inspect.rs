@@ -100,6 +100,18 @@ impl Extern {
         }
     }
 
+    /// Whether it is an interface that holds nothing but types.
+    #[must_use]
+    pub const fn is_types_only(&self) -> bool {
+        matches!(
+            self.kind,
+            ExternKind::Interface {
+                types_only: true,
+                ..
+            }
+        )
+    }
+
     /// Whether it is an interface of WASI 0.3, whose host functions are async even where the guest uses none of them.
     fn is_wasi_0_3(&self) -> bool {
         self.interface().is_some_and(|interface| {

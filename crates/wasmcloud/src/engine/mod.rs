@@ -3,6 +3,7 @@
 
 mod adapt;
 mod cache;
+pub mod compiled;
 pub mod config;
 mod engines;
 mod fuse;
@@ -17,7 +18,7 @@ mod prepare;
 mod testing;
 mod worlds;
 
-pub use cache::remove_leftovers;
+pub use compiled::{CompiledCache, remove_leftovers};
 pub use config::{Allocation, EngineOptions, Flavour};
 pub use fuse::{FuseError, fuse};
 pub use inspect::{InspectError, Inspected, World, inspect};

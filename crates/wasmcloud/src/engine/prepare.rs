@@ -171,43 +171,52 @@ impl Engine {
         members: &[Member],
         components: &Components,
     ) -> Result<Arc<Artifact>, PrepareError> {
-        let missing = |name: &ComponentName| PrepareError::Compile {
-            root: name.to_string(),
-            reason: "it was not inspected".to_owned(),
-        };
-        let inspected: Vec<Inspected> = members
-            .iter()
-            .map(|member| {
-                components
-                    .get(&member.component)
-                    .cloned()
-                    .ok_or_else(|| missing(&member.component))
-            })
-            .collect::<Result<_, _>>()?;
-        let key = key(flavour, members, &inspected);
-        let slot = self.slot(key);
+        let unit = Unit::new(flavour, members, components)?;
+        let slot = self.slot(unit.key);
         let mut artifact = slot.lock().await;
         if let Some(artifact) = artifact.upgrade() {
             return Ok(artifact);
         }
-        let permit = Arc::clone(&self.0.compilations).acquire_owned().await;
-        let unit = Unit {
-            key,
-            flavour,
-            members: members.to_vec(),
-            inspected,
-        };
-        let engine = self.clone();
-        // The permit goes along: a caller who leaves does not end the work, and so must not make room for more.
-        let prepared = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            engine.build(&unit)
-        })
-        .await;
-        let crashed = |_| PrepareError::Crashed(root(members));
-        let prepared = Arc::new(prepared.map_err(crashed)??);
+        let prepared = self.work(unit, |engine, unit| engine.build(unit)).await?;
+        let prepared = Arc::new(prepared);
         *artifact = Arc::downgrade(&prepared);
         Ok(prepared)
+    }
+
+    /// Compiles what [`Engine::prepare`] would, into the cache on disk, and links nothing: whoever answers need not be there yet.
+    /// Returns whether it was in the cache already.
+    ///
+    /// # Errors
+    /// When the members do not fit each other, or do not compile.
+    pub async fn compile(
+        &self,
+        flavour: Flavour,
+        members: &[Member],
+        components: &Components,
+    ) -> Result<bool, PrepareError> {
+        let unit = Unit::new(flavour, members, components)?;
+        self.work(unit, |engine, unit| {
+            let running = engine.0.engines.get(unit.flavour);
+            let Running { engine: of, .. } = running.map_err(PrepareError::NoEngine)?;
+            Ok(engine.compiled(of, unit)?.from_disk)
+        })
+        .await
+    }
+
+    /// Does something about a unit where it holds nobody up, at a time when not too many others are at work.
+    async fn work<T: Send + 'static>(
+        &self,
+        unit: Unit,
+        work: impl FnOnce(&Self, &Unit) -> Result<T, PrepareError> + Send + 'static,
+    ) -> Result<T, PrepareError> {
+        let permit = Arc::clone(&self.0.compilations).acquire_owned().await;
+        let (engine, root) = (self.clone(), root(&unit.members));
+        // The permit goes along: a caller who leaves does not end the work, and so must not make room for more.
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&engine, &unit)
+        });
+        done.await.map_err(|_| PrepareError::Crashed(root))?
     }
 
     /// The slot for a key. Slots whose artifact is gone are dropped on the way.
@@ -229,6 +238,23 @@ impl Engine {
     fn build(&self, unit: &Unit) -> Result<Artifact, PrepareError> {
         let running = self.0.engines.get(unit.flavour);
         let Running { engine, capacity } = running.map_err(PrepareError::NoEngine)?;
+        let Compiled {
+            component,
+            from_disk,
+        } = self.compiled(engine, unit)?;
+        let Linked { pre, isolated } =
+            link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
+        Ok(Artifact {
+            pre,
+            isolated,
+            flavour: unit.flavour,
+            capacity: Arc::clone(capacity),
+            from_disk,
+        })
+    }
+
+    /// Takes what was compiled from the cache on disk, or compiles it.
+    fn compiled(&self, engine: &wasmtime::Engine, unit: &Unit) -> Result<Compiled, PrepareError> {
         let cache = self.disk_cache(engine, unit.flavour);
         let cached = cache
             .as_ref()
@@ -238,13 +264,8 @@ impl Engine {
             Some(component) => component,
             None => compile(engine, cache.as_ref(), unit)?,
         };
-        let Linked { pre, isolated } =
-            link(&component, &self.0.plugins, &self.0.offers, &unit.members)?;
-        Ok(Artifact {
-            pre,
-            isolated,
-            flavour: unit.flavour,
-            capacity: Arc::clone(capacity),
+        Ok(Compiled {
+            component,
             from_disk,
         })
     }
@@ -275,6 +296,36 @@ struct Unit {
     members: Vec<Member>,
     /// The members' bytes, by position.
     inspected: Vec<Inspected>,
+}
+
+/// What a unit was compiled to.
+struct Compiled {
+    component: Component,
+    /// Whether it was in the cache.
+    from_disk: bool,
+}
+
+impl Unit {
+    fn new(
+        flavour: Flavour,
+        members: &[Member],
+        components: &Components,
+    ) -> Result<Self, PrepareError> {
+        let inspected = members.iter().map(|member| {
+            let inspected = components.get(&member.component).cloned();
+            inspected.ok_or_else(|| PrepareError::Compile {
+                root: member.component.to_string(),
+                reason: "it was not inspected".to_owned(),
+            })
+        });
+        let inspected: Vec<Inspected> = inspected.collect::<Result<_, _>>()?;
+        Ok(Self {
+            key: key(flavour, members, &inspected),
+            flavour,
+            members: members.to_vec(),
+            inspected,
+        })
+    }
 }
 
 /// What an artifact depends on: its members' bytes and how they are linked, by position; never a name that a workload chose, and

@@ -9,16 +9,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime::component::LinkerInstance;
 
+use super::cache::DiskCache;
+use super::config::config;
 use super::isolated::slots;
 use super::plan::{LinkPlan, Member, PlannedCallee, PlannedEntry, Worlds, plan};
 use super::{
-    Allocation, Artifact, Components, Engine, EngineOptions, PrepareError, attribution, inspect,
+    Allocation, Artifact, Components, Engine, EngineOptions, Flavour, PrepareError, attribution,
+    inspect,
 };
 use crate::instance::{CalleeParts, HostRoom, IsolatedCallee, MemoryAccount, WorkloadLog};
 use crate::plugin::{
@@ -74,6 +77,25 @@ pub(super) fn engine(cache_dir: Option<&Path>) -> Engine {
         Arc::new(crate::capability::wasi::Wasi::default()),
     ];
     Engine::new(options, Arc::new(plugins))
+}
+
+/// The artifacts of one engine of this program.
+pub(super) fn plain_cache(root: &Path) -> std::io::Result<DiskCache> {
+    let allocation = Allocation::OnDemand { instances: 64 };
+    let engine = wasmtime::Engine::new(&config(Flavour::Plain, allocation)).unwrap();
+    DiskCache::open(root, &engine, Flavour::Plain)
+}
+
+/// Makes a file look as if it was last used so long ago.
+pub(super) fn make_old(file: &Path, age: Duration) {
+    let file = std::fs::File::open(file).unwrap();
+    file.set_modified(SystemTime::now() - age).unwrap();
+}
+
+/// How long ago a file was last used, as it looks.
+pub(super) fn age(file: &Path) -> Duration {
+    let used = std::fs::metadata(file).unwrap().modified().unwrap();
+    used.elapsed().unwrap()
 }
 
 /// A component whose export `f` (`run` of an entry) adds `own` to what its imports give. Its core module has no name.
@@ -258,7 +280,7 @@ impl Planned {
             resident: false,
             pre: artifact.pre.clone(),
             context: self.context_of(members, answers.collect()),
-            concurrent: artifact.flavour == super::Flavour::Concurrent,
+            concurrent: artifact.flavour == Flavour::Concurrent,
             reuse: Default::default(),
             share: room.share(&artifact.capacity),
             tenant: Arc::clone(&room.tenant),

@@ -11,7 +11,7 @@ use crate::artifact::Digest;
 
 /// Worlds are kept apart by version, because what is read from a component may change with it. The number in front changes when it
 /// does within a version.
-const FOLDER: &str = concat!("worlds-3-", env!("CARGO_PKG_VERSION"));
+pub(super) const FOLDER: &str = concat!("worlds-3-", env!("CARGO_PKG_VERSION"));
 
 /// The worlds that are known.
 pub(super) struct KnownWorlds {

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::fetching::{Kept, look_at};
 use super::making::{Making, Pooled};
-use super::start::{Kept, look_at};
 use super::{NotFound, StartError, WorkloadState};
 use crate::artifact::{By, Digest, Fetch};
 use crate::engine::plan::{CallPlan, PlannedCallee, Worlds};

@@ -5,13 +5,14 @@
 //! runs by itself is the service of that workload.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use async_trait::async_trait;
 use wasmtime::component::LinkerInstance;
 
-use super::start::look_at;
+use super::fetching::{fetched, look};
 use super::{StartError, StartRequest};
-use crate::artifact::{By, Fetch};
+use crate::artifact::{By, Digest, Fetch, FetchError, Fetched, Wanted};
 use crate::engine::inspect::{Extern, ExternKind};
 use crate::engine::plan::runs;
 use crate::engine::{World, define_to_one, inspect};
@@ -78,6 +79,8 @@ pub struct ComponentPlugin {
     offered: Vec<Interface>,
     spec: PluginComponent,
     workload: Workload,
+    /// What it was loaded from, until it is started from that.
+    fetched: Mutex<Option<Fetched>>,
     /// There when it is up.
     callee: OnceLock<Callee>,
 }
@@ -93,18 +96,18 @@ impl ComponentPlugin {
         fetch: &dyn Fetch,
         others: &[Arc<dyn Plugin>],
     ) -> Result<Self, ComponentPluginError> {
-        let look = |bytes: &[u8], _| inspect(bytes);
-        let looked = look_at(fetch, &spec.component, By::Host, &spec.base, look).await?;
-        let inspected = looked.inspected;
-        let found = inspected.digest.to_string();
-        if let Some(wanted) = spec
-            .expected_digest
-            .clone()
-            .filter(|wanted| *wanted != found)
-        {
-            return Err(ComponentPluginError::Digest { found, wanted });
+        let image = spec.component.image.resolve(&spec.base);
+        let fetched = fetched(fetch, &spec.component, &image, By::Host).await?;
+        if let Some(wanted) = spec.expected_digest.clone() {
+            let digest = fetched.digest.unwrap_or_else(|| Digest::of(&fetched.bytes));
+            let found = digest.to_string();
+            if found != wanted {
+                return Err(ComponentPluginError::Digest { found, wanted });
+            }
         }
-        let world = inspected.world;
+        let inspect = |bytes: &[u8], _| inspect(bytes);
+        let looked = look(fetched.clone(), &spec.component, image, inspect).await?;
+        let world = looked.inspected.world;
         let offered = offered(&world, others)?;
         let service = service(&spec, &world)?;
         let workload = workload(&spec.component, service, &world, others)?;
@@ -115,12 +118,20 @@ impl ComponentPlugin {
             offered,
             spec,
             workload,
+            fetched: Mutex::new(Some(fetched)),
             callee: OnceLock::new(),
         })
     }
 
+    /// What it was loaded from: only that was compared with the digest that the configuration wants, and pulled for the host. It is
+    /// handed out once; `None` from then on.
+    pub(crate) fn source(&self) -> Option<impl Fetch> {
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.take().map(Loaded)
+    }
+
     /// How to start it.
-    pub(super) fn request(&self) -> Result<StartRequest, StartError> {
+    pub(crate) fn request(&self) -> Result<StartRequest, StartError> {
         let id: Result<WorkloadId, _> = format!("{ID}{}", self.id).parse();
         Ok(StartRequest {
             id: id.map_err(|error| StartError::Host(format!("{error}")))?,
@@ -144,6 +155,16 @@ impl ComponentPlugin {
 
     fn is_own(&self, workload: &Workload) -> bool {
         workload.namespace.as_str() == NAMESPACE && workload.name.as_str() == self.id
+    }
+}
+
+/// What a plugin was loaded from, whatever is asked for: nothing else is part of its workload.
+struct Loaded(Fetched);
+
+#[async_trait]
+impl Fetch for Loaded {
+    async fn fetch(&self, _: Wanted<'_>) -> Result<Fetched, FetchError> {
+        Ok(self.0.clone())
     }
 }
 

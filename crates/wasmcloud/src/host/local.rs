@@ -423,7 +423,8 @@ impl Host for LocalHost {
     }
 
     async fn start(&self, request: StartRequest) -> Result<WorkloadStatus, StartError> {
-        self.begin(request, Reach::World).await
+        let fetch = self.0.fetch.as_ref();
+        self.begin(request, Reach::World, fetch).await
     }
 
     async fn status(&self, id: &WorkloadId) -> Result<WorkloadStatus, NotFound> {
@@ -445,13 +446,17 @@ impl LocalHost {
     /// # Errors
     /// When it does not start.
     pub async fn start_plugin(&self, plugin: &ComponentPlugin) -> Result<(), StartError> {
+        let Some(source) = plugin.source() else {
+            let message = format!("the plugin `{}` was started before", plugin.name());
+            return Err(StartError::Host(message));
+        };
         let request = plugin.request()?;
         let id = request.id.clone();
-        self.begin(request, Reach::Calls).await?;
+        self.begin(request, Reach::Calls, &source).await?;
         let calling = self.0.held(&id, |held| Arc::clone(&held.calling));
         let calling = calling.map_err(|error| StartError::Host(error.in_full()))?;
-        let (engine, fetch) = (&self.0.engine, self.0.fetch.as_ref());
-        let callee = calling.callee(engine, fetch, plugin.name()).await;
+        let (engine, name) = (&self.0.engine, plugin.name());
+        let callee = calling.callee(engine, &source, name).await;
         plugin.is_up(callee.map_err(|error| match error {
             CallFailed::Prepare(error) => error,
             error => StartError::Host(error.in_full()),
@@ -463,6 +468,7 @@ impl LocalHost {
         &self,
         mut request: StartRequest,
         reach: Reach,
+        fetch: &dyn Fetch,
     ) -> Result<WorkloadStatus, StartError> {
         if self.0.engine.offers().closed {
             for_calls_only(&mut request.workload);
@@ -480,7 +486,7 @@ impl LocalHost {
         );
         let starter = Starter {
             engine: &self.0.engine,
-            fetch: self.0.fetch.as_ref(),
+            fetch,
             output: &self.0.output,
             room: &self.0.room,
             opening: &self.0.opening,

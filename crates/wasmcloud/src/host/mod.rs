@@ -3,6 +3,7 @@
 mod call;
 mod component_plugin;
 mod error;
+mod fetching;
 mod identity;
 mod local;
 mod making;
@@ -21,10 +22,11 @@ use async_trait::async_trait;
 pub use call::{CallFailed, CallRequest};
 pub use component_plugin::{ComponentPlugin, ComponentPluginError, PluginComponent};
 pub use error::{Place, StartError};
+pub(crate) use fetching::{look_at_all, worlds};
 pub use identity::HostIdentity;
 pub use local::{Graces, LocalHost};
 pub use service::{Restarts, ServiceState, ServiceStatus};
-pub(crate) use start::{FETCHES, check, check_limits, look_at};
+pub(crate) use start::{check, check_limits};
 pub use watched::Watched;
 
 use crate::engine::LinkPlan;

@@ -3,42 +3,36 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryFutureExt as _;
+use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Calling, Ways};
+use super::fetching::{Arrived, arrived};
 use super::making::{Made, MadeService, Making, Pooled, pools};
 use super::service::{Keeper, Restarts, Service, ServiceStatus};
 use super::{PoolStatus, StartError, StartRequest, Watched, WorkloadUsage};
-use crate::artifact::{By, Digest, Fetch, Fetched, Hold, Wanted};
-use crate::engine::plan::{PlannedKind, Worlds};
-use crate::engine::{Artifact, Components, Engine, InspectError, Inspected, LinkPlan, plan};
+use crate::artifact::{Digest, Fetch};
+use crate::engine::plan::PlannedKind;
+use crate::engine::{Artifact, Components, Engine, LinkPlan, plan};
 use crate::instance::{Farewell, HostRoom, MemoryAccount, WorkloadLog, WorkloadRoom};
 use crate::plugin::{
     BindRequest, Binding, EndingSender, Entry, GuestOutput, Opening, Plugin, PluginError, Port,
     Presence, ScheduleStatus, Scheduled, States, WorkloadContext,
 };
 use crate::policy::GuestLimits;
-use crate::workload::{
-    Component, ComponentName, HostInterface, Image, Interface, Namespace, Pull, Workload,
-    unsupported,
-};
+use crate::workload::{ComponentName, HostInterface, Interface, Workload, unsupported};
 
 /// After a workload was told to end at once, how long until that is worth a word in the log.
 const ABORT_WARNING: Duration = Duration::from_secs(10);
 
 /// How long a start waits until a service listens on its published ports.
 const READY: Duration = Duration::from_secs(10);
-
-/// How many components of a workload are fetched and looked at at once: each may be hundreds of megabytes.
-pub(crate) const FETCHES: usize = 2;
 
 /// What a start needs of its host.
 pub(super) struct Starter<'a> {
@@ -216,6 +210,13 @@ pub(super) struct Prepared {
     pub(super) callees: Vec<Arc<Artifact>>,
 }
 
+impl Prepared {
+    fn all(&self) -> impl Iterator<Item = &Arc<Artifact>> {
+        let called = self.entries.iter().chain(&self.callees);
+        called.chain(&self.service)
+    }
+}
+
 /// A workload that runs.
 pub(super) struct Started {
     pub(super) held: Held,
@@ -232,11 +233,12 @@ impl Starter<'_> {
         }
         check(self.engine.plugins(), &request.workload)?;
         check_limits(&self.room.limits, &request.workload)?;
-        let (components, kept) = self.components(&request.workload, &request.base).await?;
-        let worlds: Worlds = components
-            .iter()
-            .map(|(name, inspected)| (name.clone(), Arc::clone(&inspected.world)))
-            .collect();
+        let Arrived {
+            components,
+            worlds,
+            kept,
+            ahead,
+        } = arrived(self, request).await?;
         let mut offers = Cow::Borrowed(self.engine.offers());
         if self.reach == Reach::Calls {
             offers.to_mut().closed = true;
@@ -244,6 +246,7 @@ impl Starter<'_> {
         let plan = plan(&request.workload, &worlds, &offers)
             .map_err(|errors| StartError::Plan(Arc::new(errors)))?;
         let prepared = self.prepare(&plan, &components).await?;
+        drop(ahead);
         let mut bound = self.bind(request, &plan).await?;
         let mut room = self.room.workload();
         let context = bound.context(request, self.output, &room);
@@ -272,9 +275,7 @@ impl Starter<'_> {
         self.open(&mut bound, entries.clone(), request, presence)
             .await?;
         let bindings: Vec<_> = bound.0.into_iter().map(|(_, binding)| binding).collect();
-        let mut artifacts = prepared.entries.iter().chain(&prepared.callees);
-        let compiled = prepared.service.iter().any(|artifact| !artifact.from_disk)
-            || artifacts.any(|artifact| !artifact.from_disk);
+        let compiled = prepared.all().any(|artifact| !artifact.from_disk);
         let reached = worlds.len() - plan.unreached.len();
         let memory = Arc::clone(&room.memory);
         let calling = Calling {
@@ -312,25 +313,16 @@ impl Starter<'_> {
         plan: &LinkPlan,
         components: &Components,
     ) -> Result<Prepared, StartError> {
-        let one = async |flavour, members| {
-            let artifact = self.engine.prepare(flavour, members, components).await;
-            artifact.map_err(|error| StartError::Prepare(Arc::new(error)))
-        };
-        let (mut entries, mut callees) = (Vec::new(), Vec::new());
-        for entry in &plan.entries {
-            entries.push(one(entry.flavour, &entry.members).await?);
-        }
-        for callee in &plan.callees {
-            callees.push(one(callee.flavour, &callee.members).await?);
-        }
-        let service = match &plan.service {
-            Some(service) => Some(one(service.flavour, &service.members).await?),
-            None => None,
-        };
+        // How many are compiled at once, the engine knows; all others only wait.
+        let all = try_join_all(plan.units().map(|(flavour, members)| {
+            let prepared = self.engine.prepare(flavour, members, components);
+            prepared.map_err(|error| StartError::Prepare(Arc::new(error)))
+        }));
+        let mut all = all.await?.into_iter();
         Ok(Prepared {
-            entries,
-            service,
-            callees,
+            entries: all.by_ref().take(plan.entries.len()).collect(),
+            callees: all.by_ref().take(plan.callees.len()).collect(),
+            service: all.next(),
         })
     }
 
@@ -355,50 +347,6 @@ impl Starter<'_> {
         let up = keeper.up().await;
         up.map_err(|reason| StartError::Service { reason })?;
         Ok(Some(keeper))
-    }
-
-    /// Fetches and looks at the components, a few at a time, and each image once.
-    async fn components(
-        &self,
-        workload: &Workload,
-        base: &Path,
-    ) -> Result<(Components, BTreeMap<ComponentName, Kept>), StartError> {
-        let mut first: BTreeMap<(&Image, &Pull), &Component> = BTreeMap::new();
-        for component in workload.parts() {
-            let same = (&component.image, &component.pull);
-            first.entry(same).or_insert(component);
-        }
-        let fetches: Vec<_> = first
-            .into_iter()
-            .map(|(same, component)| async move {
-                let looked = self.component(component, &workload.namespace, base).await;
-                looked.map(|looked| (same, looked))
-            })
-            .collect();
-        let looked: BTreeMap<(&Image, &Pull), Looked> = stream::iter(fetches)
-            .buffer_unordered(FETCHES)
-            .try_collect()
-            .await?;
-        let (mut components, mut kept) = (Components::new(), BTreeMap::new());
-        for component in workload.parts() {
-            if let Some(looked) = looked.get(&(&component.image, &component.pull)).cloned() {
-                components.insert(component.name.clone(), looked.inspected);
-                kept.insert(component.name.clone(), looked.kept);
-            }
-        }
-        Ok((components, kept))
-    }
-
-    async fn component(
-        &self,
-        component: &Component,
-        namespace: &Namespace,
-        base: &Path,
-    ) -> Result<Looked, StartError> {
-        let engine = self.engine.clone();
-        let inspect = move |bytes: &[u8], digest| engine.inspect_known(bytes, digest);
-        let by = By::Workload(namespace);
-        look_at(self.fetch, component, by, base, inspect).await
     }
 
     /// Binds the plugins that the plan uses.
@@ -466,67 +414,6 @@ fn digests(components: &Components) -> BTreeMap<ComponentName, Digest> {
     components
         .map(|(name, inspected)| (name.clone(), inspected.digest))
         .collect()
-}
-
-/// A component that was fetched and looked at.
-#[derive(Clone)]
-pub(crate) struct Looked {
-    pub(crate) inspected: Inspected,
-    pub(crate) kept: Kept,
-}
-
-/// What is left of an image of which the bytes are not kept.
-#[derive(Clone)]
-pub(crate) struct Kept {
-    /// What gives the same bytes again, but for files, which may change.
-    pub(super) image: Image,
-    _hold: Option<Hold>,
-}
-
-/// Fetches a component and looks at it, on a thread that serves nobody.
-pub(crate) async fn look_at(
-    fetch: &dyn Fetch,
-    component: &Component,
-    by: By<'_>,
-    base: &Path,
-    inspect: impl FnOnce(&[u8], Option<Digest>) -> Result<Inspected, InspectError> + Send + 'static,
-) -> Result<Looked, StartError> {
-    let name = component.name.clone();
-    let image = component.image.resolve(base);
-    let pull = &component.pull;
-    let wanted = Wanted {
-        image: &image,
-        pull,
-        by,
-    };
-    let Fetched {
-        bytes,
-        digest,
-        pinned,
-        hold,
-    } = fetch
-        .fetch(wanted)
-        .await
-        .map_err(|error| StartError::Fetch {
-            component: name.clone(),
-            source: Arc::new(error),
-        })?;
-    let inspected = tokio::task::spawn_blocking(move || inspect(&bytes, digest)).await;
-    let inspected = inspected.map_err(|_| {
-        StartError::Host(format!(
-            "looking at component `{name}` crashed; this is a bug worth reporting"
-        ))
-    })?;
-    let inspected = inspected.map_err(|error| StartError::Inspect {
-        component: name,
-        image: image.to_string(),
-        source: Arc::new(error),
-    })?;
-    let kept = Kept {
-        image: pinned.unwrap_or(image),
-        _hold: hold,
-    };
-    Ok(Looked { inspected, kept })
 }
 
 /// Asks every plugin what is wrong with the settings of a workload.

@@ -1,10 +1,12 @@
 //! Components that the configuration of a host makes plugins: what they export is offered to all workloads.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
+use wasmcloud::artifact::{Digest, Fetch, FetchError, Fetched, Files, Wanted};
 use wasmcloud::assembly::{AssembleError, HostConfig, assemble};
 use wasmcloud::host::{
     CallFailed, CallRequest, Host as _, PluginComponent, ServiceState, StartError, WorkloadState,
@@ -123,6 +125,37 @@ pub(crate) async fn ledger() {
         ("ledger", "ledger")
     );
     assert_eq!(line.text, "default/shop/teller notes sold");
+}
+
+/// What was compared with the digest that the configuration wants, and may have been pulled with the credentials of the host, is what
+/// runs: it is not fetched again, and least of all as if a workload wanted it.
+#[tokio::test]
+async fn it_is_fetched_once_and_by_the_host() {
+    let fetched = Arc::new(Noted::default());
+    let mut clerk = of_shift("stay");
+    let digest = Digest::of(&std::fs::read(test_guests::CLERK).unwrap());
+    clerk.expected_digest = Some(digest.to_string());
+    let fetch = fetched.clone();
+    let host = served_where(clerk, |config| config.fetch = fetch).await;
+    assert_eq!(tell(&host, "shop", "it").await, r#"ok("noted: it")"#);
+    let notes = fetched.0.lock().unwrap().clone();
+    let of_clerk = notes.iter().filter(|note| note.contains("clerk"));
+    let of_clerk: Vec<_> = of_clerk.collect();
+    assert_eq!(of_clerk.len(), 1, "{notes:?}");
+    assert!(of_clerk[0].starts_with("Host "), "{notes:?}");
+}
+
+/// Reads files, and notes who wanted which.
+#[derive(Default)]
+struct Noted(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Fetch for Noted {
+    async fn fetch(&self, wanted: Wanted<'_>) -> Result<Fetched, FetchError> {
+        let note = format!("{:?} {}", wanted.by, wanted.image);
+        self.0.lock().unwrap().push(note);
+        Files::default().fetch(wanted).await
+    }
 }
 
 /// The one that calls is called by nobody over a link.

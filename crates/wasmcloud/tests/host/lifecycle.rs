@@ -1,5 +1,6 @@
 //! Start, status, stop: every move that is legal, the races between them, and the moves that are refused.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -7,6 +8,7 @@ use serde_json::json;
 use wasmcloud::host::{Host as _, StartError, WorkloadState};
 use wasmcloud::plugin::Ending;
 
+use crate::messaging::messaging;
 use crate::support::{
     Gate, Ledger, TestHost, Version, body_of, component, empty, http, http_at, id, p2, p3, request,
     spec, start_request, within,
@@ -144,6 +146,48 @@ async fn a_start_gives_up_when_it_is_stopped() {
     gate.let_through(9);
     host.run("one", &spec([p2()], [http()])).await;
     assert_eq!(host.get("/hello").await.status, 200);
+}
+
+/// Whoever is whole by itself does not wait for the last image, and nothing is compiled that is not used then.
+#[tokio::test]
+async fn what_has_arrived_is_compiled_while_others_are_on_their_way() {
+    let gate = Gate::closed();
+    let folder = tempfile::tempdir().unwrap();
+    let compiled = folder.path().join("compiled");
+    let (fetch, cache) = (gate.clone(), compiled.clone());
+    let host = TestHost::with(|config| {
+        config.fetch = fetch;
+        config.engine.cache_dir = Some(cache);
+    })
+    .await;
+    let components = [p2(), component("tell", test_guests::TELL_P2)];
+    let messaging = messaging("0.2.0", json!({"subscriptions": "jobs.>"}));
+    let request = start_request("one", "one", &spec(components, [http(), messaging]), None);
+    let start = {
+        let host = host.host.clone();
+        tokio::spawn(async move { host.start(request).await })
+    };
+    gate.reached(2).await;
+    gate.let_through(1);
+    within(async {
+        while artifacts(&compiled) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gate.let_through(1);
+    within(start).await.unwrap().unwrap();
+    assert_eq!(artifacts(&compiled), 2);
+}
+
+/// How many compiled components a cache has, besides what is known of their worlds.
+fn artifacts(cache: &Path) -> usize {
+    let folders = std::fs::read_dir(cache).into_iter().flatten().flatten();
+    let folders = folders.filter(|folder| !folder.file_name().to_string_lossy().contains("worlds"));
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
+    let names = files.flatten().map(|file| file.path());
+    let compiled = names.filter(|name| name.extension().is_some_and(|it| it == "cwasm"));
+    compiled.count()
 }
 
 #[tokio::test]

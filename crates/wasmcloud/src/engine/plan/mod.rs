@@ -1,6 +1,7 @@
 //! Decides who answers each import and what is fused into what, before anything runs. Pure: the same workload, worlds and offers
 //! give the same plan, in whatever order the manifest lists the components.
 
+mod early;
 mod entries;
 mod graph;
 mod handlers;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use early::plan_early;
 pub use problem::{PlanErrors, Problem};
 pub use service::runs;
 
@@ -115,6 +117,16 @@ pub struct LinkPlan {
     /// Components that nothing reaches: they are neither called from outside nor by a component that is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<ComponentName>,
+}
+
+impl LinkPlan {
+    /// What is compiled: the entries, then the callees, then the service.
+    pub fn units(&self) -> impl Iterator<Item = (Flavour, &[Member])> {
+        let entries = self.entries.iter().map(|it| (it.flavour, &it.members[..]));
+        let callees = self.callees.iter().map(|it| (it.flavour, &it.members[..]));
+        let service = self.service.iter().map(|it| (it.flavour, &it.members[..]));
+        entries.chain(callees).chain(service)
+    }
 }
 
 /// Who answers one import.

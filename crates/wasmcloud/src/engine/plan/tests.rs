@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod early;
 mod entries;
 mod handlers;
 mod isolated;
