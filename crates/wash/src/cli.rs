@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Push, pull, copy and list, as `wash push` and its like do.
     Oci(OciArgs),
-    /// Show, prune or verify the cache of images.
+    /// Show, prune or verify the caches of images and of compiled components.
     Cache(CacheCommandArgs),
     /// Pull and compile an image, a component or the workloads of a manifest, and run nothing.
     Compile(CompileArgs),

@@ -31,6 +31,16 @@ pub(crate) struct CacheArgs {
     pub(crate) image_cache: Option<PathBuf>,
 }
 
+/// The caches that are looked after.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CachesArgs {
+    #[command(flatten)]
+    pub(crate) images: CacheArgs,
+    /// Where compiled components are kept; by default below the user's cache folder, and none with `--image-cache` alone.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
 /// Arguments of `wash push`.
 #[derive(Args, Debug)]
 pub(crate) struct PushArgs {
@@ -141,29 +151,29 @@ pub(crate) struct CacheCommandArgs {
     pub(crate) command: CacheCommand,
 }
 
-/// What to do with the cache of images.
+/// What to do with the caches of images and of compiled components.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Show what is in it.
+    /// Show what is in them.
     Show {
         #[command(flatten)]
-        cache: CacheArgs,
+        caches: CachesArgs,
     },
     /// Remove what is not in use.
     Prune {
         /// Only what was not used for so long, such as `30d` or `12h`.
         #[arg(long, value_name = "TIME", value_parser = since)]
         unused_for: Option<Duration>,
-        /// Only until no more than this is left, such as `1GiB`.
+        /// Only until no more than this is left in each of the two, such as `1GiB`.
         #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "unused_for")]
         to_size: Option<u64>,
         #[command(flatten)]
-        cache: CacheArgs,
+        caches: CachesArgs,
     },
     /// Read everything, and remove what is damaged.
     Verify {
         #[command(flatten)]
-        cache: CacheArgs,
+        caches: CachesArgs,
     },
 }
 

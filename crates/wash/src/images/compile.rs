@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 use wasmcloud::artifact::By;
-use wasmcloud::assembly::{Compiled, HostConfig, compile, offers_of};
+use wasmcloud::assembly::{AssembleError, Compiled, Compiler, HostConfig, offers_of};
 use wasmcloud::config::HostFile;
 use wasmcloud::engine::inspect::inspect;
 use wasmcloud::host::StartRequest;
-use wasmcloud::registry::AuthSource;
+use wasmcloud::registry::{AuthSource, Progress};
 use wasmcloud::workload::{Image, Pull, Reference, Workload, WorkloadId};
 
 use super::args::CompileArgs;
@@ -22,10 +22,14 @@ use crate::ui::{Ui, count};
 
 pub(crate) async fn run(args: CompileArgs, ui: &Ui) -> Result<(), Failure> {
     let mut config = host_config(&args)?;
-    let wanted = wanted(&args, &mut config).await?;
+    let wanted = wanted(&args, &mut config, ui).await?;
     let cache_dir = config.engine.cache_dir.clone().unwrap_or_default();
     let bar = ui.progress("compiling");
-    let mut all = Vec::new();
+    let unusable = |error: AssembleError| Failure::new(error.to_string());
+    let compiler = Compiler::new(&config).await.map_err(unusable)?;
+    let plugins = compiler.plugins().await.map_err(unusable)?;
+    let plugin = |(id, compiled)| (format!("plugin {id}"), compiled);
+    let mut all: Vec<_> = plugins.into_iter().map(plugin).collect();
     for to_run in &wanted {
         let request = StartRequest {
             id: id(&to_run.workload)?,
@@ -33,7 +37,7 @@ pub(crate) async fn run(args: CompileArgs, ui: &Ui) -> Result<(), Failure> {
             base: to_run.base.clone(),
             replaces: None,
         };
-        let compiled = compile(&request, &config).await;
+        let compiled = compiler.compile(&request).await;
         let compiled = compiled.map_err(|errors| {
             let problems = errors.iter().flat_map(|error| to_run.start_problems(error));
             Failure::from(problems.collect::<Vec<_>>())
@@ -69,7 +73,11 @@ fn host_config(args: &CompileArgs) -> Result<HostConfig, Failure> {
 
 /// What is to be compiled: one component by itself, or the workloads of a manifest. What the command line says of their registries
 /// comes into the configuration.
-async fn wanted(args: &CompileArgs, config: &mut HostConfig) -> Result<Vec<ToRun>, Failure> {
+async fn wanted(
+    args: &CompileArgs,
+    config: &mut HostConfig,
+    ui: &Ui,
+) -> Result<Vec<ToRun>, Failure> {
     let what = args.what.as_str();
     if is_reference(what) {
         let reference = reference(what)?;
@@ -78,7 +86,7 @@ async fn wanted(args: &CompileArgs, config: &mut HostConfig) -> Result<Vec<ToRun
             [reference.registry()].into(),
             &args.registry,
         )?;
-        return Ok(vec![alone(&reference, config).await?]);
+        return Ok(vec![alone(&reference, config, ui).await?]);
     }
     let path = Path::new(what);
     if !path.exists() {
@@ -111,14 +119,17 @@ async fn of_one(built: Built, config: &HostConfig) -> Result<ToRun, Failure> {
 }
 
 /// A workload of an image alone.
-async fn alone(reference: &Reference, config: &HostConfig) -> Result<ToRun, Failure> {
+async fn alone(reference: &Reference, config: &HostConfig, ui: &Ui) -> Result<ToRun, Failure> {
     let images = config
         .images
         .open(config.egress.clone(), Arc::clone(&config.resolver));
     let images = images.map_err(|error| of_images(&error))?;
+    let bar = super::progress(ui, "pulling");
+    let watcher = Arc::clone(&bar) as Arc<dyn Progress>;
     let pulled = images
-        .pull(reference, &Pull::default(), By::Host, None)
+        .pull(reference, &Pull::default(), By::Host, Some(watcher))
         .await;
+    drop(bar);
     let pulled = pulled.map_err(|error| of_image(reference, &error))?;
     let inspected = inspect(&pulled.bytes);
     let built = Built {

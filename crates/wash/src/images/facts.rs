@@ -61,7 +61,6 @@ pub(super) fn annotations(path: &Path, bytes: &[u8]) -> BTreeMap<String, String>
 
 /// The facts for the config of the image. The time is that of the commit: the same source makes the same image.
 pub(super) fn facts(
-    bytes: &[u8],
     inspected: &Inspected,
     annotations: &BTreeMap<String, String>,
 ) -> ComponentFacts {
@@ -77,7 +76,8 @@ pub(super) fn facts(
         wasi: if is_p3(inspected) { Wasi::P3 } else { Wasi::P2 },
         exports: names(&inspected.world.exports),
         imports: names(&inspected.world.imports),
-        target: target(bytes),
+        // A component does not say which world it was made for.
+        target: None,
     }
 }
 
@@ -93,19 +93,6 @@ fn is_p3(inspected: &Inspected) -> bool {
         let version = interface.version.as_ref();
         interface.namespace == "wasi" && version.is_some_and(|it| (it.major, it.minor) == (0, 3))
     })
-}
-
-/// The world that it was made for, where its maker has said so.
-fn target(bytes: &[u8]) -> Option<String> {
-    let decoded = wit_component::decode(bytes).ok()?;
-    let wit_component::DecodedWasm::Component(resolve, world) = decoded else {
-        return None;
-    };
-    let world = resolve.worlds.get(world)?;
-    let package = &resolve.packages.get(world.package?)?.name;
-    // What a decoder makes up where nobody said anything.
-    (package.namespace != "root")
-        .then(|| format!("{}:{}/{}", package.namespace, package.name, world.name))
 }
 
 /// The Git repository around a file, asked through the program.
@@ -155,12 +142,14 @@ impl<'a> Git<'a> {
     fn source(&self) -> Option<String> {
         let url = self.says(&["remote", "get-url", "origin"])?;
         match url.split_once("://") {
+            // A path of this machine is nobody's business.
+            Some(("file", _)) => None,
             Some((scheme, rest)) => {
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
                 let host = authority.rsplit('@').next().unwrap_or(authority);
                 Some(format!("{scheme}://{host}/{path}"))
             }
-            // `git@host:path` has a name and no password; a path of this machine is nobody's business.
+            // `git@host:path` has a name and no password; what has no `@` is a path.
             None => url.contains('@').then_some(url),
         }
     }

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: PushArgs, ui: &Ui) -> Result<(), Failure> {
         .collect::<Result<_, _>>()?;
     let mut said = annotations(path, &bytes);
     said.extend(own);
-    let facts = facts(&bytes, &inspected, &said);
+    let facts = facts(&inspected, &said);
     let way = Way::to(&reference, &args.registry, None)?;
     let bar = super::progress(ui, "pushing");
     let access = way

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use test_servers::Registry;
 
-use crate::images::{json, keys, run, wash, with_input};
+use crate::image_support::{ADA, as_ada, json, keys, login_file, run, wash};
 use crate::support::Sandbox;
 
 #[test]
@@ -108,21 +108,11 @@ fn what_a_host_demands_is_there_when_the_registry_is_gone() {
 #[test]
 fn what_is_private_is_compiled_with_the_credentials_for_it() {
     let sandbox = Sandbox::new();
-    let registry = Registry::with_users(&[("ada", "s3cret-word")]);
+    let registry = Registry::with_users(&[ADA]);
     std::fs::copy(test_guests::HTTP_P2, sandbox.path("a.wasm")).unwrap();
     let address = registry.address();
     let at = format!("{address}/demo/a:1");
-    let login = [
-        "--username",
-        "ada",
-        "--password-stdin",
-        "--plain-http",
-        &address,
-    ];
-    let with_login = |args: &[&str]| {
-        let all = [args, &login].concat();
-        with_input(&sandbox, wash(&sandbox, &all), "s3cret-word\n")
-    };
+    let with_login = |args: &[&str]| as_ada(&sandbox, &[&address], args);
     with_login(&["push", "a.wasm", &at]).succeeded();
     let denied = run(&sandbox, &registry, &["compile", &at]);
     assert!(denied.stderr.contains("docker login"), "{}", denied.stderr);
@@ -135,12 +125,7 @@ fn what_is_private_is_compiled_with_the_credentials_for_it() {
         "secret.yaml",
         manifest(&at, ", imagePullSecret: { name: shop }"),
     );
-    sandbox.write(
-        "shop.json",
-        format!(
-            r#"{{"auths": {{"{address}": {{"username": "ada", "password": "s3cret-word"}}}}}}"#
-        ),
-    );
+    sandbox.write("shop.json", login_file(&address));
     private(&sandbox.path("shop.json"));
     sandbox.write(
         "host.yaml",
@@ -161,6 +146,50 @@ fn what_is_private_is_compiled_with_the_credentials_for_it() {
         unclear.stderr.contains("`--username` is for one registry"),
         "{}",
         unclear.stderr
+    );
+}
+
+/// What the configuration of the host makes plugins is compiled as well, and who calls them does not need them for that.
+#[test]
+fn plugins_of_a_host_and_who_calls_them_are_compiled_ahead() {
+    let sandbox = Sandbox::new();
+    for (from, to) in [
+        (test_guests::TELLER, "teller.wasm"),
+        (test_guests::CLERK, "clerk.wasm"),
+    ] {
+        std::fs::copy(from, sandbox.path(to)).unwrap();
+    }
+    sandbox.write(
+        "host.yaml",
+        "dataDir: data\nhostPlugins: [{ id: clerk, file: clerk.wasm }]\n",
+    );
+    sandbox.write(
+        "shop.yaml",
+        "apiVersion: runtime.wasmcloud.dev/v1alpha1\nkind: Workload\nmetadata: { name: shop }\nspec:\n  \
+         components: [{ name: teller, image: ./teller.wasm }]\n  \
+         hostInterfaces: [{ namespace: test, package: ledger, interfaces: [book] }]\n  \
+         schedules: [{ name: daily, component: teller, function: tell, args: ['\"x\"'], schedule: '@daily' }]\n",
+    );
+    let compile = || {
+        let args = ["compile", "shop.yaml", "--config", "host.yaml"];
+        let args = [&args[..], &["--output", "json"]].concat();
+        let told = sandbox.finish(wash(&sandbox, &args)).succeeded().json();
+        told["workloads"].clone()
+    };
+    let first = compile();
+    let of = |nth: usize| {
+        (
+            first[nth]["workload"].clone(),
+            first[nth]["compiled"].clone(),
+        )
+    };
+    // Its calls and what it runs by itself are one artifact.
+    assert_eq!(of(0), ("plugin clerk".into(), 1.into()), "{first}");
+    assert_eq!(of(1), ("default:shop".into(), 1.into()), "{first}");
+    let again = compile();
+    assert!(
+        again[0]["compiled"] == 0 && again[1]["compiled"] == 0,
+        "{again}"
     );
 }
 

@@ -1,7 +1,9 @@
-//! `wash inspect` of single files; manifests of real projects are inspected by the tests of the examples.
+//! `wash inspect` of single files and images; manifests of real projects are inspected by the tests of the examples.
 
 use insta::assert_snapshot;
+use test_servers::{FaultyRegistry, Registry};
 
+use crate::image_support::run_at;
 use crate::support::{EMPTY_COMPONENT, Sandbox};
 
 #[test]
@@ -100,4 +102,37 @@ fn a_core_module_that_cannot_be_adapted_says_why() {
         "{}",
         run.stderr
     );
+}
+
+/// An image is told from its manifest and its config. Only its world is in the component itself.
+#[test]
+fn an_image_is_looked_at_without_its_component_unless_that_is_wanted() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let way = FaultyRegistry::to(registry.port());
+    std::fs::copy(test_guests::HTTP_P2, sandbox.path("a.wasm")).unwrap();
+    let (at, address) = (format!("{}/demo/a:1", way.address()), way.address());
+    let wash = |args: &[&str]| run_at(&sandbox, &address, args).succeeded();
+    wash(&["push", "a.wasm", &at]);
+    way.forget();
+    let seen = wash(&["inspect", &at, "--output", "json"]).json();
+    let size = std::fs::metadata(sandbox.path("a.wasm")).unwrap().len();
+    assert_eq!(seen["bytes"], size);
+    let layer = format!("/blobs/{}", seen["layer"].as_str().unwrap());
+    let text = wash(&["inspect", &at]).stdout;
+    assert!(text.contains("  wasi:http/incoming-handler@0.2."), "{text}");
+    for method in ["GET", "HEAD"] {
+        assert_eq!(way.count(method, &layer), 0, "{:#?}", way.requests());
+    }
+    assert!(way.bytes("") < size / 2, "{:#?}", way.requests());
+
+    let wit = wash(&["inspect", &at, "--wit"]).stdout;
+    assert!(
+        wit.contains("export wasi:http/incoming-handler@0.2."),
+        "{wit}"
+    );
+    assert_eq!(way.bytes(&layer), size);
+    // Now it is in the cache.
+    way.forget();
+    assert_eq!(wash(&["inspect", &at, "--wit"]).stdout, wit);
+    assert!(way.requests().is_empty(), "{:#?}", way.requests());
 }

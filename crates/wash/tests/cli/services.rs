@@ -4,8 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 
 use serde_json::{Value, json};
+use test_servers::Registry;
 
-use crate::support::{Sandbox, connect, free_port};
+use crate::image_support::{run, wash};
+use crate::support::{Dev, EMPTY_COMPONENT, Sandbox, connect, free_port};
 
 /// A service that does as it is told, one client after the other.
 const SERVICE: &str = r#"
@@ -232,4 +234,38 @@ fn what_is_wrong_with_the_settings_of_a_service_is_told_where_it_stands() {
         "{}",
         run.stderr
     );
+}
+
+/// With its registry gone, it comes from the cache.
+#[test]
+fn a_project_has_a_service_of_a_registry() {
+    let (sandbox, mut registry) = (Sandbox::new(), Registry::start());
+    let port = free_port();
+    project(&sandbox, "desk", "{}\n");
+    let built = sandbox.run(&["build", "desk", "--output", "json"]);
+    let built = built.succeeded().json();
+    let component = built["components"][0]["path"].as_str().unwrap();
+    let address = registry.address();
+    let at = format!("{address}/demo/desk:1");
+    run(&sandbox, &registry, &["push", component, &at]).succeeded();
+    sandbox.write("p/own.wasm", EMPTY_COMPONENT);
+    sandbox.write(
+        "p/.wash/config.yaml",
+        format!(
+            "build: {{ command: 'true', component_path: own.wasm }}\ndev:\n  service_image: '{at}'\n  \
+             service_pull_policy: IfNotPresent\n  service_ports: ['{port}:7070']\n\
+             images: {{ registries: {{ '{address}': {{ plainHttp: true }} }} }}\n"
+        ),
+    );
+    let args = ["dev", "p", "--http-addr", "127.0.0.1:0", "--output", "json"];
+    for is_there in [true, false] {
+        if !is_there {
+            registry.stop();
+        }
+        let mut dev = Dev::start(wash(&sandbox, &args));
+        dev.wait_for("ready");
+        dev.ports_are(&ports(port));
+        assert_eq!(say(port, "hello"), "first edition");
+        dev.stop("TERM");
+    }
 }

@@ -49,6 +49,22 @@ impl Run {
         assert_eq!(self.code, Some(0), "{}", self.snapshot());
         self
     }
+
+    /// Expects that it was typed right and failed.
+    pub(crate) fn failed(self) -> Self {
+        assert_eq!(self.code, Some(1), "{}", self.snapshot());
+        self
+    }
+
+    /// Expects these words on standard error.
+    pub(crate) fn says(self, words: &str) -> Self {
+        assert!(
+            self.stderr.contains(words),
+            "it does not say {words:?}:\n{}",
+            self.snapshot()
+        );
+        self
+    }
 }
 
 impl Sandbox {
@@ -95,12 +111,16 @@ impl Sandbox {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wash"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_wash"));
+        command.args(args);
         command
-            .args(args)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null());
+    }
+
+    /// Another program, in the same surroundings.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
             .env("CARGO_TARGET_DIR", shared.join("guests"))
             .env("XDG_CACHE_HOME", shared.join("cache"));

@@ -4,9 +4,13 @@ use std::fs;
 
 use insta::assert_snapshot;
 use serde_json::Value;
+use test_servers::FaultyRegistry;
 
 use crate::support::EMPTY_COMPONENT;
 use crate::wit_support::{APP, BARE, GREET, LANG, Shop, app_importing, package};
+
+/// A project that is built by doing nothing.
+const BUILD: &str = "build: {command: 'true', component_path: out.wasm}\n";
 
 #[test]
 fn what_lies_in_deps_by_hand_stays_untouched() {
@@ -40,13 +44,9 @@ fn what_lies_in_deps_by_hand_stays_untouched() {
     );
     shop.wit("old", &["fetch"]).succeeded();
     assert!(!shop.exists("old/wkg.lock"));
-    let run = shop.wit("old", &["remove", "demo:hand2"]).succeeded();
-    assert!(
-        run.stderr
-            .contains("old/wit/deps/hand2.wit stays: it was put there by hand"),
-        "{}",
-        run.stderr
-    );
+    shop.wit("old", &["remove", "demo:hand2"])
+        .succeeded()
+        .says("old/wit/deps/hand2.wit stays: it was put there by hand");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn what_was_fetched_and_then_changed_is_not_lost() {
         "name: string",
         "nom: string",
     );
-    let run = shop.wit("app", &["fetch"]);
+    let run = shop.fetch();
     assert_snapshot!(run.snapshot(), @r"
     exit: 1
     --- stdout
@@ -102,7 +102,7 @@ fn a_path_stands_for_a_package_and_is_read_again_each_time() {
             .contains("list<string>")
     );
     shop.sandbox.edit("app/wkg.toml", "../greet", "../gone");
-    let run = shop.wit("app", &["fetch"]);
+    let run = shop.fetch();
     assert_snapshot!(run.snapshot(), @r"
     exit: 1
     --- stdout
@@ -136,13 +136,8 @@ fn a_source_may_be_a_path_or_another_repository() {
     );
     let config = "wit:\n  sources: {'demo:greet': 'https://x.example/greet.tar.gz'}\n";
     shop.config("app", config);
-    let run = shop.wit("app", &["fetch"]);
-    assert!(
-        run.stderr
-            .contains("demo:greet: an archive from a web server is not supported"),
-        "{}",
-        run.stderr
-    );
+    shop.fetch()
+        .says("demo:greet: an archive from a web server is not supported");
 }
 
 #[test]
@@ -163,15 +158,10 @@ fn a_damaged_lock_file_is_neither_used_nor_replaced() {
     shop.sandbox
         .edit("app/wkg.lock", "digest = \"sha256:", "digest = \"sha1:");
     let damaged = shop.read("app/wkg.lock");
-    let run = shop.wit("app", &["fetch"]);
-    assert_eq!(run.code, Some(1));
-    assert!(
-        run.stderr
-            .contains("the lock file is damaged: invalid content digest"),
-        "{}",
-        run.stderr
-    );
-    assert!(run.stderr.contains("--> app/wkg.lock:"), "{}", run.stderr);
+    shop.fetch()
+        .failed()
+        .says("the lock file is damaged: invalid content digest")
+        .says("--> app/wkg.lock:");
     assert_eq!(shop.read("app/wkg.lock"), damaged);
 }
 
@@ -187,7 +177,7 @@ fn only_content_with_the_digest_of_the_lock_file_is_taken() {
         .path("cache/wash/wit")
         .join(format!("{}.wasm", digest.trim_start_matches("sha256:")));
     fs::write(&kept, b"\0asm damaged").unwrap();
-    shop.wit("app", &["fetch"]).succeeded();
+    shop.fetch().succeeded();
     assert_eq!(
         shop.read("app/wit/deps/demo-greet-0.1.0/package.wit"),
         before
@@ -198,14 +188,9 @@ fn only_content_with_the_digest_of_the_lock_file_is_taken() {
     let mut content = fs::read(shop.blob(&digest)).unwrap();
     *content.last_mut().unwrap() ^= 1;
     fs::write(shop.blob(&digest), content).unwrap();
-    let run = shop.wit("app", &["fetch"]);
-    assert_eq!(run.code, Some(1), "{}", run.snapshot());
-    assert!(
-        run.stderr
-            .contains("what [REGISTRY] sent for demo:greet@0.1.0 is not what it should be"),
-        "{}",
-        run.stderr
-    );
+    shop.fetch()
+        .failed()
+        .says("what [REGISTRY] sent for demo:greet@0.1.0 is not what it should be");
     assert!(!shop.exists("app/wit/deps"));
 }
 
@@ -213,7 +198,7 @@ fn only_content_with_the_digest_of_the_lock_file_is_taken() {
 fn a_version_that_has_another_content_now_is_not_noticed_until_it_is_updated() {
     let shop = Shop::with_app();
     shop.publish_greet("0.0.1");
-    shop.wit("app", &["fetch"]).succeeded();
+    shop.fetch().succeeded();
     let digest = shop.pinned("app", "greet");
     // Somebody makes the registry forget the version, and publishes another content as it.
     let tag = shop
@@ -230,65 +215,95 @@ fn a_version_that_has_another_content_now_is_not_noticed_until_it_is_updated() {
     shop.forget();
     shop.wit("app", &["fetch", "--locked"]).succeeded();
     assert_eq!(shop.pinned("app", "greet"), digest);
-    let run = shop.wit("app", &["update"]).succeeded();
-    assert!(
-        run.stderr
-            .contains("warning: demo:greet 0.1.0 has another content than before"),
-        "{}",
-        run.stderr
-    );
+    shop.wit("app", &["update"])
+        .succeeded()
+        .says("warning: demo:greet 0.1.0 has another content than before");
     assert_ne!(shop.pinned("app", "greet"), digest);
 }
 
 #[test]
 fn a_locked_fetch_fails_rather_than_to_change_the_lock_file() {
     let shop = Shop::with_app();
-    let run = shop.wit("app", &["fetch", "--locked"]);
-    assert!(
-        run.stderr.contains(
-            "wkg.lock says nothing about demo:greet@0.1.0, and --locked keeps it as it is"
-        ),
-        "{}",
-        run.stderr
-    );
-    shop.wit("app", &["fetch"]).succeeded();
+    shop.wit("app", &["fetch", "--locked"])
+        .says("wkg.lock says nothing about demo:greet@0.1.0, and --locked keeps it as it is");
+    shop.fetch().succeeded();
     shop.sandbox.write("app/wit/world.wit", BARE);
-    let run = shop.wit("app", &["fetch", "--locked"]);
-    assert!(run.stderr.contains("needed no more"), "{}", run.stderr);
+    shop.wit("app", &["fetch", "--locked"])
+        .says("needed no more");
 }
 
 #[test]
 fn a_build_fetches_what_is_missing_and_says_so_unless_it_is_told_not_to() {
     let mut shop = Shop::with_app();
     shop.sandbox.write("app/out.wasm", EMPTY_COMPONENT);
-    let build = "build: {command: 'true', component_path: out.wasm}\n";
     let config = shop.read("app/.wash/config.yaml");
-    shop.config("app", &format!("{build}{config}"));
-    let run = shop.run(&["build", "app"]).succeeded();
-    assert!(
-        run.stderr
-            .contains("fetching what app/wit/deps lacks: demo:greet@0.1.0\n"),
-        "{}",
-        run.stderr
-    );
+    shop.config("app", &format!("{BUILD}{config}"));
+    shop.run(&["build", "app"])
+        .succeeded()
+        .says("fetching what app/wit/deps lacks: demo:greet@0.1.0\n");
     assert!(shop.exists("app/wkg.lock"));
     shop.cut_off();
     let run = shop.run(&["build", "app"]).succeeded();
     assert!(!run.stderr.contains("fetching"), "{}", run.stderr);
     shop.remove_deps();
-    let run = shop.run(&["build", "app"]);
-    assert_eq!(run.code, Some(1));
-    assert!(
-        run.stderr.contains("cannot reach [REGISTRY]"),
-        "{}",
-        run.stderr
-    );
+    shop.run(&["build", "app"])
+        .failed()
+        .says("cannot reach [REGISTRY]");
     shop.sandbox.edit(
         "app/.wash/config.yaml",
         "wit: {",
         "wit: {skip_fetch: true, ",
     );
     assert!(!shop.run(&["build", "app"]).stderr.contains("fetching"));
+}
+
+/// The folder has all of it, or else the lock file says what of the earlier downloads is needed.
+#[test]
+fn a_build_asks_nobody_for_packages_that_were_fetched() {
+    let shop = Shop::with_app();
+    let way = FaultyRegistry::to(shop.registry.port());
+    let url = way.url();
+    let registries = format!("[{{url: '{url}', namespaces: [demo]}}]");
+    shop.config(
+        "app",
+        &format!("{BUILD}wit: {{registries: {registries}}}\n"),
+    );
+    shop.sandbox.write("app/out.wasm", EMPTY_COMPONENT);
+    shop.fetch().succeeded();
+    assert!(way.count("GET", "/v2/demo/greet/blobs/") > 0);
+    way.forget();
+    for builds in [&["build", "app"][..], &["wit", "build", "--dir", "app"]] {
+        shop.run(builds).succeeded();
+        shop.remove_deps();
+        shop.run(builds).succeeded();
+        assert!(shop.exists("app/wit/deps/demo-greet-0.1.0/package.wit"));
+    }
+    assert!(way.requests().is_empty(), "{:#?}", way.requests());
+}
+
+#[test]
+fn a_build_names_the_package_that_it_cannot_have() {
+    let mut shop = Shop::with_app();
+    shop.sandbox.write("app/out.wasm", EMPTY_COMPONENT);
+    let config = shop.read("app/.wash/config.yaml");
+    shop.config("app", &format!("{BUILD}{config}"));
+    let named = "demo:greet@0.1.0: cannot reach [REGISTRY]";
+    shop.cut_off();
+    let package = shop.wit("app", &["build"]);
+    package.failed().says(&format!("error: {named}"));
+    assert!(!shop.exists("app/demo-app.wasm"));
+    // Whether it lacks anything, the compiler knows better: there is no lock file that says so.
+    let build = shop.run(&["build", "app"]).succeeded();
+    build
+        .says(&format!("warning: {named}"))
+        .says("the build goes on without");
+
+    shop.registry.resume();
+    shop.fetch().succeeded();
+    shop.remove_deps();
+    shop.cut_off();
+    let build = shop.run(&["build", "app"]);
+    build.failed().says(&format!("error: {named}"));
 }
 
 #[test]

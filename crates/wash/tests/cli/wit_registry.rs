@@ -12,7 +12,7 @@ use crate::wit_support::{ANN, APP, BARE, GREET, LANG, Shop, app_importing, packa
 #[test]
 fn a_package_is_published_and_fetched_and_the_build_needs_no_network_then() {
     let mut shop = Shop::with_app();
-    assert_snapshot!(shop.wit("app", &["fetch"]).snapshot(), @r"
+    assert_snapshot!(shop.fetch().snapshot(), @r"
     exit: 0
     --- stdout
     demo:greet@0.1.0  [REGISTRY]  app/wit/deps/demo-greet-0.1.0
@@ -67,22 +67,12 @@ fn what_is_published_twice_is_there_once_and_another_content_is_refused() {
         (&json!(false), &first["digest"])
     );
     shop.sandbox.edit("lang/wit/world.wit", "code", "kind");
-    let run = shop.wit("lang", &["publish"]);
-    assert_eq!(run.code, Some(1));
-    assert!(
-        run.stderr
-            .contains("[REGISTRY] has demo:lang@0.1.0 already, with another content"),
-        "{}",
-        run.stderr
-    );
+    shop.publish_lang()
+        .failed()
+        .says("[REGISTRY] has demo:lang@0.1.0 already, with another content");
     shop.sandbox.edit("lang/wit/world.wit", "@0.1.0", "");
-    let run = shop.wit("lang", &["publish"]);
-    assert!(
-        run.stderr
-            .contains("demo:lang has no version, so it cannot be published"),
-        "{}",
-        run.stderr
-    );
+    shop.publish_lang()
+        .says("demo:lang has no version, so it cannot be published");
 }
 
 #[test]
@@ -92,7 +82,7 @@ fn a_version_that_would_break_users_of_an_older_one_is_not_published() {
     let run = shop.offer("greet", "0.1.1", without);
     assert_eq!(run.code, Some(1));
     let wanted = "demo:greet 0.1.1 would break those that use 0.1.0: world `both` was removed";
-    assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    run.says(wanted);
     shop.offer("greet", "0.2.0", without).succeeded();
     // Between two versions, it has to go together with both; more than there was breaks nobody.
     let more = LANG.replace("types {", "types {\n  type id = u8;\n  of: func(it: id);\n");
@@ -100,11 +90,11 @@ fn a_version_that_would_break_users_of_an_older_one_is_not_published() {
     shop.offer("lang", "0.1.2", LANG).succeeded();
     let run = shop.offer("lang", "0.1.1", &LANG.replace("code: string", "code: u8"));
     let wanted = "demo:lang 0.1.1 would break those that use 0.1.0: ";
-    assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    run.says(wanted);
     let run = shop.offer("lang", "0.1.1", &more.replace("id", "key"));
     let wanted =
         "demo:lang 0.1.2 would break those that use 0.1.1: type `key` of interface `types`";
-    assert!(run.stderr.contains(wanted), "{}", run.stderr);
+    run.says(wanted);
 }
 
 #[test]
@@ -184,11 +174,7 @@ fn a_wrong_name_an_unknown_package_and_a_missing_version_say_what_was_looked_for
     shop.project("app", BARE);
     let run = shop.wit("app", &["add", "demo"]);
     assert_eq!(run.code, Some(2));
-    assert!(
-        run.stderr.contains("`demo` names no package"),
-        "{}",
-        run.stderr
-    );
+    run.says("`demo` names no package");
     assert_snapshot!(shop.wit("app", &["add", "demo:gret"]).snapshot(), @r"
     exit: 1
     --- stdout
@@ -223,26 +209,17 @@ fn a_wrong_name_an_unknown_package_and_a_missing_version_say_what_was_looked_for
         "none",
         "package demo:none;\nworld w { import demo:greet/greeter; }\n",
     );
-    let run = shop.wit("none", &["fetch"]);
-    assert!(
-        run.stderr
-            .contains("hint: write the version behind it, such as demo:greet/…@0.1.0"),
-        "{}",
-        run.stderr
-    );
-    let run = shop.wit("none", &["remove", "demo:lang"]);
-    assert!(
-        run.stderr.contains("hint: it names demo:greet"),
-        "{}",
-        run.stderr
-    );
+    shop.wit("none", &["fetch"])
+        .says("hint: write the version behind it, such as demo:greet/…@0.1.0");
+    shop.wit("none", &["remove", "demo:lang"])
+        .says("hint: it names demo:greet");
 }
 
 #[test]
 fn a_registry_that_is_gone_is_told_and_changes_nothing() {
     let mut shop = Shop::with_app();
     shop.cut_off();
-    assert_snapshot!(shop.wit("app", &["fetch"]).snapshot(), @r"
+    assert_snapshot!(shop.fetch().snapshot(), @r"
     exit: 1
     --- stdout
     --- stderr
@@ -267,13 +244,8 @@ fn what_is_no_package_of_wit_is_refused_by_name() {
     fs::remove_dir_all(repositories.join("greet")).unwrap();
     copy(&repositories.join("lang"), &repositories.join("greet"));
     shop.project("other", APP);
-    let run = shop.wit("other", &["fetch"]);
-    assert!(
-        run.stderr
-            .contains("what [REGISTRY] has as demo:greet@0.1.0 is the package demo:lang@0.1.0"),
-        "{}",
-        run.stderr
-    );
+    shop.wit("other", &["fetch"])
+        .says("what [REGISTRY] has as demo:greet@0.1.0 is the package demo:lang@0.1.0");
     assert!(!shop.exists("other/wkg.lock") && !shop.exists("other/wit/deps"));
 }
 
@@ -286,15 +258,11 @@ fn the_users_own_configuration_says_where_packages_are_and_docker_knows_the_pass
     );
     shop.wkg_config(&config);
     shop.lang_alone("0.1.0");
-    let run = shop.wit("lang", &["publish"]);
-    assert_eq!(run.code, Some(1), "{}", run.snapshot());
-    assert!(
-        run.stderr.contains("`docker login [REGISTRY]` keeps them"),
-        "{}",
-        run.stderr
-    );
+    shop.publish_lang()
+        .failed()
+        .says("`docker login [REGISTRY]` keeps them");
     shop.docker_login();
-    shop.wit("lang", &["publish"]).succeeded();
+    shop.publish_lang().succeeded();
     shop.add_lang().succeeded();
 }
 
@@ -302,18 +270,13 @@ fn the_users_own_configuration_says_where_packages_are_and_docker_knows_the_pass
 fn a_registry_with_tls_is_trusted_with_its_authority_only() {
     let shop = Shop::with(Registry::with_tls());
     shop.project("lang", &package("lang", "0.1.0", LANG));
-    let run = shop.wit("lang", &["publish"]);
-    assert_eq!(run.code, Some(1));
-    assert!(
-        run.stderr
-            .contains("cannot reach [REGISTRY]: TLS with `127.0.0.1`"),
-        "{}",
-        run.stderr
-    );
+    shop.publish_lang()
+        .failed()
+        .says("cannot reach [REGISTRY]: TLS with `127.0.0.1`");
     let ca = fs::read_to_string(shop.registry.ca()).unwrap();
     shop.sandbox.write("lang/ca.pem", &ca);
     shop.know_registry("lang", ", ca_file: ca.pem");
-    shop.wit("lang", &["publish"]).succeeded();
+    shop.publish_lang().succeeded();
     // As the user says it to `wkg`.
     let address = shop.registry.address();
     let config = format!(
@@ -366,9 +329,7 @@ fn a_registry_says_itself_where_its_packages_are() {
         (r#"{"oci": 7}"#, "makes no sense"),
     ] {
         says(document);
-        let run = shop.wit("lang", &["publish"]);
-        assert_eq!(run.code, Some(1), "{}", run.snapshot());
-        assert!(run.stderr.contains(wanted), "{}", run.stderr);
+        shop.publish_lang().failed().says(wanted);
     }
 }
 
@@ -383,35 +344,24 @@ fn a_folder_stands_for_a_registry_as_wkg_has_it() {
     shop.wkg_config(&config);
     for version in ["0.1.0", "0.1.1"] {
         shop.lang_alone(version);
-        shop.wit("lang", &["publish"]).succeeded();
+        shop.publish_lang().succeeded();
     }
     assert!(root.join("demo/lang/0.1.1.wasm").is_file());
     shop.sandbox
         .edit("lang/wit/lang.wit", "code: string", "code: u8");
-    let run = shop.wit("lang", &["publish"]);
-    assert!(
-        run.stderr
-            .contains("disk.example has demo:lang@0.1.1 already"),
-        "{}",
-        run.stderr
-    );
+    shop.publish_lang()
+        .says("disk.example has demo:lang@0.1.1 already");
     let run = shop.add_lang().succeeded();
     assert!(run.stdout.contains("demo:lang@0.1.1"), "{}", run.stdout);
-    let run = shop.wit("app", &["add", "demo:greet"]);
-    assert!(
-        run.stderr.contains("it was looked for as the folder"),
-        "{}",
-        run.stderr
-    );
+    shop.wit("app", &["add", "demo:greet"])
+        .says("it was looked for as the folder");
     fs::write(root.join("demo/lang/0.1.1.wasm"), b"\0a").unwrap();
     shop.forget();
     shop.remove_deps();
-    let run = shop.wit("app", &["fetch"]);
-    assert!(run.stderr.contains("it has the digest"), "{}", run.stderr);
+    shop.fetch().says("it has the digest");
     // Whoever has no lock file is told what it is.
     fs::remove_file(shop.sandbox.path("app/wkg.lock")).unwrap();
-    let run = shop.wit("app", &["fetch"]);
-    assert!(run.stderr.contains("is no WebAssembly"), "{}", run.stderr);
+    shop.fetch().says("is no WebAssembly");
 }
 
 #[test]
@@ -435,7 +385,7 @@ fn a_registry_that_gives_tokens_is_asked_for_one_for_each_package() {
     shop.publish_greet("0.1.0");
     shop.project("app", &app_importing("demo:lang/types@0.1.0"));
     shop.forget();
-    shop.wit("app", &["fetch"]).succeeded();
+    shop.fetch().succeeded();
     assert!(shop.read("app/wkg.lock").contains("demo:lang"));
 }
 

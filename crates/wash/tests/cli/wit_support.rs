@@ -67,7 +67,7 @@ impl Shop {
     /// The same after `app` has fetched them.
     pub(crate) fn fetched() -> Self {
         let shop = Self::with_app();
-        shop.wit("app", &["fetch"]).succeeded();
+        shop.fetch().succeeded();
         shop
     }
 
@@ -110,6 +110,16 @@ impl Shop {
         all.extend(args);
         all.extend(["--dir", project]);
         self.run(&all)
+    }
+
+    /// Has `app` fetch what it needs.
+    pub(crate) fn fetch(&self) -> Run {
+        self.wit("app", &["fetch"])
+    }
+
+    /// Has the project `lang` publish its package.
+    pub(crate) fn publish_lang(&self) -> Run {
+        self.wit("lang", &["publish"])
     }
 
     pub(crate) fn json(&self, project: &str, args: &[&str]) -> Value {
