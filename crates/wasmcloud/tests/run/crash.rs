@@ -1,7 +1,6 @@
 //! Processes that are killed, and disks that are full.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::json;
 
@@ -60,46 +59,14 @@ fn a_disk_that_is_full_costs_time_and_nothing_else() {
     let sandbox = Sandbox::with_app();
     sandbox.write("w/a.yaml", at("a", 1));
     fs::create_dir(sandbox.path("data")).unwrap();
-    let run = sandbox.command(&[
-        "w",
-        "--data-dir",
-        "data",
-        "--http-addr",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
+    let run = sandbox.reporting(&["w", "--data-dir", "data"]);
     let mount = "mount -t tmpfs -o size=64k,mode=700 none data";
-    let unshare = |flags: &str| {
-        let mut unshare = Command::new("unshare");
-        unshare
-            .args([flags, "sh", "-c"])
-            .current_dir(sandbox.path(""));
-        unshare
-    };
-    let works = |flags: &&str| {
-        unshare(flags)
-            .arg(mount)
-            .output()
-            .is_ok_and(|it| it.status.success())
-    };
-    let Some(flags) = ["-rm", "-m"].into_iter().find(works) else {
+    let Some(mounted) = sandbox.after_mounting(mount, &run) else {
         return;
     };
-    let mut shell = unshare(flags);
-    shell
-        .arg(format!("{mount} && exec \"$0\" \"$@\""))
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(sandbox.path(""))
-        .env_remove("RUST_LOG");
-    let mut host = Host::start(shell);
+    let mut host = Host::start(mounted);
     assert_eq!(host.expect("ready")["workloads"], json!(["default:a"]));
     assert_eq!(host.version("a"), Some(1));
-    host.signal("TERM");
-    host.expect("stopping");
-    host.expect("stopped");
-    let (code, talk) = host.ended();
-    assert_eq!(code, Some(0), "{talk}");
+    let talk = host.stop();
     assert!(talk.contains("No space left on device"), "{talk}");
 }

@@ -4,37 +4,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Host, Sandbox, at};
+use crate::support::{Host, Sandbox, at, through};
 
 /// What a run says of itself on a machine that `wrap` makes smaller.
 fn log_of(sandbox: &Sandbox, wrap: impl FnOnce(&Command) -> Command) -> String {
     sandbox.write("w/a.yaml", at("a", 1));
-    let args = ["w", "--http-addr", "127.0.0.1:0", "--output", "json"];
-    let mut host = Host::start(wrap(&sandbox.command(&args)));
+    let mut host = Host::start(wrap(&sandbox.reporting(&["w"])));
     host.expect("ready");
     assert_eq!(host.version("a"), Some(1));
     host.signal("TERM");
     let (code, log) = host.ended();
     assert_eq!(code, Some(0), "{log}");
     log
-}
-
-/// The same command, started by another program.
-fn through(program: &str, before: &[&str], command: &Command) -> Command {
-    let mut wrapped = Command::new(program);
-    wrapped
-        .args(before)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        );
-    if let Some(folder) = command.get_current_dir() {
-        wrapped.current_dir(folder);
-    }
-    wrapped
 }
 
 #[test]

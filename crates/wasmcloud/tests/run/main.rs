@@ -8,6 +8,7 @@
 )]
 
 mod blobs;
+mod cached;
 mod check;
 mod configuration;
 mod control;
@@ -18,9 +19,11 @@ mod following;
 mod images;
 mod keyvalue;
 mod machine;
+mod plugins;
 mod postgres;
 mod secrets;
 mod sections;
+mod sharing;
 mod starting;
 mod support;
 mod swap;

@@ -274,7 +274,7 @@ fn use_all(sandbox: &Sandbox, host: &Host, goes: bool) {
         let set = ["plain", bucket, key, "\"value_s3cret\"", "none", "false"];
         let set = sandbox.wave(workload, "set", &set);
         let get = sandbox.wave(workload, "get", &["plain", bucket, key]);
-        let list = sandbox.wave(workload, "list", &[bucket, "none", "none"]);
+        let list = sandbox.wave(workload, "list", &["plain", bucket, "none", "none"]);
         let count = sandbox.wave(
             workload,
             "count",

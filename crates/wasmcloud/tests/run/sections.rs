@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, at};
+use crate::support::{Sandbox, at, with_teller};
 
 /// A workload that lists where it may send requests.
 fn reaching(hosts: &str) -> String {
@@ -194,11 +194,7 @@ fn what_is_only_audited_passes_and_is_told_in_the_log() {
     host.expect("ready");
     let (status, answer) = host.get("a.localhost", &format!("/http?url=http://{address}/"));
     assert_eq!((status, answer.trim_end()), (200, "status 200\nhi"));
-    host.signal("TERM");
-    host.expect("stopping");
-    host.expect("stopped");
-    let (code, talk) = host.ended();
-    assert_eq!(code, Some(0));
+    let talk = host.stop();
     assert_eq!(
         talk.matches("would be denied, and passes").count(),
         2,
@@ -239,12 +235,7 @@ fn a_plugin_that_is_a_component_is_offered_to_workloads() {
     fs::copy(test_guests::TELLER, sandbox.path("teller.wasm")).unwrap();
     let plugin = "hostPlugins:\n  - { id: ledger, file: ledger.wasm, config: { title: sales } }\n";
     sandbox.write("host.yaml", plugin);
-    let manifest = at("a", 1)
-        .replace(
-            "  hostInterfaces:\n",
-            "    - { name: teller, image: ../teller.wasm }\n  hostInterfaces:\n    - { namespace: test, package: ledger, interfaces: [book] }\n",
-        );
-    sandbox.write("w/a.yaml", manifest);
+    sandbox.write("w/a.yaml", with_teller(&at("a", 1)));
     let config = ["w", "--config", "host.yaml"];
     let checked = sandbox.finish(&[&config[..], &["--check", "--output", "json"]].concat());
     assert_eq!(checked.code(), Some(0), "{checked:?}");
@@ -253,8 +244,8 @@ fn a_plugin_that_is_a_component_is_offered_to_workloads() {
     host.stop();
 
     sandbox.write("host.yaml", plugin.replace("ledger.wasm", "app.wasm"));
-    for args in [&config[..], &["w", "--config", "host.yaml", "--check"]] {
-        let refused = sandbox.finish(args);
+    for more in [&["--check"][..], &["--http-addr", "127.0.0.1:0"]] {
+        let refused = sandbox.finish(&[&config[..], more].concat());
         assert_eq!(refused.code(), Some(1), "{refused:?}");
         assert!(
             format!("{refused:?}").contains("exports no interface"),

@@ -1,5 +1,7 @@
 //! Runs the program in a folder of its own, hears its events, and speaks enough HTTP to ask what it serves.
 
+pub(crate) mod registry;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmcloud::control::{Answered, AskError, Call, Client, Command as Question, SocketPath};
 
@@ -68,11 +70,29 @@ impl Sandbox {
         command
     }
 
-    /// Starts it with a free port and events in JSON.
+    /// The same on a free port, with events in JSON.
+    pub(crate) fn reporting(&self, args: &[&str]) -> Command {
+        self.command(&[args, &["--http-addr", "127.0.0.1:0", "--output", "json"]].concat())
+    }
+
+    /// Starts that.
     pub(crate) fn start(&self, args: &[&str]) -> Host {
-        Host::start(
-            self.command(&[args, &["--http-addr", "127.0.0.1:0", "--output", "json"]].concat()),
-        )
+        Host::start(self.reporting(args))
+    }
+
+    /// The command, after a line of the shell that mounts something in the folder, which nobody else sees. None where the system does
+    /// not let this user mount it.
+    pub(crate) fn after_mounting(&self, mount: &str, command: &Command) -> Option<Command> {
+        let mounts = |flags: &&str| {
+            let mut shell = Command::new("unshare");
+            shell.args([*flags, "sh", "-c", mount]);
+            let tried = shell.current_dir(self.path("")).output();
+            tried.is_ok_and(|it| it.status.success())
+        };
+        let flags = ["-rm", "-m"].into_iter().find(mounts)?;
+        let script = format!("{mount} && exec \"$0\" \"$@\"");
+        let before = [flags, "sh", "-c", &script];
+        Some(through("unshare", &before, command))
     }
 
     /// Asks the host whose data is in the folder `data`.
@@ -127,6 +147,25 @@ impl Sandbox {
     }
 }
 
+/// The same command, started by another program.
+pub(crate) fn through(program: &str, before: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(program);
+    wrapped
+        .args(before)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(key, value),
+            None => wrapped.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
+}
+
 /// A run that is over.
 #[derive(Debug)]
 pub(crate) struct Finished(Output);
@@ -165,6 +204,14 @@ pub(crate) fn manifest(name: &str, version: u32, config: &str) -> String {
 /// A manifest that answers for one host name.
 pub(crate) fn at(name: &str, version: u32) -> String {
     manifest(name, version, &format!("{{ host: {name}.localhost }}"))
+}
+
+/// A manifest with a component more: `teller`, in `teller.wasm`, which calls the plugin that is a ledger.
+pub(crate) fn with_teller(manifest: &str) -> String {
+    manifest.replace(
+        "  hostInterfaces:\n",
+        "    - { name: teller, image: ../teller.wasm }\n  hostInterfaces:\n    - { namespace: test, package: ledger, interfaces: [book] }\n",
+    )
 }
 
 /// The program while it runs.
@@ -225,6 +272,13 @@ impl Host {
         event
     }
 
+    /// Expects that it is ready, that nothing has failed, and that so many workloads needed something compiled.
+    pub(crate) fn ready(&mut self, compiled: usize) {
+        let ready = self.expect("ready");
+        let found = (&ready["failed"], &ready["compiled"]);
+        assert_eq!(found, (&json!([]), &json!(compiled)), "{}", self.talk());
+    }
+
     /// Has it look at everything, and expects that there is nothing to tell.
     pub(crate) fn nothing_new(&mut self) {
         self.signal("HUP");
@@ -258,12 +312,14 @@ impl Host {
         (code, self.talk())
     }
 
-    /// Asks it to end, and expects it to end well.
-    pub(crate) fn stop(mut self) {
+    /// Asks it to end, expects it to end well, and gives everything that it said.
+    pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
         self.expect("stopping");
         assert_eq!(self.expect("stopped")["drained"], true);
-        assert_eq!(self.ended().0, Some(0));
+        let (code, talk) = self.ended();
+        assert_eq!(code, Some(0), "{talk}");
+        talk
     }
 
     /// What a workload answers.
