@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 
+use super::gate::Gate;
 use super::{Answer, Database, Fault, PostgresOptions, Value, weight};
-use crate::capability::in_flight::{InFlight, Permit};
+use crate::capability::in_flight::InFlight;
 
 /// How many parameters the protocol has room for.
 const PARAMS: usize = 32_767;
@@ -15,9 +15,8 @@ const PARAMS: usize = 32_767;
 pub(super) struct Limited<D> {
     database: D,
     max_sql: usize,
-    in_flight: InFlight,
-    /// How long to wait for others to be done.
-    wait: Duration,
+    /// For calls: while they wait for a connection, their bytes are in the host.
+    gate: Gate,
 }
 
 impl<D> Limited<D> {
@@ -25,16 +24,8 @@ impl<D> Limited<D> {
         Self {
             database,
             max_sql: options.max_sql,
-            in_flight: InFlight::new(options.max_in_flight),
-            wait,
+            gate: Gate::new(InFlight::new(options.max_in_flight), wait),
         }
-    }
-
-    /// Waits until a call with so many bytes may go on; while it waits for a connection, they are in the host.
-    async fn enter(&self, bytes: usize) -> Result<Permit, Fault> {
-        let entered = timeout(self.wait, self.in_flight.admit(bytes)).await;
-        let entered = entered.map_err(|_| Fault::Timeout)?;
-        entered.map_err(|crowded| Fault::Other(crowded.to_string()))
     }
 
     fn sql(&self, sql: &str) -> Result<(), Fault> {
@@ -70,25 +61,25 @@ impl<D: Database> Database for Limited<D> {
     async fn query(&self, sql: String, values: Vec<Value>) -> Result<Answer, Fault> {
         self.sql(&sql)?;
         params(&values)?;
-        let _held = self.enter(sql.len() + weight::of(&values)).await?;
+        let _held = self.gate.admit(sql.len() + weight::of(&values)).await?;
         self.database.query(sql, values).await
     }
 
     async fn batch(&self, sql: String) -> Result<(), Fault> {
         self.sql(&sql)?;
-        let _held = self.enter(sql.len()).await?;
+        let _held = self.gate.admit(sql.len()).await?;
         self.database.batch(sql).await
     }
 
     async fn prepare(&self, sql: String) -> Result<String, Fault> {
         self.sql(&sql)?;
-        let _held = self.enter(sql.len()).await?;
+        let _held = self.gate.admit(sql.len()).await?;
         self.database.prepare(sql).await
     }
 
     async fn execute(&self, token: &str, values: Vec<Value>) -> Result<u64, Fault> {
         params(&values)?;
-        let _held = self.enter(weight::of(&values)).await?;
+        let _held = self.gate.admit(weight::of(&values)).await?;
         self.database.execute(token, values).await
     }
 }

@@ -7,6 +7,7 @@
 mod conformance;
 mod convert;
 mod empty;
+mod gate;
 mod limited;
 mod options;
 mod p2;
@@ -32,6 +33,7 @@ pub use url::{ServerUrl, UrlError};
 
 pub use crate::capability::workloads::{AllowError, Workloads};
 
+use crate::capability::in_flight::Permit;
 use value::Value;
 
 /// One database, as one entry of one workload reaches it.
@@ -86,6 +88,8 @@ pub(crate) struct Row {
     pub(crate) values: Vec<Value>,
     /// How many bytes they take in memory.
     pub(crate) bytes: usize,
+    /// The room that these have, where they are many.
+    pub(crate) held: Option<Permit>,
 }
 
 /// Why something could not be done. The words may be shown to a guest.

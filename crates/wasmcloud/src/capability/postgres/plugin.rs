@@ -51,7 +51,7 @@ impl std::fmt::Debug for Postgres {
 impl Postgres {
     /// That of a host.
     pub(crate) fn new(options: PostgresOptions, dial: Dial) -> Self {
-        let room = Arc::new(Room::new(options.max_connections));
+        let room = Arc::new(Room::new(options.max_connections, options.max_row));
         Self {
             host: Some(Side {
                 options,

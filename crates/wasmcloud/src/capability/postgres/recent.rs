@@ -34,9 +34,14 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         self.asked += 1;
         self.held.insert(key, (value, self.asked));
-        if self.held.len() <= self.most {
-            return None;
+        match self.held.len() > self.most {
+            true => self.put_out(),
+            false => None,
         }
+    }
+
+    /// Puts out the one that nobody has asked for the longest.
+    pub(super) fn put_out(&mut self) -> Option<(K, V)> {
         let oldest = self.held.iter().min_by_key(|(_, (_, asked))| *asked);
         let key = oldest.map(|(key, _)| key.clone())?;
         let (value, _) = self.held.remove(&key)?;
@@ -67,5 +72,7 @@ mod tests {
         assert_eq!((recent.get("a"), recent.get("c")), (Some(1), Some(3)));
         recent.remove("a");
         assert_eq!(recent.get("a"), None);
+        assert_eq!(recent.put_out(), Some(("c", 3)));
+        assert_eq!(recent.put_out(), None);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use tokio::time::timeout;
 
-use super::{Fault, Rows, Value};
+use super::{Fault, Row, Rows, Value};
 use crate::capability::in_flight::{InFlight, Permit};
 
 /// Which part of the longest answer has no need of room: one of so many …
@@ -83,8 +83,16 @@ impl Whole {
         };
         let mut all = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            making.grow(row.bytes.saturating_add(more)).await?;
-            all.push(make(row.values));
+            let Row {
+                values,
+                bytes,
+                held,
+            } = row;
+            // It counts here now. Who kept room of the one kind while waiting for the other could wait for somebody who does the
+            // opposite.
+            drop(held);
+            making.grow(bytes.saturating_add(more)).await?;
+            all.push(make(values));
         }
         Ok(all)
     }
@@ -121,7 +129,6 @@ mod tests {
     use futures::{FutureExt as _, StreamExt as _, stream};
     use tokio::sync::mpsc;
 
-    use super::super::Row;
     use super::*;
 
     const MOST: usize = 1 << 20;
@@ -131,6 +138,7 @@ mod tests {
         Ok(Row {
             values: Vec::new(),
             bytes,
+            held: None,
         })
     }
 

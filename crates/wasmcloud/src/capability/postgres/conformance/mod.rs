@@ -7,7 +7,9 @@
 )]
 
 mod faults;
+mod full;
 mod hostile;
+mod long_rows;
 mod sessions;
 mod trust;
 mod values;
@@ -19,7 +21,7 @@ use futures::TryStreamExt as _;
 use test_servers::Postgres;
 
 use super::limited::Limited;
-use super::server::{OnServer, Pool, Room, Share, Size, Target};
+use super::server::{LongRows, OnServer, Pool, Room, Share, Size, Target};
 use super::tls::Tls;
 use super::value::Value;
 use super::{Database, Fault, PostgresOptions, ServerUrl};
@@ -53,13 +55,25 @@ impl Default for How {
             wait: PATIENCE,
             idle: PATIENCE,
             statement: PATIENCE,
-            room: Arc::new(Room::new(100)),
-            share: Arc::new(Share::new(100)),
+            room: room(100),
+            share: share(100),
             options,
             authorities: Vec::new(),
             dial: dial(&["127.0.0.0/8"]),
         }
     }
+}
+
+/// The places of a host.
+fn room(places: usize) -> Arc<Room> {
+    let options = PostgresOptions::default();
+    Arc::new(Room::new(places, options.max_row))
+}
+
+/// Those of a workload, with what else its entries have together.
+fn share(places: usize) -> Arc<Share> {
+    let options = PostgresOptions::default();
+    Arc::new(Share::new(places, LongRows::new(options.max_row)))
 }
 
 /// Anywhere that is allowed.

@@ -230,6 +230,32 @@ async fn prepared_statements_are_good_on_any_connection_and_for_their_owner() {
     assert_eq!(one_of.execute(&token, params()).await, Ok(3));
 }
 
+/// A thousand of them were kept, a MiB each.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_prepared_statements_are_forgotten_before_there_are_a_thousand() {
+    let postgres = Postgres::start();
+    let share = share(100);
+    let [database, other] = [1, 2].map(|_| {
+        let how = How {
+            share: Arc::clone(&share),
+            ..How::default()
+        };
+        open(&postgres.url("notes"), how)
+    });
+    let short = other.prepare("SELECT 1".to_owned()).await.unwrap();
+    let mut tokens = Vec::new();
+    for n in 0..20 {
+        let sql = format!("SELECT {n} {}", " ".repeat(1_000_000));
+        tokens.push(database.prepare(sql).await.unwrap());
+    }
+    assert_eq!(
+        database.execute(&tokens[0], vec![]).await,
+        Err(Fault::Unknown)
+    );
+    assert_eq!(database.execute(&tokens[19], vec![]).await, Ok(1));
+    assert_eq!(other.execute(&short, vec![]).await, Ok(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_callers_share_two_connections_in_order() {
     let postgres = Postgres::start();
@@ -269,10 +295,10 @@ async fn a_hundred_callers_share_two_connections_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_databases_of_a_host_share_its_room_and_idle_connections_are_closed() {
     let postgres = Postgres::start();
-    let room = Arc::new(Room::new(2));
+    let room = room(2);
     let how = || How {
         room: Arc::clone(&room),
-        share: Arc::new(Share::new(2)),
+        share: share(2),
         wait: Duration::from_millis(500),
         ..How::default()
     };
@@ -306,7 +332,7 @@ async fn all_databases_of_a_host_share_its_room_and_idle_connections_are_closed(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workload_has_no_more_connections_than_its_share() {
     let postgres = Postgres::start();
-    let (room, share) = (Arc::new(Room::new(100)), Arc::new(Share::new(1)));
+    let (room, own) = (room(100), share(1));
     let how = |share: &Arc<Share>, wait| How {
         room: Arc::clone(&room),
         share: Arc::clone(share),
@@ -315,12 +341,12 @@ async fn a_workload_has_no_more_connections_than_its_share() {
     };
     let short = Duration::from_millis(50);
     let entries =
-        [PATIENCE, short, PATIENCE].map(|wait| open(&postgres.url("notes"), how(&share, wait)));
+        [PATIENCE, short, PATIENCE].map(|wait| open(&postgres.url("notes"), how(&own, wait)));
     let endless = "SELECT generate_series(1, 100000000)".to_owned();
     let held = entries[0].query(endless, vec![]).await.unwrap();
     let none = one(&entries[1], "SELECT 1", &[]).await;
     assert_eq!(none, Err(Fault::Timeout));
-    let others = Arc::new(Share::new(1));
+    let others = share(1);
     let other = open(&postgres.url("notes"), how(&others, PATIENCE));
     assert_eq!(one(&other, "SELECT 1", &[]).await, Ok(Value::Int4(1)));
     // Who waits gets the connection that comes back, whether it could be used again or not.
@@ -338,7 +364,7 @@ async fn a_workload_has_no_more_connections_than_its_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_the_workload_itself_make_room_before_those_of_others() {
     let postgres = Postgres::start();
-    let room = Arc::new(Room::new(2));
+    let room = room(2);
     let open = |share: &Arc<Share>| {
         let how = How {
             room: Arc::clone(&room),
@@ -347,8 +373,8 @@ async fn connections_of_the_workload_itself_make_room_before_those_of_others() {
         };
         open(&postgres.url("notes"), how)
     };
-    let [share, of_other] = [1, 2].map(|_| Arc::new(Share::new(2)));
-    let [first, second] = [1, 2].map(|_| open(&share));
+    let [own, of_other] = [1, 2].map(|_| share(2));
+    let [first, second] = [1, 2].map(|_| open(&own));
     let other = open(&of_other);
     let pids = [session_of(&other).await, session_of(&first).await];
     // There is no more room, and both connections are unused.

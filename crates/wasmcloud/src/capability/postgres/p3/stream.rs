@@ -9,7 +9,8 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
 use super::types::{Error, Row};
-use crate::capability::postgres::{Fault, Rows};
+use crate::capability::in_flight::Permit;
+use crate::capability::postgres::{self, Fault, Rows};
 
 /// How many rows are handed over at once, of those that are there …
 const AT_ONCE: usize = 16;
@@ -19,6 +20,8 @@ const ENOUGH: usize = 1 << 20;
 /// The rows. Whoever lets go of them ends the statement.
 pub(super) struct Streamed {
     rows: Option<Rows>,
+    /// The room of those that were handed over, until the guest has them all.
+    held: Vec<Permit>,
     ended: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -33,6 +36,7 @@ impl Streamed {
         let (sender, receiver) = oneshot::channel();
         let streamed = Self {
             rows: Some(rows),
+            held: Vec::new(),
             ended: Some(sender),
         };
         let ended = async move { Ok(receiver.await.unwrap_or(Ok(()))) };
@@ -62,13 +66,21 @@ impl<D> StreamProducer<D> for Streamed {
         if destination.remaining(&mut store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
+        // More is wanted when nothing is left of what was handed over before.
+        self.held.clear();
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         while taken.len() < AT_ONCE && bytes < ENOUGH {
             let Some(rows) = &mut self.rows else { break };
             match rows.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(row))) => {
-                    bytes = bytes.saturating_add(row.bytes);
-                    taken.push(row.values);
+                    let postgres::Row {
+                        values,
+                        bytes: more,
+                        held,
+                    } = row;
+                    bytes = bytes.saturating_add(more);
+                    self.held.extend(held);
+                    taken.push(values);
                 }
                 Poll::Ready(Some(Err(fault))) => self.end(Err(fault)),
                 Poll::Ready(None) => self.end(Ok(())),

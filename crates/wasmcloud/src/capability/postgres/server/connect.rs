@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::tls::Tls;
 use super::super::{Fault, ServerUrl};
 use super::fault;
+use super::long_rows::Coming;
 use super::watch::{Seen, Watched};
 use crate::net::dial::{Dial, DialError, NamedBy};
 
@@ -48,14 +49,14 @@ pub(super) struct Connected {
 }
 
 impl Target {
-    /// Connects and logs in. Gives up after a while.
-    pub(super) async fn connect(&self) -> Result<Connected, Fault> {
-        let connected = timeout(self.url.connect_timeout(), self.log_in()).await;
+    /// Connects and logs in. Gives up after a while. `coming` is the room for what will come.
+    pub(super) async fn connect(&self, coming: Coming) -> Result<Connected, Fault> {
+        let connected = timeout(self.url.connect_timeout(), self.log_in(coming)).await;
         connected
             .unwrap_or_else(|_| Err(Fault::Unavailable("its server does not answer".to_owned())))
     }
 
-    async fn log_in(&self) -> Result<Connected, Fault> {
+    async fn log_in(&self, coming: Coming) -> Result<Connected, Fault> {
         let (stream, tls) = self.stream().await?;
         let seen = Arc::new(Seen::default());
         seen.limit(GREETING);
@@ -65,7 +66,7 @@ impl Target {
         let client = match tls {
             None => {
                 config.ssl_mode(SslMode::Disable);
-                let stream = Watched::new(stream, Arc::clone(&seen), self.longest);
+                let stream = Watched::new(stream, Arc::clone(&seen), self.longest, coming);
                 let (client, connection) =
                     config.connect_raw(stream, NoTls).await.map_err(wrong)?;
                 tokio::spawn(drive(connection, closing.clone()));
@@ -77,6 +78,7 @@ impl Target {
                     tls: self.named(tls)?,
                     seen: Arc::clone(&seen),
                     longest: self.longest,
+                    coming,
                 };
                 let stream = Watched::not(stream);
                 let (client, connection) = config.connect_raw(stream, tls).await.map_err(wrong)?;
@@ -168,6 +170,7 @@ struct Inside<T> {
     tls: T,
     seen: Arc<Seen>,
     longest: usize,
+    coming: Coming,
 }
 
 impl<S, T> TlsConnect<S> for Inside<T>
@@ -180,6 +183,9 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         let connecting = self.tls.connect(stream);
-        Box::pin(async move { Ok(Watched::new(connecting.await?, self.seen, self.longest)) })
+        Box::pin(async move {
+            let stream = connecting.await?;
+            Ok(Watched::new(stream, self.seen, self.longest, self.coming))
+        })
     }
 }

@@ -74,6 +74,9 @@ pub(super) fn of_statement(error: &Error, seen: &Seen, overdue: bool) -> Fault {
             "a row of {length} bytes is longer than this host takes"
         ));
     }
+    if seen.was_crowded() {
+        return Fault::Timeout;
+    }
     if seen.said_too_much() {
         return Fault::Other("the server says more than this host takes".to_owned());
     }

@@ -2,13 +2,15 @@
 
 mod connect;
 mod fault;
+mod long_rows;
 mod pool;
+mod prepared;
 mod reading;
 mod room;
 mod session;
 mod watch;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,34 +19,26 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::{Error, RowStream, Statement};
 
 pub(super) use self::connect::Target;
+use self::long_rows::LARGER;
+#[cfg(test)]
+pub(super) use self::long_rows::LongRows;
 use self::pool::Lease;
 pub(super) use self::pool::{Pool, Size};
 use self::reading::Reading;
 pub(super) use self::room::{Room, Share};
 use super::convert::{Encoded, Locale, encode};
-use super::recent::Recent;
+use super::gate::Gate;
 use super::{Answer, Database, Fault, Value};
 
 /// How much longer than the server we wait for what it should have given up by then.
 const GRACE: Duration = Duration::from_secs(2);
-/// How many statements a workload may have tokens for …
-const TOKENS: usize = 1000;
-/// … and how many letters these have.
-const TOKEN_LETTERS: usize = 32;
-/// How many times as long as on its way a row may be in memory.
-const LARGER: usize = 4;
 const OPEN: &str = "it leaves a transaction open, which is rolled back: transactions end with the call; put all of it into one batch, up to COMMIT";
 
 /// A database, with the statements that its workload has prepared.
 pub(super) struct OnServer {
     pool: Arc<Pool>,
-    prepared: Mutex<Prepared>,
-}
-
-/// Statements by their tokens, and the other way.
-struct Prepared {
-    by_token: Recent<String, Arc<str>>,
-    by_sql: Recent<Arc<str>, String>,
+    /// By which those of this entry are told from the others of the workload.
+    entry: u64,
 }
 
 /// A statement that runs.
@@ -56,6 +50,8 @@ struct Running {
     clock: Clock,
     /// What the values of a row may take.
     space: usize,
+    /// Where there is room for rows that take much.
+    made: Gate,
 }
 
 /// How long a statement has run, and may.
@@ -93,13 +89,8 @@ impl From<Fault> for Failed {
 
 impl OnServer {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self {
-            pool,
-            prepared: Mutex::new(Prepared {
-                by_token: Recent::new(TOKENS),
-                by_sql: Recent::new(TOKENS),
-            }),
-        }
+        let entry = pool.share().prepared.open();
+        Self { pool, entry }
     }
 
     fn clock(&self) -> Clock {
@@ -151,6 +142,7 @@ impl OnServer {
                 locale,
                 clock,
                 space: self.pool.target.longest.saturating_mul(LARGER),
+                made: self.pool.made(),
             }),
             Err(error) if cached && is_outdated(&error) => {
                 session.forget(sql);
@@ -278,12 +270,13 @@ impl Database for OnServer {
                 }
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
-            return Ok(self.token(sql.into()));
+            return Ok(self.pool.share().prepared.token(self.entry, &sql));
         }
     }
 
     async fn execute(&self, token: &str, params: Vec<Value>) -> Result<u64, Fault> {
-        let sql = self.prepared().by_token.get(token).ok_or(Fault::Unknown)?;
+        let sql = self.pool.share().prepared.sql(self.entry, token);
+        let sql = sql.ok_or(Fault::Unknown)?;
         let mut running = self.begin(&sql, &params).await?;
         loop {
             match running.clock.within(running.rows.try_next()).await? {
@@ -301,32 +294,9 @@ impl Database for OnServer {
     }
 }
 
-impl OnServer {
-    fn prepared(&self) -> std::sync::MutexGuard<'_, Prepared> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The token of a statement: the same for the same one, so that guests who prepare it each time do not fill the room.
-    fn token(&self, sql: Arc<str>) -> String {
-        let mut prepared = self.prepared();
-        if let Some(token) = prepared.by_sql.get(&sql)
-            && prepared.by_token.get(&token).is_some()
-        {
-            return token;
-        }
-        let token: String = std::iter::repeat_with(fastrand::alphanumeric)
-            .take(TOKEN_LETTERS)
-            .collect();
-        if let Some((_, sql)) = prepared.by_token.insert(token.clone(), Arc::clone(&sql)) {
-            prepared.by_sql.remove(&sql);
-        }
-        prepared.by_sql.insert(sql, token.clone());
-        token
-    }
-}
-
 impl Drop for OnServer {
     fn drop(&mut self) {
+        self.pool.share().prepared.close(self.entry);
         self.pool.close();
     }
 }

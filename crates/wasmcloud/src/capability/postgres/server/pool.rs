@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::super::Fault;
+use super::super::gate::Gate;
 use super::connect::Target;
 use super::room::{Room, Share};
 use super::session::Session;
@@ -104,6 +105,16 @@ impl Pool {
         self.idle().clear();
     }
 
+    /// What it has together with the other entries of its workload.
+    pub(super) fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// Where there is room for rows that take much.
+    pub(super) fn made(&self) -> Gate {
+        self.share.long_rows.made(self.size.wait)
+    }
+
     /// Whether it is of the workload that has this share.
     pub(super) fn is_of(&self, share: &Share) -> bool {
         std::ptr::eq(&*self.share, share)
@@ -169,7 +180,8 @@ impl Pool {
             return Err(away());
         }
         let place = self.room.place(&self.share, until).await?;
-        match self.target.connect().await {
+        let coming = self.share.long_rows.coming(self.size.wait);
+        match self.target.connect(coming).await {
             Ok(connected) => {
                 self.patience().next = BACKOFF.0;
                 self.reach.answered();

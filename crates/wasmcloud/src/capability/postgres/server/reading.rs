@@ -4,7 +4,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::types::{FromSql, Type};
 
 use super::super::convert::{Space, decode};
+use super::super::gate::Gate;
 use super::super::{Fault, Row, Rows, Value};
+use super::long_rows::FREE;
 use super::{OPEN, Running, fault};
 
 /// The rows of a statement that runs.
@@ -41,7 +43,14 @@ impl Reading {
         let (Some(row), Some(running)) = (row, &self.running) else {
             return Ok(None);
         };
-        let row = decoded(&row, running);
+        let made = decoded(&row, running);
+        let is_long = made.as_ref().is_ok_and(|made| made.bytes > FREE);
+        let gate = is_long.then(|| running.made.clone());
+        drop(row);
+        let row = match (made, gate) {
+            (Ok(made), Some(gate)) => held(made, &gate).await,
+            (made, _) => made,
+        };
         if row.is_err() {
             // What is still to come is of no use to anybody.
             self.running = None;
@@ -111,7 +120,17 @@ fn decoded(row: &tokio_postgres::Row, running: &Running) -> Result<Row, Fault> {
     });
     let values = values.collect::<Result<Vec<Value>, Fault>>()?;
     let bytes = size_of_val(values.as_slice()) + space.taken();
-    Ok(Row { values, bytes })
+    Ok(Row {
+        values,
+        bytes,
+        held: None,
+    })
+}
+
+/// A row with room for it.
+async fn held(row: Row, gate: &Gate) -> Result<Row, Fault> {
+    let held = Some(gate.admit(row.bytes).await?);
+    Ok(Row { held, ..row })
 }
 
 /// The bytes of a value.

@@ -8,7 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::Fault;
+use super::long_rows::LongRows;
 use super::pool::Pool;
+use super::prepared::Prepared;
 use crate::capability::shared::Shared;
 use crate::workload::{Namespace, Workload, WorkloadName};
 
@@ -20,15 +22,19 @@ pub(in super::super) struct Room {
     line: Line,
     /// How many a workload may have.
     part: usize,
+    /// How long a row may be on its way from a server.
+    longest: usize,
     /// Those of each workload, whatever version of it runs.
     shares: Shared<(Namespace, WorkloadName), Share>,
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
-/// What the entries of one workload may have of them, together.
+/// What the entries of one workload may have of them, and what else they have together.
 pub(in super::super) struct Share {
     line: Line,
     places: usize,
+    pub(super) prepared: Prepared,
+    pub(super) long_rows: LongRows,
 }
 
 /// A place for a connection. Dropping it makes room for others.
@@ -39,10 +45,12 @@ pub(super) struct Place {
 }
 
 impl Room {
-    pub(in super::super) fn new(places: usize) -> Self {
+    /// So many places, for connections that bring rows of at most so many bytes.
+    pub(in super::super) fn new(places: usize, longest: usize) -> Self {
         Self {
             line: Line::new(places),
             part: (places / PART).max(1),
+            longest,
             shares: Shared::default(),
             pools: Mutex::default(),
         }
@@ -51,7 +59,9 @@ impl Room {
     /// The share of a workload, the same as long as somebody has it.
     pub(in super::super) fn share(&self, workload: &Workload) -> Arc<Share> {
         let name = (workload.namespace.clone(), workload.name.clone());
-        self.shares.get(&name, || Arc::new(Share::new(self.part)))
+        self.shares.get(&name, || {
+            Arc::new(Share::new(self.part, LongRows::new(self.longest)))
+        })
     }
 
     /// A pool begins, whose connections may have to make room.
@@ -89,10 +99,12 @@ impl Room {
 }
 
 impl Share {
-    pub(in super::super) fn new(places: usize) -> Self {
+    pub(in super::super) fn new(places: usize, long_rows: LongRows) -> Self {
         Self {
             line: Line::new(places),
             places,
+            prepared: Prepared::default(),
+            long_rows,
         }
     }
 
@@ -183,14 +195,14 @@ mod tests {
     #[test]
     fn a_workload_has_a_quarter_of_the_places_and_at_least_one() {
         for (places, wanted) in [(1, 1), (2, 1), (7, 1), (8, 2), (100, 25)] {
-            let share = Room::new(places).share(&workload("shop"));
+            let share = Room::new(places, 1).share(&workload("shop"));
             assert_eq!(share.places(), wanted, "of {places}");
         }
     }
 
     #[tokio::test]
     async fn all_versions_of_a_workload_share_one_share_and_leave_room_for_others() {
-        let room = Room::new(8);
+        let room = Room::new(8, 1);
         let until = Instant::now() + Duration::from_secs(3600);
         let [old, new] = [1, 2].map(|_| room.share(&workload("shop")));
         let other = room.share(&workload("other"));

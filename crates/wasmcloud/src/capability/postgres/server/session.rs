@@ -66,13 +66,14 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Whether nothing can put it right.
+    /// Whether nothing can put it right, or its connection takes more memory than one that nobody uses may.
     pub(super) fn is_spoilt(&self) -> bool {
         self.is_closed()
             || self.seen.statements_changed()
             || self.seen.wanted_copy()
             || self.seen.too_long().is_some()
             || self.seen.said_too_much()
+            || self.seen.was_long()
     }
 
     pub(super) fn cancel_token(&self) -> CancelToken {

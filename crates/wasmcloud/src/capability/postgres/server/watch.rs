@@ -1,15 +1,19 @@
 //! Looks at what a server sends, on its way to the client: whether a transaction is open, whether the session is changed, and whether
-//! it is more than is taken: a message that is too long, or many that the client keeps. The client tells none of it.
+//! it is more than is taken: a message that is too long, or many that the client keeps. One that is merely long is read when there is
+//! room for it. The client tells none of it.
 
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+use super::long_rows::Coming;
+use crate::capability::in_flight::Permit;
 
 /// How much of a message is looked at: the longest name of a command is shorter.
 const LOOKED_AT: usize = 32;
@@ -34,6 +38,9 @@ pub(super) struct Seen {
     heard: AtomicUsize,
     answers: AtomicUsize,
     too_much: AtomicBool,
+    /// The room of its long messages, for as long as anybody has something of it.
+    room: Mutex<Vec<Permit>>,
+    crowded: AtomicBool,
 }
 
 /// What was heard while that was limited.
@@ -113,6 +120,20 @@ impl Seen {
         self.copy.load(Ordering::Acquire)
     }
 
+    fn room(&self) -> MutexGuard<'_, Vec<Permit>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether long messages came: what the client has read them into stays as large.
+    pub(super) fn was_long(&self) -> bool {
+        !self.room().is_empty()
+    }
+
+    /// Whether there was no room for a long message, because others had it for too long.
+    pub(super) fn was_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Acquire)
+    }
+
     /// The length of a message that was too long.
     pub(super) fn too_long(&self) -> Option<usize> {
         Some(self.too_long.load(Ordering::Acquire)).filter(|length| *length > 0)
@@ -167,6 +188,7 @@ pub(super) struct Watched<S> {
     inner: S,
     seen: Option<Arc<Seen>>,
     longest: usize,
+    coming: Option<Coming>,
     head: Vec<u8>,
     /// How much of the message is still to come.
     left: usize,
@@ -174,10 +196,11 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, seen: Arc<Seen>, longest: usize) -> Self {
+    pub(super) fn new(inner: S, seen: Arc<Seen>, longest: usize, coming: Coming) -> Self {
         Self {
             seen: Some(seen),
             longest,
+            coming: Some(coming),
             ..Self::not(inner)
         }
     }
@@ -187,10 +210,28 @@ impl<S> Watched<S> {
             inner,
             seen: None,
             longest: 0,
+            coming: None,
             head: Vec::new(),
             left: 0,
             parameters: Parameters::default(),
         }
+    }
+
+    /// Waits until there is room for what is read next.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (Some(coming), Some(seen)) = (&mut self.coming, &self.seen) else {
+            return Poll::Ready(Ok(()));
+        };
+        Poll::Ready(match ready!(coming.poll(cx)) {
+            Ok(room) => {
+                seen.room().extend(room);
+                Ok(())
+            }
+            Err(error) => {
+                seen.crowded.store(true, Ordering::Release);
+                Err(error)
+            }
+        })
     }
 
     /// Looks at what came.
@@ -216,6 +257,9 @@ impl<S> Watched<S> {
                 seen.hear(self.left.saturating_add(5));
                 seen.note(kind == b'S' && self.left > PARAMETERS);
                 enough(&seen)?;
+                if let Some(coming) = &mut self.coming {
+                    coming.begins(self.left);
+                }
             }
             let (body, rest) = came.split_at(self.left.min(came.len()));
             let looked_at = match self.head.first() {
@@ -259,6 +303,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_room(cx))?;
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
@@ -293,6 +338,12 @@ impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::super::long_rows::LongRows;
     use super::*;
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -310,7 +361,8 @@ mod tests {
         let seen: Vec<Arc<Seen>> = [1, 3, all.len()]
             .into_iter()
             .map(|size| {
-                let mut watched = Watched::new((), Arc::new(seen()), longest);
+                let coming = LongRows::of(0, 0).coming(Duration::ZERO);
+                let mut watched = Watched::new((), Arc::new(seen()), longest, coming);
                 // Whoever reads gives up with the first error.
                 let _ = all.chunks(size).try_for_each(|piece| watched.look(piece));
                 watched.seen.unwrap()
@@ -384,5 +436,34 @@ mod tests {
         }
         let answers = vec![message(b'Z', b"I"); ANSWERS];
         assert!(!seen_by(limited, 1 << 20, &answers).said_too_much());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_long_message_is_read_when_there_is_room_for_it() {
+        let rows = LongRows::of(8 << 20, 0);
+        let long = message(b'D', &vec![0; 2 << 20]);
+        let watched = || {
+            let seen = Arc::new(Seen::default());
+            let coming = rows.coming(Duration::from_secs(5));
+            let watched = Watched::new(&long[..], Arc::clone(&seen), 16 << 20, coming);
+            (watched, seen)
+        };
+        let (mut all, mut some) = (Vec::new(), vec![0; 1 << 16]);
+        let (mut one, of_one) = watched();
+        one.read_to_end(&mut all).await.unwrap();
+        assert!(all == long && of_one.was_long());
+        let (mut two, of_two) = watched();
+        two.read_exact(&mut some).await.unwrap();
+        let late = two.read(&mut some).await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(of_two.was_crowded() && !of_two.was_long());
+        let (mut three, _of_three) = watched();
+        three.read_exact(&mut some).await.unwrap();
+        // The connection is gone, and somebody still has what came over it.
+        drop(one);
+        assert!(three.read(&mut some).now_or_never().is_none());
+        drop(of_one);
+        three.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len() + some.len(), 2 * long.len());
     }
 }
