@@ -16,7 +16,8 @@ pub struct BlobOptions {
     pub memory: u64,
     /// How many bytes they may keep in all folders together, with 4 KiB for each object, container and step of a long name.
     pub disk: u64,
-    /// How many bytes of objects on their way to a server of S3 one workload may have in memory.
+    /// How many bytes of objects on their way to a server of S3 one workload may have in memory, with 48 for each name that its open lists
+    /// on NATS have given.
     pub held: u64,
     /// How many streams into and out of blobs the components of one workload may have open at once. Where they may hold files, it is a
     /// quarter of those of the host, if that is less.

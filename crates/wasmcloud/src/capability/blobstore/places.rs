@@ -68,15 +68,18 @@ impl Places {
         }
     }
 
-    /// What the objects of a workload take on their way to servers of S3.
+    /// What the objects of a workload take on their way to servers of S3, and its lists on NATS.
     pub(super) fn held(&self) -> Arc<Budget> {
         Budget::new(self.options.held)
     }
 
     /// What keeps the blobs of an entry. What is held on the way is that of its workload.
     #[cfg_attr(
-        not(feature = "blobstore-s3"),
-        expect(unused_variables, reason = "only on the way to S3 something is held")
+        not(any(feature = "blobstore-nats", feature = "blobstore-s3")),
+        expect(
+            unused_variables,
+            reason = "only on the way to servers something is held"
+        )
     )]
     pub(super) async fn open(
         &self,
@@ -104,7 +107,7 @@ impl Places {
             #[cfg(feature = "blobstore-s3")]
             (Backend::S3(place), _) => return self.bucket(place, &settings.tenant, held).await,
             #[cfg(feature = "blobstore-nats")]
-            (Backend::Nats(place), _) => return self.server(place, &settings.tenant).await,
+            (Backend::Nats(place), _) => return self.server(place, &settings.tenant, held).await,
         };
         let opened = self.opened(folder, settings.tenant.clone()).await;
         opened.map_err(|error| {
@@ -174,6 +177,7 @@ impl Places {
         &self,
         place: &NatsPlace,
         tenant: &Tenant,
+        held: &Arc<Budget>,
     ) -> Result<Arc<dyn Blobs>, PluginError> {
         let server = match self.servers.find(place) {
             Some(server) => server,
@@ -182,7 +186,7 @@ impl Places {
                 self.servers.get(place, || Arc::new(made))
             }
         };
-        Ok(Arc::new(Nats::new(server, tenant)))
+        Ok(Arc::new(Nats::new(server, tenant, Arc::clone(held))))
     }
 }
 

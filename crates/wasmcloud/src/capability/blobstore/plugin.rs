@@ -25,7 +25,8 @@ use crate::workload::{HostInterface, Interface, Workload};
 
 const WASI: (&str, &str) = ("wasi", "0.2.0-draft");
 const WASMCLOUD: (&str, &str) = ("wasmcloud", "0.1.0");
-/// How many bytes of one workload wait, at most, for a guest to say where they are to go; and of all workloads.
+/// How many bytes of one workload wait, at most, for a guest to say where they are to go, or are read by one at once; and of all
+/// workloads.
 const MOST_SPOOLED: u64 = 256 << 20;
 const MOST_SPOOLED_OF_ALL: u64 = 1 << 30;
 /// One workload has so small a part of the streams of the host, at most.

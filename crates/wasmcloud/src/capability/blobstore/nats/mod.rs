@@ -5,6 +5,7 @@
 //! whoever still writes to it cannot meet its successor of the same name.
 
 mod leases;
+mod listing;
 mod meta;
 mod names;
 mod place;
@@ -19,7 +20,7 @@ use std::time::SystemTime;
 
 use async_nats::jetstream::stream::Config;
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::place::NatsPlace;
@@ -32,14 +33,11 @@ use self::server::stream_of;
 use self::writing::NatsWriting;
 use super::unbroken::Unbroken;
 use super::{BlobError, Blobs, Name, Names, ObjectId, ObjectInfo, Range, Reading, Writing};
+use crate::capability::budget::Budget;
 use crate::capability::tenant::Tenant;
 
 /// How many objects are deleted at once.
 const DELETES: usize = 16;
-/// How many subjects of a stream a server tells at once, and how many of them are asked for again with the next ones: what is
-/// deleted meanwhile moves the others.
-const PAGE: usize = 100_000;
-const OVERLAP: usize = 1000;
 /// How often somebody who reads looks again while others replace it.
 const LOOKS: usize = 16;
 
@@ -48,6 +46,8 @@ const LOOKS: usize = 16;
 pub(super) struct Nats {
     server: Arc<Server>,
     tenant: String,
+    /// What is kept in mind of lists that are open.
+    held: Arc<Budget>,
 }
 
 /// Which bucket a container has.
@@ -97,10 +97,12 @@ impl Object {
 }
 
 impl Nats {
-    pub(super) fn new(server: Arc<Server>, tenant: &Tenant) -> Self {
+    /// What a tenant keeps. `held` is for what is kept in mind of lists that are open.
+    pub(super) fn new(server: Arc<Server>, tenant: &Tenant, held: Arc<Budget>) -> Self {
         Self {
             server,
             tenant: format!("blobs__{}", names::tenant(tenant)),
+            held,
         }
     }
 
@@ -254,65 +256,9 @@ impl Nats {
         Ok(Some((container, object)))
     }
 
-    /// The names of objects after one, and where to go on.
-    async fn page(
-        &self,
-        found: &Found,
-        walk: Walk,
-    ) -> Result<Option<(Vec<String>, Walk)>, BlobError> {
-        let Walk {
-            mut offset, last, ..
-        } = walk;
-        if walk.over {
-            self.still(found).await?;
-            return Ok(None);
-        }
-        let prefix = format!("$O.{}.M.", found.bucket);
-        let filter = format!("{prefix}>");
-        let mut back = OVERLAP;
-        let subjects = loop {
-            let stream = stream_of(&found.bucket);
-            let subjects = self.server.subjects(&stream, &filter, offset).await?;
-            // What was deleted meanwhile may have moved some before the page.
-            if offset == 0 || subjects.first().is_some_and(|first| *first <= last) {
-                break subjects;
-            }
-            offset = offset.saturating_sub(back);
-            back = back.saturating_mul(2);
-        };
-        let over = subjects.len() < PAGE;
-        offset = (offset + subjects.len()).saturating_sub(OVERLAP);
-        let fresh: Vec<String> = subjects.into_iter().filter(|it| *it > last).collect();
-        let last = fresh.last().cloned().unwrap_or(last);
-        let damaged = || BlobError::Other("the bucket holds what is no object".to_owned());
-        let names = fresh.iter().map(|subject| {
-            let name = subject.strip_prefix(&prefix).and_then(names::text);
-            name.ok_or_else(damaged)
-        });
-        let names = names.collect::<Result<Vec<_>, _>>()?;
-        Ok(Some((names, Walk { offset, last, over })))
-    }
-
     fn names(&self, found: Found) -> Names {
-        let this = self.clone();
-        let pages = stream::try_unfold(Walk::default(), move |walk| {
-            let (this, found) = (this.clone(), found.clone());
-            async move { this.page(&found, walk).await }
-        });
-        Box::pin(
-            pages
-                .map_ok(|names| stream::iter(names).map(Ok))
-                .try_flatten(),
-        )
+        listing::list(self.clone(), found)
     }
-}
-
-/// How far somebody has come in the subjects of a stream.
-#[derive(Default)]
-struct Walk {
-    offset: usize,
-    last: String,
-    over: bool,
 }
 
 #[async_trait]

@@ -1,7 +1,6 @@
 //! A NATS server with JetStream, shared by all workloads that name it in the same way: what is asked of its streams, and what its
 //! failures mean.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +9,11 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{
     Config, DirectGetErrorKind, DiscardPolicy, LastRawMessageErrorKind, Stream,
 };
 use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::leases::{Doomed, Leases};
@@ -28,7 +24,7 @@ use crate::net::dial::{Dial, NamedBy};
 use crate::plugin::PluginError;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// What a message takes beside a chunk.
 const HEAD: usize = 4 << 10;
 
@@ -221,32 +217,6 @@ impl Server {
         })
     }
 
-    /// The subjects of a stream that have messages, sorted, from one of them on.
-    pub(super) async fn subjects(
-        &self,
-        stream: &str,
-        filter: &str,
-        offset: usize,
-    ) -> Result<Vec<String>, BlobError> {
-        let live = self.connected()?;
-        let question = json!({ "subjects_filter": filter, "offset": offset });
-        let asked = format!("STREAM.INFO.{stream}");
-        let answer = live.context.request(asked, &question).await;
-        let answer: Response<Info> =
-            answer.map_err(|error| fault(&error, BlobError::NoSuchContainer))?;
-        let mut subjects: Vec<String> = match answer {
-            Response::Err { error } => return Err(of_api(&error, BlobError::NoSuchContainer)),
-            Response::Ok(info) => info
-                .state
-                .subjects
-                .unwrap_or_default()
-                .into_keys()
-                .collect(),
-        };
-        subjects.sort_unstable();
-        Ok(subjects)
-    }
-
     /// Removes what nobody wants any more, now or when nobody of this host reads it any more. Where that fails, it takes room and
     /// nothing else.
     pub(super) async fn forget(self: &Arc<Self>, doomed: Doomed) {
@@ -297,17 +267,6 @@ pub(super) fn stream_of(bucket: &str) -> String {
 /// The subject of the chunks of an object.
 pub(super) fn chunks_of(bucket: &str, nuid: &str) -> String {
     format!("$O.{bucket}.C.{nuid}")
-}
-
-/// What a stream has to say of itself.
-#[derive(Deserialize)]
-struct Info {
-    state: State,
-}
-
-#[derive(Deserialize)]
-struct State {
-    subjects: Option<HashMap<String, u64>>,
 }
 
 /// Why there is no message.
@@ -366,7 +325,7 @@ fn no_jetstream() -> BlobError {
 }
 
 /// What an answer of JetStream means.
-fn of_api(error: &jetstream::Error, absent: BlobError) -> BlobError {
+pub(super) fn of_api(error: &jetstream::Error, absent: BlobError) -> BlobError {
     const FULL: [ErrorCode; 7] = [
         ErrorCode::STORAGE_RESOURCES_EXCEEDED,
         ErrorCode::INSUFFICIENT_RESOURCES,

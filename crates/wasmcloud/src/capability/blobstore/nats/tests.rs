@@ -5,6 +5,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, object_store};
@@ -44,8 +45,12 @@ async fn server(url: &str, patience: Duration) -> Arc<Server> {
     Arc::new(Server::over(link(url, patience).await, 1))
 }
 
+fn backend(server: &Arc<Server>, of: &str) -> Nats {
+    Nats::new(Arc::clone(server), &tenant(of), Budget::new(64 << 20))
+}
+
 fn opened(server: &Arc<Server>, of: &str) -> Arc<dyn Blobs> {
-    Arc::new(Nats::new(Arc::clone(server), &tenant(of)))
+    Arc::new(backend(server, of))
 }
 
 /// Waits until it is so.
@@ -164,7 +169,7 @@ async fn what_is_read_stays_until_it_was_read() {
 async fn other_programs_for_nats_read_and_write_the_same_objects() {
     let service = launched();
     let server = server(&service.url(), PATIENCE).await;
-    let nats = Nats::new(Arc::clone(&server), &tenant("shop"));
+    let nats = backend(&server, "shop");
     let blobs: Arc<dyn Blobs> = Arc::new(nats.clone());
     blobs.create_container(&name("c")).await.unwrap();
     let bytes: Vec<u8> = (0..1_000_000).map(|n| (n % 251) as u8).collect();
@@ -257,4 +262,125 @@ async fn a_server_that_is_full_is_told_as_full_and_serves_on() {
         Err(BlobError::Quota("the store is full".to_owned()))
     );
     assert_eq!(read_all(&blobs, "c", "o").await.unwrap(), b"kept");
+}
+
+/// Whoever may write to the bucket may have said of an object what they like.
+#[tokio::test]
+async fn what_is_said_of_an_object_need_not_be_true() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let nats = backend(&server, "shop");
+    let blobs: Arc<dyn Blobs> = Arc::new(nats.clone());
+    blobs.create_container(&name("c")).await.unwrap();
+    let found = nats.found(&name("c")).await.unwrap();
+    let context = jetstream::new(client(&service.url()).await);
+    let put = async |subject: String, payload: String| {
+        let sent = context.publish(subject, payload.into()).await.unwrap();
+        sent.await.unwrap();
+    };
+    let object = async |object: &str, size: u64, chunk: u64, places: &str, chunks: [&str; 2]| {
+        for bytes in chunks {
+            put(server::chunks_of(&found.bucket, object), bytes.to_owned()).await;
+        }
+        let meta = serde_json::json!({
+            "name": object, "bucket": found.bucket, "nuid": object, "size": size, "chunks": 2,
+            "options": { "max_chunk_size": chunk }, "metadata": { "wasmcloud-chunks": places },
+        });
+        put(found.subject(&name(object)), meta.to_string()).await;
+    };
+    // Where the second chunk would end, no number says.
+    object("far", u64::MAX, u64::MAX - 1, "1+2", ["x", "y"]).await;
+    let last = Range::inclusive(u64::MAX - 1, u64::MAX).unwrap();
+    let read = blobs.read(&id("c", "far"), last).await.unwrap();
+    assert_eq!(read.length, 1);
+    let read: Vec<Bytes> = read.contents.try_collect().await.unwrap();
+    assert_eq!(read.concat(), b"y");
+    // Nobody is given more than he was told.
+    object("fat", 2, 1, "4+2", ["aa", "bb"]).await;
+    let told = read_all(&blobs, "c", "fat").await;
+    assert!(matches!(told, Err(BlobError::Unavailable(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_list_names_once_what_is_replaced_on_the_way_and_goes_on_where_it_was_forgotten() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let nats = backend(&server, "shop");
+    let blobs: Arc<dyn Blobs> = Arc::new(nats.clone());
+    blobs.create_container(&name("c")).await.unwrap();
+    let all: BTreeSet<String> = (0..3 * listing::STEP).map(|n| n.to_string()).collect();
+    for object in &all {
+        write_all(&blobs, "c", object, b"old").await.unwrap();
+    }
+    let mut list = blobs.list(&name("c")).await.unwrap();
+    let first = list.try_next().await.unwrap().unwrap();
+    // One that was given, and one that was not.
+    for object in [&first, all.last().unwrap()] {
+        write_all(&blobs, "c", object, b"new").await.unwrap();
+    }
+    // As when the guest pauses for long.
+    let context = jetstream::new(client(&service.url()).await);
+    let found = nats.found(&name("c")).await.unwrap();
+    let stream = context.get_stream(stream_of(&found.bucket)).await.unwrap();
+    let places: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+    assert_eq!(places.len(), 1);
+    stream.delete_consumer(&places[0]).await.unwrap();
+    let mut listed = BTreeSet::from([first]);
+    while let Some(object) = list.try_next().await.unwrap() {
+        assert!(listed.insert(object.clone()), "{object} was given twice");
+    }
+    assert!(listed == all);
+    // The server has nothing to keep in mind any more.
+    until(async || {
+        let places: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+        places.is_empty()
+    })
+    .await;
+}
+
+/// A hundred thousand of them came at once, and were in memory as long as the guest liked.
+#[tokio::test]
+async fn the_first_names_of_a_long_list_cost_nothing_of_the_others() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let blobs = opened(&server, "shop");
+    blobs.create_container(&name("c")).await.unwrap();
+    for n in 0..5 * listing::STEP {
+        write_all(&blobs, "c", &format!("{n:01024}"), b"")
+            .await
+            .unwrap();
+    }
+    let link = link(&service.url(), PATIENCE).await;
+    let counted = link.connected().await.client.statistics();
+    let counting = Arc::new(Server::over(link, 1));
+    let blobs = opened(&counting, "shop");
+    let before = counted.in_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let mut list = blobs.list(&name("c")).await.unwrap();
+    list.try_next().await.unwrap().unwrap();
+    let after = counted.in_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(after - before < 1 << 20, "{} bytes came", after - before);
+}
+
+#[tokio::test]
+async fn lists_that_are_too_long_together_end_with_an_error() {
+    let service = launched();
+    let server = server(&service.url(), PATIENCE).await;
+    let held = Budget::new(10 * listing::EACH);
+    let nats = Nats::new(Arc::clone(&server), &tenant("shop"), Arc::clone(&held));
+    let blobs: Arc<dyn Blobs> = Arc::new(nats);
+    blobs.create_container(&name("c")).await.unwrap();
+    for n in 0..8 {
+        write_all(&blobs, "c", &n.to_string(), b"").await.unwrap();
+    }
+    let list = async || -> Result<Vec<String>, BlobError> {
+        blobs.list(&name("c")).await?.try_collect().await
+    };
+    let mut open = blobs.list(&name("c")).await.unwrap();
+    open.try_next().await.unwrap().unwrap();
+    let told = list().await.unwrap_err().to_string();
+    let wanted = "the lists that are open are too long: the workload has 480 bytes for them";
+    assert!(told.starts_with(wanted), "{told}");
+    drop(open);
+    assert_eq!(list().await.unwrap().len(), 8);
+    assert_eq!(held.used(), 0);
 }

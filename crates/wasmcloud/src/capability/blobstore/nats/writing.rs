@@ -16,7 +16,8 @@ use super::server::{Server, chunks_of, of_publish};
 use super::{Found, Nats};
 use crate::capability::blobstore::{BlobError, Name, Writing};
 
-/// How many chunks may be on their way.
+/// How many chunks may be on their way. With those that are read ahead they are less than 2 MiB, a small part of what a large object
+/// takes in memory: fewer of them would save next to nothing, and be slower on a long way.
 const AHEAD: usize = 4;
 /// How often somebody tries to put an object in its place while others do, too.
 const TRIES: usize = 16;
@@ -117,6 +118,17 @@ impl NatsWriting {
         Ok(())
     }
 
+    /// Puts something behind what waits for the rest of its chunk. Of a large object, there is room for the whole chunk from the
+    /// beginning: memory that grows step by step leaves pieces of every size behind, more of them than the chunks themselves, and
+    /// allocators keep them for a while.
+    fn hold(&mut self, bytes: &[u8]) {
+        let is_large = self.chunks > 0 || !self.few.is_empty();
+        if is_large && self.few.len() + bytes.len() > self.few.capacity() {
+            self.few.reserve(self.chunk.saturating_sub(self.few.len()));
+        }
+        self.few.extend_from_slice(bytes);
+    }
+
     async fn put(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
         while !bytes.is_empty() {
             if self.few.is_empty() && bytes.len() >= self.chunk {
@@ -126,7 +138,7 @@ impl NatsWriting {
             }
             let room = self.chunk.saturating_sub(self.few.len());
             let now = bytes.split_to(room.min(bytes.len()));
-            self.few.extend_from_slice(&now);
+            self.hold(&now);
             if self.few.len() >= self.chunk {
                 let chunk = self.few.split().freeze();
                 self.send(chunk).await?;

@@ -16,7 +16,7 @@ use crate::capability::budget::{Budget, Room};
 /// How much of one value waits in memory.
 const IN_MEMORY: usize = 1 << 20;
 
-/// Where the values of a workload wait.
+/// Where the values of a workload wait. What it reads at once takes of the same room.
 pub(in super::super) struct Spool {
     /// `None`: where the system has its temporary files.
     folder: Option<PathBuf>,
@@ -43,6 +43,11 @@ impl Spool {
     pub(super) fn open(&self) -> Result<OwnedSemaphorePermit, BlobError> {
         let permit = Arc::clone(&self.values).try_acquire_owned();
         permit.map_err(|_| BlobError::Quota("too many values are being written".to_owned()))
+    }
+
+    /// Room for what a guest reads at once.
+    pub(super) fn room(&self) -> Room {
+        self.budget.room()
     }
 
     /// Room for one value.

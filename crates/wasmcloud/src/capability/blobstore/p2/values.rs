@@ -45,8 +45,9 @@ impl HostIncomingValue for StoreData {
         &mut self,
         value: Resource<Incoming>,
     ) -> wasmtime::Result<Told<Vec<u8>>> {
+        let room = bound(self)?.spool.room();
         let value = self.table().delete(value)?;
-        Ok(told(value.whole().await))
+        Ok(told(value.whole(room).await))
     }
 
     async fn incoming_value_consume_async(

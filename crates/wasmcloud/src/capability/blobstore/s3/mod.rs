@@ -333,7 +333,7 @@ impl Blobs for S3 {
             generation: format!("{:032x}", fastrand::u128(..)),
             name: container.as_str().to_owned(),
         };
-        let _first = self.bucket.creating.lock().await;
+        let first = self.bucket.creating.lock().await;
         for _ in 0..TRIES {
             match self.found_in(folder.clone()).await {
                 // The answer to an earlier try may have been lost.
@@ -343,6 +343,8 @@ impl Blobs for S3 {
                 Err(error) => return Err(error),
             }
             if self.mark(&path, &marker).await?.is_some() {
+                // What is swept belongs to no container, whoever creates one meanwhile.
+                drop(first);
                 // What one of this name has left is none of the caller's business.
                 let _ = self.sweep(&folder).await;
                 return Ok(());

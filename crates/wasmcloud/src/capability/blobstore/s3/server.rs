@@ -9,7 +9,7 @@ use object_store::{Error, RetryConfig};
 use tokio::sync::Mutex;
 
 use super::place::{AccessKeys, S3Place};
-use super::transport::{Denied, Patience, Refusal, TooLong, Transport};
+use super::transport::{Denied, Full, Patience, Refusal, TooLong, Transport};
 use crate::capability::blobstore::{BlobError, cause};
 use crate::capability::reach::Reach;
 use crate::net::dial::{Dial, DialError, NamedBy};
@@ -28,7 +28,8 @@ pub(in super::super) struct Bucket {
     pub(super) bulk: AmazonS3,
     /// Reads contents of objects, however long they are. The others take only short answers.
     pub(super) contents: AmazonS3,
-    /// Held while a container is created: the order of those of this host does not depend on what the server can do.
+    /// Held while a container is created: the order of those of this host does not depend on what the server can do. All tenants wait for
+    /// it.
     pub(super) creating: Mutex<()>,
 }
 
@@ -141,6 +142,9 @@ pub(super) fn fault(error: &Error, absent: BlobError) -> BlobError {
     }
     if cause::<Denied>(error).is_some() {
         return BlobError::Denied;
+    }
+    if cause::<Full>(error).is_some() {
+        return BlobError::Quota("the store is full".to_owned());
     }
     if cause::<TooLong>(error).is_some() {
         return BlobError::Unavailable("its server has sent too much".to_owned());

@@ -62,6 +62,11 @@ impl Default for Patience {
 #[error("the server answers with {0}")]
 pub(super) struct Refusal(pub(super) StatusCode);
 
+/// The server has no room for what was to be kept.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server is full")]
+pub(super) struct Full;
+
 /// The egress policy says no.
 #[derive(Debug, thiserror::Error)]
 #[error("the server may not be reached")]
@@ -154,6 +159,7 @@ impl HttpService for Transport {
             _ => self.patience.sent,
         };
         let longest = self.longest(&request);
+        let writes = [Method::PUT, Method::POST].contains(request.method());
         let answer = self.web.send(request, patience).await;
         let answer = answer.map_err(|error| self.tell(failed(error)))?;
         self.reach.answered();
@@ -171,14 +177,41 @@ impl HttpService for Transport {
             true => longest,
             false => Some(SHORT),
         };
-        Ok(answer.map(|body| {
+        let answer = answer.map(|body| {
             let body = body.map_err(failed);
             match longest {
                 Some(longest) => HttpResponseBody::new(Short::new(body, longest)),
                 None => HttpResponseBody::new(body),
             }
-        }))
+        });
+        match writes && !status.is_success() {
+            true => unless_full(answer).await,
+            false => Ok(answer),
+        }
     }
+}
+
+/// What a server says that does not take something, unless that is that it is full. The library would take that for a denial, or for
+/// a failure to try again, as servers say it in one way or another.
+async fn unless_full(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let full = || HttpError::new(HttpErrorKind::Unknown, Full);
+    if answer.status() == StatusCode::INSUFFICIENT_STORAGE {
+        return Err(full());
+    }
+    let (head, body) = answer.into_parts();
+    let body = body.bytes().await?;
+    match says_full(&body) {
+        true => Err(full()),
+        false => Ok(HttpResponse::from_parts(head, body.into())),
+    }
+}
+
+/// Whether the code of an error says so: `QuotaExceeded` of Ceph, `XMinioAdminBucketQuotaExceeded` and `XMinioStorageFull` of MinIO.
+fn says_full(error: &[u8]) -> bool {
+    let error = String::from_utf8_lossy(error);
+    let code = error.split_once("<Code>");
+    let code = code.and_then(|(_, rest)| rest.split_once("</Code>"));
+    code.is_some_and(|(code, _)| code.ends_with("QuotaExceeded") || code.ends_with("StorageFull"))
 }
 
 /// Whether the server has to do something before it can answer that takes time.

@@ -1,38 +1,71 @@
-//! Servers that announce or send more than anybody can hold: the call fails, and the host goes on.
+//! Servers that announce or send more than anybody can hold, are full, or do not answer: the call fails, and the host goes on.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::*;
 
 /// What is answered to a request.
+#[derive(Clone, Copy)]
 enum Answer {
     /// This, and that all is well.
     Whole(&'static str),
+    /// This status, and these words.
+    Refused(&'static str, &'static str),
     /// With this status a petabyte is announced, and begun with.
     Announced(&'static str),
     /// All is well, 8 bytes are announced, and pieces come as long as they are taken.
     Endless,
+    /// Nothing comes.
+    Never,
 }
 
-use Answer::{Announced, Endless, Whole};
+use Answer::{Announced, Endless, Never, Refused, Whole};
 
 const FOUND: Answer = Whole(r#"{"generation":"0","name":"c"}"#);
 
+/// Waits for what never comes.
+const ENDLESS: Patience = Patience {
+    usual: Duration::from_secs(24 * 3600),
+    sent: Duration::from_secs(24 * 3600),
+    work: Duration::from_secs(24 * 3600),
+};
+
 /// Blobs on a server that answers so to the first line of a request.
-async fn served(answer: fn(&str) -> Answer) -> Arc<dyn Blobs> {
+async fn served(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Arc<dyn Blobs> {
+    served_to(Patience::default(), answer).await
+}
+
+/// The same for who has that patience.
+async fn served_to(
+    patience: Patience,
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> Arc<dyn Blobs> {
+    let answer = Arc::new(answer);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, answer));
+            let answer = Arc::clone(&answer);
+            tokio::spawn(async move { serve(stream, &*answer).await });
         }
     });
-    opened(&with(place(&endpoint), Patience::default()), "shop")
+    opened(&with(place(&endpoint), patience), "shop")
 }
 
-async fn serve(stream: TcpStream, answer: fn(&str) -> Answer) -> io::Result<()> {
+/// How long the body of a request is.
+fn length(head: &str) -> usize {
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        let is_it = name.eq_ignore_ascii_case("content-length");
+        is_it.then(|| value.parse().unwrap())
+    });
+    length.unwrap_or(0)
+}
+
+async fn serve(stream: TcpStream, answer: &(impl Fn(&str) -> Answer + Sync)) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let spaces = " ".repeat(1 << 16);
     loop {
@@ -42,11 +75,15 @@ async fn serve(stream: TcpStream, answer: fn(&str) -> Answer) -> io::Result<()> 
                 return Ok(());
             }
         }
+        stream.read_exact(&mut vec![0; length(&head)]).await?;
+        let told = |status: &str, text: &str| {
+            // Without the tag, the client takes nothing for written.
+            let head = format!("{status}\r\netag: \"0\"\r\ncontent-length: {}", text.len());
+            (head, text.to_owned(), 1)
+        };
         let (head, piece, pieces) = match answer(head.lines().next().unwrap()) {
-            Whole(text) => {
-                let head = format!("200 OK\r\ncontent-length: {}", text.len());
-                (head, text.to_owned(), 1)
-            }
+            Whole(text) => told("200 OK", text),
+            Refused(status, text) => told(status, text),
             Announced(status) => {
                 let head = format!("{status}\r\ncontent-length: {}", 1_u64 << 50);
                 (head, spaces.clone(), usize::MAX)
@@ -56,6 +93,7 @@ async fn serve(stream: TcpStream, answer: fn(&str) -> Answer) -> io::Result<()> 
                 let piece = format!("{:x}\r\n{spaces}\r\n", spaces.len());
                 (head.to_owned(), piece, usize::MAX)
             }
+            Never => std::future::pending().await,
         };
         let head = format!("HTTP/1.1 {head}\r\n\r\n");
         stream.write_all(head.as_bytes()).await?;
@@ -132,4 +170,66 @@ async fn no_room_is_made_for_what_a_server_says_of_a_copy() {
     });
     let copied = blobs.await.copy(&id("c", "o"), &id("c", "p")).await;
     assert_eq!(copied, Err(too_much()));
+}
+
+/// Servers tell it in different ways, one of which looks like a denial.
+#[tokio::test]
+async fn a_server_that_is_full_is_told_as_full() {
+    let written = async |answer: Answer| {
+        let blobs = served(move |line: &str| match line.starts_with("PUT") {
+            true => answer,
+            false => FOUND,
+        });
+        write_all(&blobs.await, "c", "o", b"x").await
+    };
+    for full in [
+        Refused("507 Insufficient Storage", ""),
+        Refused(
+            "403 Forbidden",
+            "<Error><Code>QuotaExceeded</Code><Message>s3cret</Message></Error>",
+        ),
+        Refused(
+            "400 Bad Request",
+            "<Error><Code>XMinioAdminBucketQuotaExceeded</Code></Error>",
+        ),
+    ] {
+        let told = Err(BlobError::Quota("the store is full".to_owned()));
+        assert_eq!(written(full).await, told);
+    }
+    let denied = "<Error><Code>AccessDenied</Code></Error>";
+    let told = written(Refused("403 Forbidden", denied)).await;
+    assert_eq!(told, Err(BlobError::Denied));
+    // One that says more than anybody can hold is not believed to be full.
+    let told = written(Announced("403 Forbidden")).await;
+    assert_eq!(told, Err(too_much()));
+}
+
+/// Removing what another one of its name has left may take long.
+#[tokio::test]
+async fn nobody_waits_for_who_sweeps_to_create_a_container() {
+    let created = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&created);
+    let blobs = served_to(ENDLESS, move |line: &str| match line {
+        line if line.contains("list-type") => Never,
+        line if line.starts_with("PUT") => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Whole("")
+        }
+        _ => Refused("404 Not Found", ""),
+    })
+    .await;
+    let creating = ["c", "d"].map(|container| {
+        let blobs = Arc::clone(&blobs);
+        tokio::spawn(async move { blobs.create_container(&name(container)).await })
+    });
+    let both = async {
+        while created.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), both)
+        .await
+        .unwrap();
+    assert!(creating.iter().all(|creating| !creating.is_finished()));
+    creating.iter().for_each(tokio::task::JoinHandle::abort);
 }
