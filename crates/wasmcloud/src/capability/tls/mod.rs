@@ -28,7 +28,8 @@ const OFFERS: [&str; 3] = [
     "wasi:tls/client@0.3.0-draft",
     "wasi:tls/types@0.3.0-draft",
 ];
-/// How many connections a workload may have at once. Each takes some hundred KiB of the host's memory at worst.
+/// How many connections a workload may have at once, with those that are only begun. Each takes some hundred KiB of the host's memory at
+/// worst.
 const MOST: usize = 256;
 
 /// The plugin for TLS.

@@ -10,7 +10,7 @@ use wasmtime_wasi_tls::{
     Error, TlsProvider, TlsStream, TlsTransport, WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView,
 };
 
-use super::secured::{Bound, secure};
+use super::secured::{Bound, Place, secure};
 use crate::plugin::{StoreData, WorkloadContext};
 
 /// What the bodies see of a store.
@@ -44,9 +44,9 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Box<dyn TlsStream>, Error>>
 
 impl TlsProvider for Provider {
     fn connect(&self, server_name: String, transport: Box<dyn TlsTransport>) -> Connecting {
-        let bound = self.0.clone();
+        let place = Place::take(self.0.as_deref());
         Box::pin(async move {
-            let secured = secure(bound, server_name, transport).await?;
+            let secured = secure(place?, server_name, transport).await?;
             Ok(Box::new(secured) as Box<dyn TlsStream>)
         })
     }

@@ -1,7 +1,11 @@
 //! `wasi:tls` 0.3.0-draft. Until there is a connection, each direction is a pair of pipes, one in and one out, which the guest may
 //! fill and empty already; then a task takes bytes through TLS from one to the other. It ends with the pipes, and they with the store.
+//! All of that takes memory of the host, so a connector has a place among the connections of its workload from the beginning, and all that
+//! comes of it shares that. One that finds none cannot fail there and then: whatever it is asked for says so.
 
 mod pipes;
+
+use std::sync::Arc;
 
 use tokio::io::{AsyncWriteExt as _, DuplexStream, copy, split};
 use tokio::sync::oneshot;
@@ -10,7 +14,7 @@ use wasmtime::component::{
 };
 use wasmtime_wasi_tls::Error;
 
-use super::secured::{Bound, Secured, secure};
+use super::secured::{Bound, Place, Secured, secure};
 use crate::plugin::StoreData;
 use pipes::{Emptied, Filled, Outcome, pipe};
 
@@ -42,18 +46,56 @@ pub(super) fn link_client(linker: &mut LinkerInstance<'_, StoreData>) -> wasmtim
 }
 
 /// A connection that is not made yet, with the directions that are set up.
-#[derive(Default)]
 #[allow(unreachable_pub, reason = "the bindings name it publicly")]
 pub struct Connector {
+    /// Its place, or why it has none.
+    place: Result<Arc<Place>, Error>,
     send: Option<Direction>,
     receive: Option<Direction>,
 }
+
+type Tell = oneshot::Sender<Result<(), Error>>;
 
 /// One direction: where bytes come from and go to, and where to tell how it ended.
 struct Direction {
     from: DuplexStream,
     to: DuplexStream,
-    tell: oneshot::Sender<Result<(), Error>>,
+    tell: Tell,
+}
+
+impl Connector {
+    fn new(place: Result<Arc<Place>, Error>) -> Self {
+        Self {
+            place,
+            send: None,
+            receive: None,
+        }
+    }
+
+    /// Begins a direction: the ends of its pipes that are for the guest. `None`: there is none, and why was told.
+    fn begin(
+        &mut self,
+        way: fn(&mut Self) -> &mut Option<Direction>,
+        tell: Tell,
+    ) -> Option<(Filled, Emptied)> {
+        let place = match way(self) {
+            Some(_) => Err(Error::msg("this direction is set up already")),
+            None => self.place.clone(),
+        };
+        match place {
+            Ok(place) => {
+                let ((filled, from), (to, emptied)) = (pipe(), pipe());
+                *way(self) = Some(Direction { from, to, tell });
+                let filled = Filled(Some((filled, Arc::clone(&place))));
+                Some((filled, Emptied(Some((emptied, place)))))
+            }
+            Err(error) => {
+                // The other end is here.
+                let _ = tell.send(Err(error));
+                None
+            }
+        }
+    }
 }
 
 type Streams = (StreamReader<u8>, FutureReader<Outcome>);
@@ -63,21 +105,21 @@ fn set_up(
     store: &mut Access<'_, StoreData, HasSelf<StoreData>>,
     connector: &Resource<Connector>,
     mut input: StreamReader<u8>,
-    place: fn(&mut Connector) -> &mut Option<Direction>,
+    way: fn(&mut Connector) -> &mut Option<Direction>,
 ) -> wasmtime::Result<Streams> {
     let (tell, told) = oneshot::channel();
-    let ((filled, from), (to, emptied)) = (pipe(), pipe());
-    let place = place(store.get().table().get_mut(connector)?);
-    if place.is_some() {
-        input.close(&mut *store)?;
-        let error = Error::msg("this direction is set up already");
-        // The other end is here.
-        let _ = tell.send(Err(error));
-    } else {
-        *place = Some(Direction { from, to, tell });
-        input.pipe(&mut *store, Filled(Some(filled)))?;
-    }
-    let output = StreamReader::new(&mut *store, Emptied(Some(emptied)))?;
+    let begun = store.get().table().get_mut(connector)?.begin(way, tell);
+    let emptied = match begun {
+        Some((filled, emptied)) => {
+            input.pipe(&mut *store, filled)?;
+            emptied
+        }
+        None => {
+            input.close(&mut *store)?;
+            Emptied(None)
+        }
+    };
+    let output = StreamReader::new(&mut *store, emptied)?;
     Ok((output, FutureReader::new(&mut *store, pipes::Told(told))?))
 }
 
@@ -103,13 +145,12 @@ impl client::HostConnectorWithStore<StoreData> for HasSelf<StoreData> {
         connector: Resource<Connector>,
         server_name: String,
     ) -> wasmtime::Result<Outcome> {
-        let (connector, bound) = accessor.with(|mut store| -> wasmtime::Result<_> {
-            let data = store.get();
-            let connector = data.table().delete(connector)?;
-            Ok((connector, Bound::of(data)))
-        })?;
-        let done = match (connector.send, connector.receive) {
-            (Some(send), Some(receive)) => connect(send, receive, server_name, bound).await,
+        let connector = accessor.with(|mut store| store.get().table().delete(connector))?;
+        let done = match (connector.place, connector.send, connector.receive) {
+            (Err(error), _, _) => Err(error),
+            (Ok(place), Some(send), Some(receive)) => {
+                connect(place, send, receive, server_name).await
+            }
             _ => Err(Error::msg(
                 "`send` and `receive` have to be set up before `connect`",
             )),
@@ -126,13 +167,13 @@ impl client::HostConnectorWithStore<StoreData> for HasSelf<StoreData> {
 
 /// Agrees with the server, and has both directions carried from then on.
 async fn connect(
+    place: Arc<Place>,
     send: Direction,
     receive: Direction,
     name: String,
-    bound: Option<std::sync::Arc<Bound>>,
 ) -> Result<(), Error> {
     let transport = tokio::io::join(receive.from, send.to);
-    match secure(bound, name, Box::new(transport)).await {
+    match secure(place, name, Box::new(transport)).await {
         Ok(secured) => {
             let (input, tell_sent) = (send.from, send.tell);
             let (output, tell_received) = (receive.to, receive.tell);
@@ -149,7 +190,7 @@ async fn connect(
     }
 }
 
-type End = (DuplexStream, oneshot::Sender<Result<(), Error>>);
+type End = (DuplexStream, Tell);
 
 /// Takes bytes through TLS in both directions until each has ended.
 async fn carry(secured: Secured, (mut input, sent): End, (mut output, received): End) {
@@ -172,7 +213,8 @@ impl client::Host for StoreData {}
 
 impl client::HostConnector for StoreData {
     fn new(&mut self) -> wasmtime::Result<Resource<Connector>> {
-        Ok(self.table().push(Connector::default())?)
+        let place = Place::take(Bound::of(self).as_deref());
+        Ok(self.table().push(Connector::new(place))?)
     }
 
     fn drop(&mut self, connector: Resource<Connector>) -> wasmtime::Result<()> {

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wasmtime_wasi_tls::{Error, TlsTransport};
 
+use super::MOST;
 use crate::plugin::StoreData;
 use crate::workload::quoted;
 
@@ -30,10 +31,34 @@ impl Bound {
     }
 }
 
+/// The right of a workload to one of its connections.
+pub(super) struct Place {
+    config: Arc<ClientConfig>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// # Errors
+    /// When the workload has as many connections as it may.
+    pub(super) fn take(bound: Option<&Bound>) -> Result<Arc<Self>, Error> {
+        let bound = bound.ok_or_else(|| Error::msg("TLS is not set up for this workload"))?;
+        let room = Arc::clone(&bound.room).try_acquire_owned();
+        let room = room.map_err(|_| {
+            Error::msg(format!(
+                "the workload has {MOST} connections with TLS, as many as it may: end some of them first"
+            ))
+        })?;
+        Ok(Arc::new(Self {
+            config: Arc::clone(&bound.config),
+            _room: room,
+        }))
+    }
+}
+
 /// A connection that the server has proved its name for.
 pub(super) struct Secured {
     stream: TlsStream<Box<dyn TlsTransport>>,
-    _room: OwnedSemaphorePermit,
+    _place: Arc<Place>,
 }
 
 /// Agrees with the server of that name.
@@ -41,21 +66,17 @@ pub(super) struct Secured {
 /// # Errors
 /// When it is no name, the server proves another one or none, or the transport fails.
 pub(super) async fn secure(
-    bound: Option<Arc<Bound>>,
+    place: Arc<Place>,
     name: String,
     transport: Box<dyn TlsTransport>,
 ) -> Result<Secured, Error> {
-    let bound = bound.ok_or_else(|| Error::msg("TLS is not set up for this workload"))?;
-    let room = Arc::clone(&bound.room)
-        .try_acquire_owned()
-        .map_err(|_| Error::msg("the workload has as many connections with TLS as it may"))?;
     let wrong = |_| Error::msg(format!("{} is no name of a server", quoted(&name)));
     let server = ServerName::try_from(name.clone()).map_err(wrong)?;
-    let connector = TlsConnector::from(Arc::clone(&bound.config));
+    let connector = TlsConnector::from(Arc::clone(&place.config));
     let stream = connector.connect(server, transport).await?;
     Ok(Secured {
         stream,
-        _room: room,
+        _place: place,
     })
 }
 

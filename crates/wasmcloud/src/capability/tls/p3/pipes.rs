@@ -1,6 +1,7 @@
 //! Streams of a guest with a pipe at their other end.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use wasmtime::component::{
 };
 use wasmtime_wasi_tls::Error;
 
+use crate::capability::tls::secured::Place;
 use crate::plugin::StoreData;
 
 /// How much a pipe holds: a record of TLS, and what is around it.
@@ -35,8 +37,11 @@ fn later(finish: bool) -> Produced {
     }
 }
 
+/// An end of a pipe for a stream of the guest, which may keep it: so the place of its connection is kept as long.
+type End = (DuplexStream, Arc<Place>);
+
 /// A pipe that the guest's stream is emptied into. Its end is the end of the stream.
-pub(super) struct Filled(pub(super) Option<DuplexStream>);
+pub(super) struct Filled(pub(super) Option<End>);
 
 impl<D> StreamConsumer<D> for Filled {
     type Item = u8;
@@ -48,7 +53,7 @@ impl<D> StreamConsumer<D> for Filled {
         source: Source<'_, u8>,
         finish: bool,
     ) -> Produced {
-        let Some(pipe) = &mut self.0 else {
+        let Some((pipe, _)) = &mut self.0 else {
             return DROPPED;
         };
         let mut source = source.as_direct(store);
@@ -72,7 +77,7 @@ impl<D> StreamConsumer<D> for Filled {
 }
 
 /// A pipe that the guest reads as a stream. Its end is the end of the pipe.
-pub(super) struct Emptied(pub(super) Option<DuplexStream>);
+pub(super) struct Emptied(pub(super) Option<End>);
 
 impl<D> StreamProducer<D> for Emptied {
     type Item = u8;
@@ -85,7 +90,7 @@ impl<D> StreamProducer<D> for Emptied {
         destination: Destination<'a, u8, BytesMut>,
         finish: bool,
     ) -> Produced {
-        let Some(pipe) = &mut self.0 else {
+        let Some((pipe, _)) = &mut self.0 else {
             return DROPPED;
         };
         if destination.remaining(&mut store) == Some(0) {
