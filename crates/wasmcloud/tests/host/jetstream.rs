@@ -8,7 +8,8 @@ use test_servers::Nats;
 use crate::messaging::{goes_through, host_with_loopback, p2, p3, publish, send, told};
 use crate::support::{Log, TestHost, within};
 
-fn jetstream(server: &Nats, more: Value) -> Value {
+/// The settings of an entry that leads to streams on a server.
+pub(crate) fn jetstream(server: &Nats, more: Value) -> Value {
     let mut config = json!({"backend": "jetstream", "url": server.url()});
     let all = config.as_object_mut().unwrap();
     all.extend(more.as_object().unwrap().clone());
@@ -41,6 +42,12 @@ async fn a_request_is_answered_over_every_backend() {
         assert_eq!(
             send(&host, &new, "request", &late).await,
             "err(\"timeout\")"
+        );
+        // Nobody waits for an answer that will not come.
+        let rejected = ["\"jobs.reject\"", "\"hi\"", "some(60000)"];
+        assert_eq!(
+            send(&host, &new, "request", &rejected).await,
+            "err(\"the handler has rejected it\")"
         );
         let wrong = ["\"a..b\"", "\"hi\"", "none"];
         assert_eq!(
@@ -89,37 +96,6 @@ async fn messages_wait_for_a_handler_that_does_not_run() {
         ["jobs.a 0", "jobs.a 1", "jobs.a 2"]
     );
     assert!(host.lines(0).await.is_empty());
-}
-
-/// As within the host: not for ever, not at once, and others are handled.
-#[tokio::test]
-async fn a_handler_that_always_traps_ends_in_a_dead_letter() {
-    let server = Nats::launch();
-    let log = Log::capture();
-    let host = host_with_loopback().await;
-    let config = jetstream(
-        &server,
-        json!({
-            "subscriptions": "jobs.>, dead",
-            "dead_letter": "dead",
-            "max_deliveries": "3",
-            "retry_backoff": "10ms",
-        }),
-    );
-    host.run("jobs", &p2(config)).await;
-    publish(&host, "jobs", "jobs.trap", "x").await;
-    assert_eq!(
-        told(&host, 4).await,
-        ["jobs.trap x", "jobs.trap x", "jobs.trap x", "dead x"]
-    );
-    publish(&host, "jobs", "jobs.fine", "y").await;
-    assert_eq!(told(&host, 5).await[4], "jobs.fine y");
-    host.stop_finds_nothing_running("jobs").await;
-    assert!(
-        log.text().contains("it is a dead letter now"),
-        "{}",
-        log.text()
-    );
 }
 
 #[tokio::test]

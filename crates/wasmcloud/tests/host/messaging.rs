@@ -149,34 +149,6 @@ pub(crate) async fn send_p3() {
     assert_eq!(wrong, "err(\"subject-invalid\")");
 }
 
-/// A handler that traps on every message is not asked for ever: the message is a dead letter in the end, and others are handled.
-#[tokio::test]
-async fn a_handler_that_always_traps_ends_in_a_dead_letter() {
-    let log = Log::capture();
-    let host = TestHost::start().await;
-    let config = json!({
-        "subscriptions": "jobs.>, dead",
-        "dead_letter": "dead",
-        "max_deliveries": "3",
-        "retry_backoff": "10ms",
-    });
-    host.run("jobs", &p2(config)).await;
-    publish(&host, "jobs", "jobs.trap", "x").await;
-    assert_eq!(
-        told(&host, 4).await,
-        ["jobs.trap x", "jobs.trap x", "jobs.trap x", "dead x"]
-    );
-    publish(&host, "jobs", "jobs.fine", "y").await;
-    assert_eq!(told(&host, 5).await[4], "jobs.fine y");
-    host.stop_finds_nothing_running("jobs").await;
-    let log = log.text();
-    assert!(
-        log.contains("a message was not handled") && log.contains("the component trapped"),
-        "{log}"
-    );
-    assert!(log.contains("it is a dead letter now"), "{log}");
-}
-
 /// What a handler of 0.3 says about a message is honoured.
 #[tokio::test]
 async fn what_is_rejected_does_not_come_back_and_what_fails_does() {
@@ -526,8 +498,10 @@ pub(crate) async fn send_labels() {
     let host = host_with_loopback().await;
     let server = test_servers::Nats::launch();
     let nats = json!({"backend": "nats", "url": server.url()});
+    let streams = json!({"backend": "jetstream", "url": server.url(), "shared": "orders"});
     let shared = |name: &str| json!({"shared": name});
-    for (number, labelled) in [shared("orders"), nats].into_iter().enumerate() {
+    let backends = [shared("orders"), nats, streams];
+    for (number, labelled) in backends.into_iter().enumerate() {
         let unlabelled = shared(&format!("plain{number}"));
         let (office, plain, orders) = (
             format!("office{number}"),

@@ -7,13 +7,17 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::outlet::{Outlet, UnderWay};
 use super::{
-    Broker, Delivery, Message, MessagingError, Redelivery, Subject, Subscription, Verdict, Wanted,
+    Broker, Delivery, Message, MessagingError, Redelivery, SHORTEST_BACKOFF, Subject, Subscription,
+    Verdict, Wanted,
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -83,6 +87,43 @@ fn failed() -> Verdict {
     Verdict::Failed("it was told to".to_owned())
 }
 
+/// A broker with the way in front of it that components have to it.
+pub(super) fn for_components(broker: impl Broker) -> impl Broker {
+    let longest = 1 << 20;
+    ForComponents(Outlet::new(Arc::new(broker), longest, UnderWay::default()))
+}
+
+struct ForComponents(Outlet);
+
+#[async_trait]
+impl Broker for ForComponents {
+    async fn publish(&self, message: Message) -> Result<(), MessagingError> {
+        let (subject, reply_to) = (message.subject, message.reply_to);
+        let reply_to = reply_to.as_ref().map(Subject::as_str);
+        let published = self
+            .0
+            .publish(subject.as_str(), message.body, reply_to, None);
+        published.await
+    }
+
+    async fn request(
+        &self,
+        subject: Subject,
+        body: Bytes,
+        time: Duration,
+    ) -> Result<Message, MessagingError> {
+        self.0.request(subject.as_str(), body, time, None).await
+    }
+
+    async fn subscribe(&self, wanted: Wanted) -> Result<Box<dyn Subscription>, MessagingError> {
+        self.0.broker().subscribe(wanted).await
+    }
+
+    fn redelivers(&self) -> bool {
+        self.0.broker().redelivers()
+    }
+}
+
 /// All rules.
 pub(super) async fn conforms(broker: &dyn Broker) {
     everybody_hears_what_matches(broker).await;
@@ -90,6 +131,7 @@ pub(super) async fn conforms(broker: &dyn Broker) {
     nobody_hears_what_nobody_wants(broker).await;
     a_request_is_answered(broker).await;
     a_request_has_an_end(broker).await;
+    a_request_that_is_rejected_fails_at_once(broker).await;
     who_takes_nothing_keeps_nobody_waiting(broker).await;
     bodies_arrive_whole(broker).await;
     if broker.redelivers() {
@@ -98,6 +140,7 @@ pub(super) async fn conforms(broker: &dyn Broker) {
         a_dead_letter_makes_no_other(broker).await;
         what_nobody_settles_goes_to_another(broker).await;
         what_nobody_could_look_at_does_not_count(broker).await;
+        nothing_comes_back_in_no_time(broker).await;
     }
 }
 
@@ -180,6 +223,16 @@ async fn a_request_has_an_end(broker: &dyn Broker) {
         matches!(asked, Err(MessagingError::TimedOut(_))),
         "{asked:?}"
     );
+}
+
+async fn a_request_that_is_rejected_fails_at_once(broker: &dyn Broker) {
+    let mut asked = subscribe(broker, in_group("m4c", "g")).await;
+    let hour = Duration::from_secs(3600);
+    let ask = broker.request(subject("m4c"), "ping".into(), hour);
+    let rejected = settled(&mut asked, Verdict::Rejected);
+    let (answer, ()) = within(async { tokio::join!(ask, rejected) }).await;
+    let told = answer.unwrap_err().to_string();
+    assert_eq!(told, "the handler has rejected it");
 }
 
 async fn who_takes_nothing_keeps_nobody_waiting(broker: &dyn Broker) {
@@ -279,4 +332,19 @@ async fn what_nobody_could_look_at_does_not_count(broker: &dyn Broker) {
         settled(&mut all, Verdict::Later).await;
     }
     assert_eq!(handled(&mut all).await.1, "x");
+}
+
+/// It would be given back and taken again as fast as processors go, for as long as there is no room.
+async fn nothing_comes_back_in_no_time(broker: &dyn Broker) {
+    let mut impatient = redelivered("m11", 1);
+    impatient.redelivery.backoff = Duration::ZERO;
+    let mut all = subscribe(broker, impatient).await;
+    let began = tokio::time::Instant::now();
+    publish(broker, "m11", "x").await;
+    for _ in 0..3 {
+        settled(&mut all, Verdict::Later).await;
+    }
+    assert_eq!(handled(&mut all).await.1, "x");
+    let took = began.elapsed();
+    assert!(took >= SHORTEST_BACKOFF * 3, "{took:?}");
 }

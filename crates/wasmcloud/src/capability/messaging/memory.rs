@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::seldom::Seldom;
 use super::{
-    Broker, Delivery, Message, MessagingError, Redelivery, Settle, Subject, Subscription, Verdict,
-    Wanted,
+    Broker, Delivery, Message, MessagingError, REJECTED, Redelivery, Settle, Subject, Subscription,
+    Verdict, Wanted,
 };
 use crate::capability::budget::Budget;
 use crate::capability::shared::Shared;
@@ -530,10 +530,7 @@ impl Settle for InHand {
         };
         match verdict {
             Verdict::Handled => inner.let_go(self.id, &queued),
-            Verdict::Rejected => {
-                let why = "the handler has rejected it";
-                inner.give_up(self.id, &queued, why, self.bus.room);
-            }
+            Verdict::Rejected => inner.give_up(self.id, &queued, REJECTED, self.bus.room),
             Verdict::Later => {
                 queued.deliveries -= 1;
                 let pause = redelivery.pause(1);

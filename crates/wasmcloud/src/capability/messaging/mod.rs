@@ -14,6 +14,7 @@ mod outlet;
 mod p2;
 mod p3;
 mod plugin;
+mod reason;
 mod seldom;
 mod settings;
 #[cfg(feature = "messaging-nats")]
@@ -108,7 +109,9 @@ pub(crate) struct Redelivery {
     pub(crate) dead_letter: Option<Subject>,
 }
 
-/// How long a message stays away at most.
+/// How long a message stays away at least, and at most. One that came back in no time, as often as there is no room to handle it, would
+/// keep a processor busy.
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 impl Default for Redelivery {
@@ -129,11 +132,15 @@ impl Redelivery {
 
     /// How long a message stays away that was delivered so often, if it comes back.
     pub(crate) fn pause(&self, deliveries: u32) -> Duration {
+        let first = self.backoff.max(SHORTEST_BACKOFF);
         let doublings = deliveries.saturating_sub(1).min(31);
-        let pause = self.backoff.saturating_mul(1 << doublings);
-        pause.min(LONGEST_BACKOFF.max(self.backoff))
+        let pause = first.saturating_mul(1 << doublings);
+        pause.min(LONGEST_BACKOFF.max(first))
     }
 }
+
+/// Why a message is given up that is [`Verdict::Rejected`].
+const REJECTED: &str = "the handler has rejected it";
 
 /// What came of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +189,8 @@ pub(crate) trait Subscription: Send + Sync {
 /// - M1 Who subscribes to a pattern gets every message that is published from then on to a subject which it matches.
 /// - M2 Of the subscriptions of one group and pattern, exactly one gets each message; without a group, each gets it.
 /// - M3 Messages to nobody are gone, which is no error; a request that nobody hears is one ([`MessagingError::NobodyThere`]).
-/// - M4 A request is answered by the first message to its `reply_to`, or fails when its time is over.
+/// - M4 A request is answered by the first message to its `reply_to`, or fails when its time is over. It fails before that when all
+///   who heard it have given it up; where the broker does not know who they are, when one of them has.
 /// - M5 A subscriber that takes nothing keeps nobody from taking theirs. What waits for it is bounded; what finds no room is lost to it,
 ///   and the publisher is told ([`MessagingError::Full`]) where the broker knows.
 /// - M6 Bodies arrive as they were sent.
@@ -231,5 +239,16 @@ mod tests {
             [after(19), after(20), after(u32::MAX)],
             [Some(300), None, None]
         );
+    }
+
+    #[test]
+    fn there_is_always_a_pause() {
+        let redelivery = Redelivery {
+            backoff: Duration::ZERO,
+            ..Redelivery::default()
+        };
+        let pause = |deliveries| redelivery.pause(deliveries).as_millis();
+        assert_eq!([pause(1), pause(2), pause(3)], [10, 20, 40]);
+        assert_eq!(redelivery.pause(u32::MAX), LONGEST_BACKOFF);
     }
 }

@@ -11,20 +11,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Room;
+use super::reason::{PASSED_ON, cut};
 use super::seldom::Seldom;
 use super::{
-    Broker, Delivery, Message, MessagingError, Settle, Subject, Subscription, Verdict, Wanted,
+    Broker, Delivery, Message, MessagingError, REJECTED, Settle, Subject, Subscription, Verdict,
+    Wanted,
 };
 use crate::capability::in_flight::{InFlight, Permit};
 use crate::capability::nats::{Feed, Link, Live};
 
-/// By these headers, services on NATS say that they have no answer.
+/// By these headers, services on NATS say that they have no answer, and so do we.
 const ERROR: &str = "Nats-Service-Error";
 const CODE: &str = "Nats-Service-Error-Code";
 /// How long a server is waited for that is told of the end of a subscription.
 const PARTING: Duration = Duration::from_secs(5);
-/// Whoever answers is too busy.
+/// Whoever answers is too busy, or has failed.
 const BUSY: &str = "429";
+const FAILED: &str = "500";
+const NO_TIME: &str = "too many messages are waiting already";
 /// How many bytes of a workload may wait in clients until the servers read them.
 const UNSENT: usize = 16 << 20;
 
@@ -33,18 +37,40 @@ const UNSENT: usize = 16 << 20;
 pub(super) struct Traffic {
     /// How many messages of each subscription may wait.
     pub(super) messages: usize,
-    /// How many KiB all of them may take.
+    /// How many KiB all of them may take, and how many of these are left.
+    most_heard: usize,
     heard: Arc<Semaphore>,
     unsent: InFlight,
 }
 
 impl Traffic {
     pub(super) fn of(room: Room) -> Self {
+        let most_heard = (room.bytes / 1024).max(1);
         Self {
             messages: room.messages,
-            heard: Arc::new(Semaphore::new((room.bytes / 1024).max(1))),
+            most_heard,
+            heard: Arc::new(Semaphore::new(most_heard)),
             unsent: InFlight::new(UNSENT),
         }
+    }
+
+    /// How many KiB a message of so many bytes takes: no more than all, so that every message can come.
+    fn kib(&self, bytes: usize) -> usize {
+        bytes.div_ceil(1024).clamp(1, self.most_heard)
+    }
+
+    /// The room of a body that has come from a server, for as long as it is here. `None`: there is none.
+    pub(super) fn hear(&self, body: &Bytes) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(self.kib(body.len())).unwrap_or(u32::MAX);
+        Arc::clone(&self.heard).try_acquire_many_owned(kib).ok()
+    }
+
+    /// Waits until there is room for a message of so many bytes, and says for how many of them there is.
+    pub(super) async fn room_for(&self, bytes: usize) -> usize {
+        let kib = self.kib(bytes);
+        let permits = u32::try_from(kib).unwrap_or(u32::MAX);
+        let _first = self.heard.acquire_many(permits).await;
+        1 + self.heard.available_permits() / kib
     }
 
     /// Waits for room for a body, which has it for as long as the body is anywhere: clients take thousands of messages for a server
@@ -115,13 +141,12 @@ impl Broker for Nats {
         let answer = answer
             .await
             .map_err(|error| self.unanswered(&error, length, time))?;
-        let code = answer.headers.as_ref().and_then(|it| it.get(CODE));
-        match code.map(|code| code.as_str()) {
-            Some(BUSY) => Err(MessagingError::Full),
-            _ => message(answer).ok_or(MessagingError::Other(
-                "the answer has a subject that is none".to_owned(),
-            )),
+        if let Some(error) = no_answer(&answer) {
+            return Err(error);
         }
+        message(answer).ok_or(MessagingError::Other(
+            "the answer has a subject that is none".to_owned(),
+        ))
     }
 
     async fn subscribe(&self, wanted: Wanted) -> Result<Box<dyn Subscription>, MessagingError> {
@@ -183,19 +208,45 @@ impl Nats {
         }
     }
 
-    /// Tells whoever asked that nobody has the time to answer.
-    async fn busy(&self, message: &Message) {
-        let (Some(reply_to), Some(live)) = (&message.reply_to, self.link.live()) else {
+    /// Tells whoever asked that there will be no answer, and why.
+    async fn tell(&self, reply_to: Option<&Subject>, code: &str, why: &str) {
+        let (Some(reply_to), Some(live)) = (reply_to, self.link.live()) else {
             return;
         };
         let mut headers = HeaderMap::new();
-        headers.insert(CODE, BUSY);
-        headers.insert(ERROR, "too many messages are waiting already");
+        headers.insert(CODE, code);
+        headers.insert(ERROR, in_a_line(why));
         let reply_to = reply_to.to_string();
         let _ = live
             .client
             .publish_with_headers(reply_to, headers, Bytes::new())
             .await;
+    }
+
+    /// Tells whoever asked that nobody has the time to answer.
+    async fn busy(&self, message: &Message) {
+        let reply_to = message.reply_to.as_ref();
+        self.tell(reply_to, BUSY, NO_TIME).await;
+    }
+}
+
+/// The first line of a text, as a header may have it.
+fn in_a_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.replace(char::is_control, " ")
+}
+
+/// What an answer means that only says that there is none. One with a body is an answer, though it may be about a failure.
+fn no_answer(answer: &async_nats::Message) -> Option<MessagingError> {
+    let header = |name: &'static str| Some(answer.headers.as_ref()?.get(name)?.as_str());
+    match header(CODE)? {
+        BUSY => Some(MessagingError::Full),
+        _ if answer.payload.is_empty() => {
+            let why = header(ERROR).filter(|why| !why.is_empty());
+            let why = why.unwrap_or("whoever was asked has failed");
+            Some(MessagingError::Other(cut(why, PASSED_ON)))
+        }
+        _ => None,
     }
 }
 
@@ -246,12 +297,13 @@ impl Pump {
     }
 
     async fn take(&mut self, from: async_nats::Message) {
+        // Handlers see no headers: they would take it for an answer.
+        if from.payload.is_empty() && no_answer(&from).is_some() {
+            return;
+        }
         let Some(message) = message(from) else { return };
-        let size = message.body.len().div_ceil(1024).max(1);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.nats.traffic.heard).try_acquire_many_owned(size);
-        let full = match room {
-            Ok(room) => {
+        let full = match self.nats.traffic.hear(&message.body) {
+            Some(room) => {
                 let queued = Queued {
                     message,
                     since: Instant::now(),
@@ -262,7 +314,7 @@ impl Pump {
                     Err(error) => error.into_inner().message,
                 }
             }
-            Err(_) => message,
+            None => message,
         };
         if self.full.is_due() {
             tracing::warn!(subject = %full.subject, "a subscription has no room for a message, which is lost");
@@ -285,9 +337,14 @@ impl Subscription for Taken {
         loop {
             let queued = self.taken.recv().await?;
             if queued.since.elapsed() <= self.wait {
+                let gone = Gone {
+                    nats: self.nats.clone(),
+                    reply_to: queued.message.reply_to.clone(),
+                    _room: queued.room,
+                };
                 return Some(Delivery {
                     message: queued.message,
-                    settle: Box::new(Gone { _room: queued.room }),
+                    settle: Box::new(gone),
                 });
             }
             let nats = self.nats.clone();
@@ -307,231 +364,26 @@ impl Drop for Taken {
     }
 }
 
-/// Nobody wants to know what came of a message; it takes its room until then.
+/// A message that does not come back, whatever comes of it. It takes its room until that is known, and whoever waits for an answer is
+/// told if there will be none.
 struct Gone {
+    nats: Nats,
+    reply_to: Option<Subject>,
     _room: OwnedSemaphorePermit,
 }
 
 #[async_trait]
 impl Settle for Gone {
-    async fn settle(self: Box<Self>, _: Verdict) {}
+    async fn settle(self: Box<Self>, verdict: Verdict) {
+        let (code, why) = match &verdict {
+            Verdict::Handled => return,
+            Verdict::Later => (BUSY, NO_TIME),
+            Verdict::Rejected => (FAILED, REJECTED),
+            Verdict::Failed(why) => (FAILED, why.as_str()),
+        };
+        self.nats.tell(self.reply_to.as_ref(), code, why).await;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-    use futures::FutureExt as _;
-    use test_servers::{Proxy, Way};
-
-    use super::super::conformance;
-    use super::*;
-    use crate::net::dial::{Dial, NamedBy};
-    use crate::net::resolve::SystemResolver;
-    use crate::policy::EgressPolicy;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
-    const ROOM: Room = Room {
-        messages: 1000,
-        bytes: 16 << 20,
-    };
-
-    async fn nats(server: &test_servers::Nats, room: Room) -> Nats {
-        nats_at(server.port(), room).await
-    }
-
-    async fn nats_at(port: u16, room: Room) -> Nats {
-        let dial = Dial::new(EgressPolicy::default(), Arc::new(SystemResolver::default()));
-        let url = format!("nats://127.0.0.1:{port}").parse().unwrap();
-        let link = Link::open(&dial, &url, NamedBy::Host, "a test", PATIENCE).await;
-        Nats::new(link.unwrap(), Traffic::of(room))
-    }
-
-    fn wanted(pattern: &str) -> Wanted {
-        Wanted {
-            pattern: pattern.parse().unwrap(),
-            group: Some("g".to_owned()),
-            wait: PATIENCE,
-            redelivery: super::super::Redelivery::default(),
-        }
-    }
-
-    fn about(subject: &str) -> Message {
-        Message {
-            subject: subject.parse().unwrap(),
-            body: "x".into(),
-            reply_to: None,
-        }
-    }
-
-    /// A client takes 2048 messages for a server that reads none, of 1 MiB each.
-    #[test]
-    fn a_body_takes_its_room_until_the_client_has_let_go_of_it() {
-        let traffic = Traffic {
-            unsent: InFlight::new(10_000),
-            ..Traffic::of(ROOM)
-        };
-        let body = || Bytes::from(vec![b'x'; 8000]);
-        let first = traffic.carried(body()).now_or_never().unwrap();
-        let (head, whole) = (first.slice(..10), first.clone());
-        let mut second = Box::pin(traffic.carried(body()));
-        for part in [head, whole, first] {
-            assert!((&mut second).now_or_never().is_none());
-            drop(part);
-        }
-        assert_eq!(second.now_or_never().unwrap(), body());
-    }
-
-    #[tokio::test]
-    async fn nats_is_a_broker() {
-        let server = test_servers::Nats::launch();
-        conformance::conforms(&nats(&server, ROOM).await).await;
-    }
-
-    /// What is sent while the server is away is an error, and nobody has to do anything when it is back.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_server_that_was_killed_is_found_again() {
-        let mut server = test_servers::Nats::launch();
-        let nats = nats(&server, ROOM).await;
-        let mut all = nats.subscribe(wanted("a")).await.unwrap();
-        nats.publish(about("a")).await.unwrap();
-        all.next().await.unwrap();
-        server.stop();
-        let away = async {
-            while !matches!(
-                nats.publish(about("a")).await,
-                Err(MessagingError::Unavailable)
-            ) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, away).await.unwrap();
-        let asked = nats.request("a".parse().unwrap(), "x".into(), PATIENCE);
-        assert!(matches!(asked.await, Err(MessagingError::Unavailable)));
-        server.start();
-        let back = async {
-            while nats.publish(about("a")).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-            all.next().await.unwrap();
-        };
-        tokio::time::timeout(PATIENCE, back).await.unwrap();
-    }
-
-    /// Nothing passes and nobody is told: a request fails in time, and all goes on when the way is open.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_way_that_is_held_is_an_error_in_time_and_passes() {
-        let server = test_servers::Nats::launch();
-        let proxy = Proxy::to(server.port());
-        let (inside, outside) = (nats_at(proxy.port(), ROOM).await, nats(&server, ROOM).await);
-        let mut heard = inside.subscribe(wanted("a")).await.unwrap();
-        outside.publish(about("a")).await.unwrap();
-        heard.next().await.unwrap();
-        let _answers = outside.subscribe(wanted("b")).await.unwrap();
-        proxy.set(Way::Held);
-        let time = Duration::from_millis(100);
-        let asked = inside.request("b".parse().unwrap(), "x".into(), time);
-        let asked = tokio::time::timeout(PATIENCE, asked).await.unwrap();
-        assert!(
-            matches!(asked, Err(MessagingError::TimedOut(_))),
-            "{asked:?}"
-        );
-        outside.publish(about("a")).await.unwrap();
-        outside.connected().unwrap().client.flush().await.unwrap();
-        proxy.set(Way::Open);
-        // What the server has sent meanwhile was only late.
-        let late = tokio::time::timeout(PATIENCE, heard.next()).await;
-        assert!(late.unwrap().is_some());
-    }
-
-    /// What takes long arrives all the same, whole and in order.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_slow_way_only_takes_longer() {
-        let server = test_servers::Nats::launch();
-        let proxy = Proxy::to(server.port());
-        proxy.set(Way::Slow(Duration::from_millis(2)));
-        let (inside, outside) = (nats_at(proxy.port(), ROOM).await, nats(&server, ROOM).await);
-        let mut heard = outside.subscribe(wanted("a")).await.unwrap();
-        for number in 0..10_u8 {
-            let message = Message {
-                body: vec![number; 3000].into(),
-                ..about("a")
-            };
-            inside.publish(message).await.unwrap();
-        }
-        for number in 0..10_u8 {
-            let next = tokio::time::timeout(PATIENCE, heard.next()).await.unwrap();
-            assert!(next.unwrap().message.body == vec![number; 3000]);
-        }
-    }
-
-    /// Connections that break are made again, with what was subscribed to.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_way_that_is_cut_is_found_again() {
-        let server = test_servers::Nats::launch();
-        let proxy = Proxy::to(server.port());
-        let nats = nats_at(proxy.port(), ROOM).await;
-        let mut heard = nats.subscribe(wanted("a")).await.unwrap();
-        for _ in 0..3 {
-            proxy.set(Way::Cut);
-            let away = async {
-                while nats.trouble().is_none() {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(PATIENCE, away).await.unwrap();
-            proxy.set(Way::Open);
-            let back = async {
-                while nats.publish(about("a")).await.is_err() {
-                    tokio::task::yield_now().await;
-                }
-                heard.next().await.unwrap();
-            };
-            tokio::time::timeout(PATIENCE, back).await.unwrap();
-            assert_eq!(nats.trouble(), None);
-        }
-    }
-
-    /// Whoever asks is told that there is no room, instead of waiting for nothing.
-    #[tokio::test]
-    async fn who_is_too_busy_says_so() {
-        let server = test_servers::Nats::launch();
-        let room = Room {
-            messages: 1,
-            bytes: 16 << 20,
-        };
-        let (asker, busy) = (nats(&server, ROOM).await, nats(&server, room).await);
-        let _idle = busy.subscribe(wanted("a")).await.unwrap();
-        let asked = async {
-            loop {
-                let time = Duration::from_millis(200);
-                let asked = asker.request("a".parse().unwrap(), "x".into(), time).await;
-                if matches!(asked, Err(MessagingError::Full)) {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, asked).await.unwrap();
-    }
-
-    /// What it has taken when it closes is still handled: the server gives it to nobody else.
-    #[tokio::test]
-    async fn closing_gives_what_was_taken() {
-        let server = test_servers::Nats::launch();
-        let nats = nats(&server, ROOM).await;
-        let mut all = nats.subscribe(wanted("a")).await.unwrap();
-        for _ in 0..10 {
-            nats.publish(about("a")).await.unwrap();
-        }
-        // All ten have arrived when the first has come back from the server.
-        all.next().await.unwrap();
-        let mut last = nats.subscribe(wanted("b")).await.unwrap();
-        nats.publish(about("b")).await.unwrap();
-        last.next().await.unwrap();
-        all.close();
-        let mut taken = 1;
-        while all.next().await.is_some() {
-            taken += 1;
-        }
-        assert_eq!(taken, 10);
-    }
-}
+mod tests;

@@ -139,6 +139,8 @@ mod tests {
     use futures::FutureExt as _;
     use tokio::sync::Semaphore;
 
+    use super::super::conformance::{conforms, for_components};
+    use super::super::memory::{Bus, Room};
     use super::super::{Subscription, Wanted};
     use super::*;
 
@@ -190,6 +192,15 @@ mod tests {
 
     fn turn(turns: &Arc<Semaphore>) -> Turn {
         Some(Arc::clone(turns).try_acquire_owned().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_bus_is_a_broker_for_components() {
+        let bus = Bus::new(Room {
+            messages: 1000,
+            bytes: 16 << 20,
+        });
+        conforms(&for_components(bus)).await;
     }
 
     /// Turns ended with the collecting, so bodies without end waited for a server that read nothing.

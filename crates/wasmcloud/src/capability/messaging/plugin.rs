@@ -16,6 +16,7 @@ use super::deliver::{Handle, serve};
 use super::handling::{Handling, Own};
 use super::memory::{Bus, Buses, Room};
 use super::outlet::{Outlet, Turn, UnderWay};
+use super::reason::{LOGGED, PASSED_ON, cut};
 use super::settings;
 use super::{Broker, Message, MessagingError, Subscription, Verdict, Wanted, p2, p3};
 use crate::capability::in_flight::{InFlight, Permit};
@@ -35,7 +36,7 @@ const ID: &str = "wasmcloud-messaging";
 const SENDING: usize = 64;
 /// How many bytes of answers may wait for the guests of a workload to read them.
 const UNREAD: usize = 64 << 20;
-/// What a failure counts for in the log of its workload, in bytes: a line and a backtrace.
+/// What a failure counts for in the log of its workload at least, in bytes: a line and a backtrace.
 const FAILURE: usize = 4 << 10;
 
 /// What messages may be and how many may wait.
@@ -265,7 +266,7 @@ struct Bound {
 struct Opened {
     subscriptions: Vec<Box<dyn Subscription>>,
     handler: Arc<Handler>,
-    places: Arc<Semaphore>,
+    places: usize,
 }
 
 #[async_trait]
@@ -301,7 +302,7 @@ impl Binding for Bound {
                             .at("spec.hostInterfaces")
                     })?,
                     handler: Arc::clone(&handler),
-                    places: Arc::new(Semaphore::new(handling.in_flight)),
+                    places: handling.in_flight,
                 });
             }
         }
@@ -407,7 +408,9 @@ impl Handler {
     /// Says in the log of the workload, as far as it may, that a message was not handled.
     fn tell(&self, subject: &str, reason: &str) {
         let workload = &self.entry.callee.context().workload;
-        if workload.log.admits(FAILURE) {
+        let reason = cut(reason, LOGGED);
+        let reason = reason.as_str();
+        if workload.log.admits(FAILURE.max(reason.len())) {
             let component = &self.entry.component;
             tracing::warn!(%workload, %component, subject, reason, "a message was not handled");
         }
@@ -428,18 +431,13 @@ impl Handle for Handler {
             Ok(verdict) => return verdict,
             Err(CallError::Stopped) => return Verdict::Later,
             Err(error) if error.is_for_lack_of_room() => return Verdict::Later,
-            Err(error) => crate::plugin::in_full(&error),
+            Err(error) => {
+                self.tell(subject.as_str(), &crate::plugin::in_full(&error));
+                // Whoever asked may be somebody else's: where in the component it was is for the log.
+                return Verdict::Failed(error.to_string());
+            }
         };
         self.tell(subject.as_str(), &reason);
-        Verdict::Failed(cut(&reason))
+        Verdict::Failed(cut(&reason, PASSED_ON))
     }
-}
-
-/// How much of a reason is passed on.
-const LONGEST_REASON: usize = 1024;
-
-/// The beginning of a text.
-fn cut(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST_REASON.min(text.len()));
-    text.get(..end).unwrap_or_default().to_owned()
 }

@@ -9,12 +9,13 @@ use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::{DEAD_LETTER, REPLY_TO, Shared};
 use crate::capability::messaging::{
-    Delivery, Message, MessagingError, Redelivery, Settle, Subject, Verdict,
+    Delivery, Message, MessagingError, REJECTED, Redelivery, Settle, Subject, Verdict,
 };
 
 /// How many messages are remembered that were given back unhandled.
@@ -61,6 +62,7 @@ pub(super) struct Held {
     ack: Inbox,
     settled: bool,
     _kept: Kept,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Tells the server again and again that a message is being handled.
@@ -109,6 +111,7 @@ impl Held {
             deliveries: delivered.saturating_sub(uncounted).max(1),
             settled: false,
             _kept: keep(shared, ack.clone()),
+            _room: None,
             ack,
             shared: Arc::clone(shared),
         };
@@ -118,6 +121,18 @@ impl Held {
             body: message.payload,
         };
         Some((held, message))
+    }
+
+    /// It has its room until it is settled.
+    pub(super) fn within(mut self, room: OwnedSemaphorePermit) -> Self {
+        self._room = Some(room);
+        self
+    }
+
+    /// There is no room for it now. It comes back, and this does not count.
+    pub(super) fn put_off(mut self) {
+        let pause = self.redelivery.pause(1);
+        self.give_back(Some(pause));
     }
 
     /// Whether it was delivered as often as it may be before, and nobody said what came of it: whoever had it last may have died of it.
@@ -174,6 +189,17 @@ impl Held {
         self.shared.uncounted().note(&self.key);
     }
 
+    /// Nobody has looked at it: somebody else may have it, at once or after a while.
+    fn give_back(&mut self, pause: Option<Duration>) {
+        self.settled = true;
+        self.do_not_count();
+        let (shared, ack) = (Arc::clone(&self.shared), self.ack.clone());
+        // Without a runtime, the process ends, and the server finds out by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { tell(&shared, ack, AckKind::Nak(pause)).await });
+        }
+    }
+
     async fn tell(&self, kind: AckKind) {
         tell(&self.shared, self.ack.clone(), kind).await;
     }
@@ -215,7 +241,7 @@ impl Settle for Held {
                 self.forget();
                 self.tell(AckKind::Ack).await;
             }
-            Verdict::Rejected => self.give_up("the handler has rejected it").await,
+            Verdict::Rejected => self.give_up(REJECTED).await,
             Verdict::Later => {
                 self.settled = true;
                 self.do_not_count();
@@ -235,14 +261,8 @@ impl Settle for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        self.do_not_count();
-        let (shared, ack) = (Arc::clone(&self.shared), self.ack.clone());
-        // Without a runtime, the process ends, and the server finds out by itself.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { tell(&shared, ack, AckKind::Nak(None)).await });
+        if !self.settled {
+            self.give_back(None);
         }
     }
 }

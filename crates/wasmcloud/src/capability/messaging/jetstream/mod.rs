@@ -3,6 +3,7 @@
 //! Each group has a durable consumer, from which its members pull as much as they have places for. Requests are not kept: they go over
 //! NATS as it is, to the same groups, by subjects that no stream takes.
 
+mod consumer;
 mod held;
 mod place;
 mod pull;
@@ -27,13 +28,22 @@ use super::nats::Nats;
 use super::seldom::Seldom;
 use super::{Broker, Delivery, Message, MessagingError, Subject, Subscription, Wanted};
 use crate::capability::nats::{Link, Live};
+use consumer::Pulls;
 use held::Uncounted;
 use place::{Place, Trouble};
-use pull::{Puller, Pulls};
+use pull::Puller;
 pub(super) use settings::{Streams, streams};
 
 /// How long a server may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// What a server says whose stream, account or disk has as much as it may have.
+const FULL: [ErrorCode; 5] = [
+    ErrorCode::STREAM_STORE_FAILED,
+    ErrorCode::INSUFFICIENT_RESOURCES,
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+];
 /// By this header, a message says where an answer to it is awaited: its own place for that is taken by the server.
 const REPLY_TO: &str = "Wasmcloud-Reply-To";
 /// By this header, a message says that it is a dead letter, and what it was about.
@@ -191,10 +201,8 @@ impl Shared {
             (PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe, _) => {
                 MessagingError::Unavailable
             }
-            (PublishErrorKind::MaxAckPending, _)
-            | (_, Some(ErrorCode::STREAM_STORE_FAILED | ErrorCode::INSUFFICIENT_RESOURCES)) => {
-                MessagingError::Full
-            }
+            (PublishErrorKind::MaxAckPending, _) => MessagingError::Full,
+            (_, Some(code)) if FULL.contains(&code) => MessagingError::Full,
             (PublishErrorKind::StreamNotFound, _) | (_, Some(ErrorCode::STREAM_NOT_MATCH)) => {
                 let stream = self.place.name();
                 MessagingError::Other(format!("the stream `{stream}` does not take this subject"))

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::StatusCode;
-use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
-use async_nats::jetstream::stream::{ConsumerErrorKind, Stream};
-use sha2::{Digest as _, Sha256};
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::BatchConfig;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::consumer::Pulls;
 use super::held::Held;
 use super::place::Trouble;
 use super::{PATIENCE, Shared};
 use crate::capability::messaging::seldom::Seldom;
 use crate::capability::messaging::{Delivery, Subject, Wanted};
-use crate::capability::nats::Feed;
+use crate::capability::nats::{Feed, Link};
 
-/// How many messages are pulled at once at most.
+/// How many messages are pulled at once at most, and how many are being given up while others are pulled.
 pub(super) const LONGEST_BATCH: usize = 64;
 /// How long the server remembers what was asked for, and how often it says that it does.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -31,95 +31,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long until the next attempt after trouble, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a consumer that is for one host only outlives it, so that it misses nothing while the two do not see each other.
-const ABSENCE: Duration = Duration::from_secs(300);
-/// How much of the name of a group the name of its consumer shows.
-const SHOWN: usize = 100;
-
-/// Which consumer.
-pub(super) struct Pulls {
-    name: Arc<str>,
-    filter: String,
-    ack_wait: Duration,
-    /// Whether it is for whoever made it only.
-    alone: bool,
-}
-
-impl Pulls {
-    /// The consumer of a group and pattern, or one of its own.
-    pub(super) fn of(wanted: &Wanted, shared: &Shared) -> Self {
-        let filter = wanted.pattern.behind(shared.place.stored()).to_string();
-        let name = match &wanted.group {
-            Some(group) => named(group, &filter),
-            None => format!(
-                "broadcast-{:016x}{:016x}",
-                fastrand::u64(..),
-                fastrand::u64(..)
-            ),
-        };
-        Self {
-            name: name.into(),
-            filter,
-            ack_wait: shared.ack_wait,
-            alone: wanted.group.is_none(),
-        }
-    }
-
-    /// The consumer, which is made if it is not there.
-    pub(super) async fn consumer(&self, shared: &Shared) -> Result<PullConsumer, Trouble> {
-        let stream = shared.stream().await?;
-        self.on(&stream, shared).await
-    }
-
-    /// The same in a stream that is there.
-    pub(super) async fn on(
-        &self,
-        stream: &Stream,
-        shared: &Shared,
-    ) -> Result<PullConsumer, Trouble> {
-        let config = Config {
-            durable_name: Some(self.name.to_string()),
-            filter_subject: match self.filter.as_str() {
-                // Of a stream of somebody else's, everything.
-                ">" => String::new(),
-                filter => filter.to_owned(),
-            },
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: self.ack_wait,
-            // Whoever has a message last makes a dead letter of it, which the server does not.
-            max_deliver: -1,
-            max_ack_pending: i64::try_from(shared.most_out).unwrap_or(i64::MAX),
-            deliver_policy: match self.alone {
-                true => DeliverPolicy::New,
-                false => DeliverPolicy::All,
-            },
-            inactive_threshold: match self.alone {
-                true => ABSENCE,
-                false => Duration::ZERO,
-            },
-            ..Config::default()
-        };
-        let consumer = stream.create_consumer(config).await;
-        consumer.map_err(|error| match error.kind() {
-            ConsumerErrorKind::JetStream(told) => Trouble::of(&told),
-            _ => Trouble::Passing(error.to_string()),
-        })
-    }
-}
-
-/// The name of the consumer of a group: the same on every host, and for nobody else.
-fn named(group: &str, filter: &str) -> String {
-    let digest = Sha256::digest(format!("{group}\0{filter}"));
-    let digest: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let shown = group
-        .get(..group.floor_char_boundary(SHOWN))
-        .unwrap_or(group);
-    format!("{}-{digest}", shown.replace('.', "="))
-}
 
 /// Pulls for one subscription.
 pub(super) struct Puller {
@@ -132,14 +43,40 @@ pub(super) struct Puller {
     /// How many of them the server has been asked for, and which question that was.
     open: usize,
     question: u64,
+    /// How many may still come of questions that are given up.
+    late: usize,
+    /// Whether the server has sent more than it was asked for.
+    flooded: bool,
+    /// Until when nothing is asked for, because there was no room for what has come.
+    rests: Instant,
+    /// Those that were delivered as often as they may be.
+    giving_up: JoinSet<()>,
     heard: Instant,
     trouble: Seldom,
+    full: Seldom,
+}
+
+/// Where the server sends what it is asked for.
+struct Inbox {
+    subject: Subject,
+    feed: Feed,
+}
+
+impl Inbox {
+    /// One that nobody else knows.
+    async fn over(link: &Link) -> Self {
+        let subject = Subject::inbox();
+        let feed = link.subscribe(format!("{subject}.*"), None).await;
+        Self { subject, feed }
+    }
 }
 
 /// What comes next.
 enum Next {
     Over,
     Ask(usize),
+    /// There is room for so many messages.
+    Room(usize),
     Message(async_nats::Message),
     /// The server may have forgotten what it was asked for.
     Forgotten,
@@ -160,22 +97,25 @@ impl Puller {
             due: 0,
             open: 0,
             question: 0,
+            late: 0,
+            flooded: false,
+            rests: Instant::now(),
+            giving_up: JoinSet::new(),
             heard: Instant::now(),
             trouble: Seldom::default(),
+            full: Seldom::default(),
         }
     }
 
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<usize>, closed: CancellationToken) {
-        let inbox = Subject::inbox();
-        let link = self.shared.link.clone();
-        let mut feed = link.subscribe(format!("{inbox}.*"), None).await;
+        let mut inbox = Inbox::over(&self.shared.link).await;
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
             let trouble = tokio::select! {
                 biased;
                 () = closed.cancelled() => break,
-                pulled = self.pull(inbox.as_str(), &mut feed, &mut asks) => match pulled {
+                pulled = self.pull(&mut inbox, &mut asks) => match pulled {
                     Ok(()) => break,
                     Err(trouble) => trouble,
                 },
@@ -189,32 +129,52 @@ impl Puller {
             }
             tokio::select! {
                 () = closed.cancelled() => break,
-                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = self.rest(&mut inbox, pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
-        self.end(feed).await;
+        self.end(inbox.feed).await;
+    }
+
+    /// Waits after trouble. What comes meanwhile is taken, so that it does not pile up in the client. Where a server sends more than it was
+    /// asked for, nobody listens any more.
+    async fn rest(&mut self, inbox: &mut Inbox, pause: Duration) {
+        let over = sleep(pause);
+        tokio::pin!(over);
+        loop {
+            if self.flooded {
+                *inbox = Inbox::over(&self.shared.link).await;
+                (self.flooded, self.open, self.late) = (false, 0, 0);
+            }
+            tokio::select! {
+                () = &mut over => return,
+                Some(message) = inbox.feed.next() => {
+                    // The trouble is known.
+                    let _ = self.take(message);
+                }
+            }
+        }
     }
 
     /// Pulls until nobody wants more. It may be dropped at any time.
     async fn pull(
         &mut self,
-        inbox: &str,
-        feed: &mut Feed,
+        inbox: &mut Inbox,
         asks: &mut mpsc::Receiver<usize>,
     ) -> Result<(), Trouble> {
         // While it is away, there is nothing to try.
         self.shared.link.connected().await;
         let mut connects = self.shared.link.connects();
-        let mut consumer = self.pulls.consumer(&self.shared).await?;
-        self.open = 0;
+        self.forget();
+        let mut consumer = self.consumer(&mut inbox.feed).await?;
         let mut looks = interval(LOOK);
         loop {
-            if self.due > 0 && self.open == 0 {
-                self.ask(&consumer, inbox).await?;
-            }
+            let asking = self.due > 0 && self.open == 0 && self.giving_up.len() < LONGEST_BATCH;
+            let room = self.room();
             let next = tokio::select! {
-                next = feed.next() => next.map_or(Next::Over, Next::Message),
+                next = inbox.feed.next() => next.map_or(Next::Over, Next::Message),
                 ask = asks.recv() => ask.map_or(Next::Over, Next::Ask),
+                count = room, if asking => Next::Room(count),
+                Some(_) = self.giving_up.join_next() => continue,
                 _ = looks.tick() => {
                     let now = self.shared.link.connects();
                     let silent = self.open > 0 && self.heard.elapsed() > SILENCE;
@@ -228,63 +188,110 @@ impl Puller {
             match next {
                 Next::Over => return Ok(()),
                 Next::Ask(count) => self.due = count,
+                Next::Room(count) => self.ask(&consumer, &inbox.subject, count).await?,
                 Next::Message(message) => self.take(message)?,
                 Next::Forgotten if self.open > 0 => {
                     // It may be another server, without the consumer.
                     return Err(Trouble::Passing("the server was silent or away".to_owned()));
                 }
-                Next::Forgotten => consumer = self.pulls.consumer(&self.shared).await?,
+                Next::Forgotten => consumer = self.consumer(&mut inbox.feed).await?,
             }
         }
     }
 
-    async fn ask(&mut self, consumer: &PullConsumer, inbox: &str) -> Result<(), Trouble> {
+    /// The consumer, which is made if it is not there. What comes meanwhile is taken.
+    async fn consumer(&mut self, feed: &mut Feed) -> Result<PullConsumer, Trouble> {
+        let (shared, pulls) = (Arc::clone(&self.shared), Arc::clone(&self.pulls));
+        let there = pulls.consumer(&shared);
+        tokio::pin!(there);
+        loop {
+            tokio::select! {
+                consumer = &mut there => return consumer,
+                Some(message) = feed.next() => self.take(message)?,
+            }
+        }
+    }
+
+    /// Waits until there is room for a message, however large, and says for how many. By this number what is asked for is bounded, and not by
+    /// `max_bytes`: NATS 2.9 counts a message that comes back and is too large for that as delivered, and gives another one twice.
+    fn room(&self) -> impl Future<Output = usize> + use<> {
+        let (shared, rests) = (Arc::clone(&self.shared), self.rests);
+        async move {
+            sleep_until(rests).await;
+            let traffic = &shared.core.traffic;
+            traffic.room_for(shared.link.max_payload()).await
+        }
+    }
+
+    /// Asks for as many messages as are due, as far as there is room for them.
+    async fn ask(
+        &mut self,
+        consumer: &PullConsumer,
+        inbox: &Subject,
+        room: usize,
+    ) -> Result<(), Trouble> {
+        let count = self.due.min(room);
         let batch = BatchConfig {
-            batch: self.due,
+            batch: count,
             expires: Some(EXPIRES),
             idle_heartbeat: HEARTBEAT,
             ..BatchConfig::default()
         };
         self.question += 1;
+        (self.open, self.heard) = (count, Instant::now());
         let reply = format!("{inbox}.{}", self.question);
         let asked = consumer.request_batch(batch, reply.into()).await;
-        asked.map_err(|error| Trouble::Passing(error.to_string()))?;
-        (self.open, self.heard) = (self.due, Instant::now());
-        Ok(())
+        asked.map_err(|error| Trouble::Passing(error.to_string()))
+    }
+
+    /// Gives up the question that is open, of which messages may be on their way.
+    fn forget(&mut self) {
+        self.late += self.open;
+        self.open = 0;
+        self.question += 1;
     }
 
     fn take(&mut self, message: async_nats::Message) -> Result<(), Trouble> {
         let status = message.status.filter(|status| *status != StatusCode::OK);
         if let Some(status) = status {
-            let question = message
-                .subject
-                .rsplit('.')
-                .next()
-                .and_then(|it| it.parse().ok());
-            if question != Some(self.question) {
-                return Ok(());
-            }
-            self.heard = Instant::now();
-            return match status {
-                StatusCode::IDLE_HEARTBEAT => Ok(()),
-                // Nothing has come in all that time.
-                StatusCode::TIMEOUT | StatusCode::NOT_FOUND => {
-                    self.open = 0;
-                    Ok(())
-                }
-                StatusCode::NO_RESPONDERS => {
-                    Err(Trouble::Passing("there is no such consumer".to_owned()))
-                }
-                status => {
-                    let why = message.description.map(|it| it.to_string());
-                    Err(Trouble::Passing(why.unwrap_or_else(|| status.to_string())))
-                }
+            let question = message.subject.rsplit('.').next();
+            let is_open = question.and_then(|it| it.parse().ok()) == Some(self.question);
+            return match is_open {
+                true => self.told(status, message.description),
+                false => Ok(()),
             };
         }
+        // A message comes under its own subject, which does not tell what it answers.
+        let expected = match self.open {
+            0 => &mut self.late,
+            _ => &mut self.open,
+        };
+        let Some(rest) = expected.checked_sub(1) else {
+            self.flooded = true;
+            let why = "the server sends more messages than it was asked for";
+            return Err(Trouble::Passing(why.to_owned()));
+        };
+        *expected = rest;
         self.heard = Instant::now();
-        self.open = self.open.saturating_sub(1);
         self.give(message);
         Ok(())
+    }
+
+    /// What the server says of the question that is open.
+    fn told(&mut self, status: StatusCode, why: Option<String>) -> Result<(), Trouble> {
+        self.heard = Instant::now();
+        match status {
+            StatusCode::IDLE_HEARTBEAT => Ok(()),
+            // Nothing has come in all that time.
+            StatusCode::TIMEOUT | StatusCode::NOT_FOUND => {
+                self.open = 0;
+                Ok(())
+            }
+            StatusCode::NO_RESPONDERS => {
+                Err(Trouble::Passing("there is no such consumer".to_owned()))
+            }
+            status => Err(Trouble::Passing(why.unwrap_or_else(|| status.to_string()))),
+        }
     }
 
     fn give(&mut self, message: async_nats::Message) {
@@ -293,9 +300,19 @@ impl Puller {
         let Some((held, message)) = held else {
             return;
         };
+        let Some(room) = shared.core.traffic.hear(&message.body) else {
+            if self.full.is_due() {
+                let (stream, pattern) = (shared.place.name(), &self.wanted.pattern);
+                tracing::warn!(stream, %pattern, "a subscription has no room for a message, which comes back");
+            }
+            self.rests = Instant::now() + self.wanted.redelivery.pause(1);
+            held.put_off();
+            return;
+        };
+        let held = held.within(room);
         if held.is_worn_out() {
             let why = "it was delivered as often as it may be, and nobody said what came of it";
-            tokio::spawn(async move { held.give_up(why).await });
+            self.giving_up.spawn(async move { held.give_up(why).await });
             return;
         }
         self.due = self.due.saturating_sub(1);
@@ -314,40 +331,13 @@ impl Puller {
             }
         };
         let _ = timeout(PATIENCE, rest).await;
+        self.giving_up.detach_all();
         if let (true, Some(live)) = (self.pulls.alone, self.shared.link.live()) {
             let stream = self.shared.place.name();
             let _ = live
                 .context
                 .delete_consumer_from_stream(&*self.pulls.name, stream)
                 .await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn consumers_have_names_that_servers_take_and_that_nobody_shares() {
-        let long = "g".repeat(500);
-        let names = [
-            named("wasmcloud.a.b.c", "x"),
-            named("wasmcloud.a.b.c", "y"),
-            named("wasmcloud.a.b", "c\0x"),
-            named("wasmcloud=a=b=c", "x"),
-            named(&long, "x"),
-            named(&format!("{long}g"), "x"),
-        ];
-        for (index, name) in names.iter().enumerate() {
-            assert!(
-                name.len() < 200 && !name.contains(['.', ' ', '*', '>']),
-                "{name}"
-            );
-            assert!(
-                !names.iter().skip(index + 1).any(|other| other == name),
-                "{name}"
-            );
         }
     }
 }

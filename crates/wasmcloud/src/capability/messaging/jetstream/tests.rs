@@ -6,6 +6,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod limits;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex as Collected;
 
@@ -19,6 +21,7 @@ use super::place::Keep;
 use super::*;
 use crate::capability::messaging::memory::Room;
 use crate::capability::messaging::nats::Traffic;
+use crate::capability::messaging::shared_server::OnSharedServer;
 use crate::capability::messaging::{Redelivery, Verdict, conformance};
 use crate::capability::tenant::Tenant;
 use crate::net::dial::{Dial, NamedBy};
@@ -55,7 +58,11 @@ async fn link(url: &str) -> Link {
 }
 
 fn at(link: Link, place: Place, ack_wait: Duration) -> JetStream {
-    let core = Nats::new(link, Traffic::of(ROOM));
+    in_room(ROOM, link, place, ack_wait)
+}
+
+fn in_room(room: Room, link: Link, place: Place, ack_wait: Duration) -> JetStream {
+    let core = Nats::new(link, Traffic::of(room));
     JetStream::new(core, place, ack_wait, Known::default())
 }
 
@@ -128,20 +135,41 @@ async fn a_stream_of_our_own_is_a_broker() {
     conformance::conforms(&jetstream(&server.url(), own(), ACK_WAIT).await).await;
 }
 
+/// As components have it: behind what is checked of all that they send.
 #[tokio::test]
-async fn a_stream_that_is_there_is_a_broker() {
+async fn a_stream_of_our_own_is_a_broker_for_components() {
     let server = test_servers::Nats::launch();
+    let jetstream = jetstream(&server.url(), own(), ACK_WAIT).await;
+    conformance::conforms(&conformance::for_components(jetstream)).await;
+}
+
+/// A stream that somebody else has made, with these subjects.
+async fn existing(server: &test_servers::Nats, name: &str, subjects: &[&str]) -> JetStream {
     let link = link(&server.url()).await;
-    let subjects = ["m1.>", "*", "m5.>", "dead.>"];
     let config = Config {
-        name: "STORIES".to_owned(),
-        subjects: subjects.map(str::to_owned).to_vec(),
+        name: name.to_owned(),
+        subjects: subjects.iter().map(|&it| it.to_owned()).collect(),
         ..Config::default()
     };
     let context = link.context().unwrap();
     context.create_stream(config).await.unwrap();
-    let place = Place::existing("STORIES").unwrap();
-    let jetstream = at(link, place, ACK_WAIT);
+    at(link, Place::existing(name).unwrap(), ACK_WAIT)
+}
+
+/// What the stories are about.
+const STORIES: [&str; 4] = ["m1.>", "*", "m5.>", "dead.>"];
+
+#[tokio::test]
+async fn a_stream_that_is_there_is_a_broker_for_components() {
+    let server = test_servers::Nats::launch();
+    let broker = OnSharedServer(existing(&server, "STORIES", &STORIES).await);
+    conformance::conforms(&conformance::for_components(broker)).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_there_is_a_broker() {
+    let server = test_servers::Nats::launch();
+    let jetstream = existing(&server, "STORIES", &STORIES).await;
     conformance::conforms(&jetstream).await;
     let elsewhere = jetstream.publish(about("elsewhere.a", "x")).await;
     let told = elsewhere.unwrap_err().to_string();
@@ -427,39 +455,6 @@ async fn a_stream_that_is_deleted_under_it_is_made_again() {
             .unwrap();
         assert_eq!(handled(&mut heard).await, number.to_string());
     }
-}
-
-/// What is full is full for who sends, and nothing that waits makes room for it.
-#[tokio::test]
-async fn a_full_stream_refuses_what_comes() {
-    let server = test_servers::Nats::launch();
-    let keep = Keep {
-        bytes: Some(1 << 20),
-        ..Keep::default()
-    };
-    let place = Place::of(&tenant("team"), keep);
-    let jetstream = jetstream(&server.url(), place, ACK_WAIT).await;
-    let mut heard = jetstream.subscribe(wanted("a")).await.unwrap();
-    let body = vec![b'x'; 400_000];
-    let mut waiting = 0;
-    let full = loop {
-        match jetstream.publish(about("a", body.clone())).await {
-            Ok(()) => waiting += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(full, MessagingError::Full), "{full:?}");
-    assert_eq!(waiting, 2);
-    let large = jetstream.publish(about("a", vec![b'x'; 2 << 20])).await;
-    assert!(
-        matches!(large, Err(MessagingError::TooLarge { .. })),
-        "{large:?}"
-    );
-    for _ in 0..waiting {
-        handled(&mut heard).await;
-    }
-    stored(&jetstream, about("a", "small")).await;
-    assert_eq!(handled(&mut heard).await, "small");
 }
 
 /// A later version of the same workload may keep more or less.
