@@ -131,10 +131,13 @@ pub(super) fn swap(
     Ok(Swap::Done)
 }
 
-pub(super) fn set_many(shelf: &mut impl Shelf, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
-    pairs
-        .into_iter()
-        .try_for_each(|(key, value)| shelf.put(&key, value, None))
+/// Sets what is left, from the first on. What there was no room for stays left.
+pub(super) fn set_many(shelf: &mut impl Shelf, left: &mut &[(String, Bytes)]) -> Result<(), Fault> {
+    while let Some(((key, value), rest)) = left.split_first() {
+        shelf.put(key, value.clone(), None)?;
+        *left = rest;
+    }
+    Ok(())
 }
 
 pub(super) fn delete_many(shelf: &mut impl Shelf, keys: &[String]) -> Result<(), Fault> {

@@ -186,11 +186,13 @@ impl Bucket for Limited {
 
     async fn delete(&self, key: &str) -> Result<(), Fault> {
         self.key(key)?;
+        let _room = self.traffic.give(key.len()).await?;
         self.bucket.delete(key).await
     }
 
     async fn exists(&self, key: &str) -> Result<bool, Fault> {
         self.key(key)?;
+        let _room = self.traffic.give(key.len()).await?;
         self.bucket.exists(key).await
     }
 
@@ -205,6 +207,7 @@ impl Bucket for Limited {
 
     async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
         self.key(key)?;
+        let _room = self.traffic.give(key.len()).await?;
         self.bucket.increment(key, delta, sign).await
     }
 
@@ -270,12 +273,36 @@ impl Bucket for Limited {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-    use futures::FutureExt as _;
+    use futures::{FutureExt, TryFutureExt as _};
 
     use super::super::Store as _;
     use super::super::listing::Mark;
     use super::super::memory::Memory;
     use super::*;
+
+    /// A guest that begins more and more calls of little fills the host, too.
+    #[tokio::test]
+    async fn calls_that_bring_nothing_but_a_key_wait_and_are_refused_like_others() {
+        let (store, traffic) = (Memory::new(64 << 20), Traffic::of(1000, 1000));
+        let limited = Limited::new(store.bucket("b"), &KeyValueOptions::default(), traffic);
+        let held = limited.traffic.given.enter(1000).now_or_never().unwrap();
+        let mut waiting = [
+            limited.delete("k"),
+            limited.exists("k").map_ok(drop).boxed(),
+            limited.increment("k", 1, Sign::Any).map_ok(drop).boxed(),
+        ];
+        for call in &mut waiting {
+            assert!(call.now_or_never().is_none());
+        }
+        let mut crowd = [(); 10].map(|()| limited.delete("k"));
+        let told = crowd.each_mut().map(FutureExt::now_or_never);
+        let full = |told: &Option<Result<(), Fault>>| matches!(told, Some(Err(Fault::Full(_))));
+        assert!(told.iter().any(full), "{told:?}");
+        drop((held, crowd));
+        for call in waiting {
+            call.await.unwrap();
+        }
+    }
 
     /// A guest that begins more and more listings keeps the host from nothing else.
     #[tokio::test]

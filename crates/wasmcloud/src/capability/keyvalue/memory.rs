@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use super::listing::{Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
 use crate::capability::budget::Budget;
 
-/// How many entries whose time is over a change takes away on its way.
+/// How many entries whose time is over a change takes away on its way, and of each room whoever finds no room.
 const SWEPT: usize = 64;
 /// How many entries a listing looks at before others have their turn.
 const STRIDE: usize = 1000;
@@ -25,29 +25,67 @@ struct Room {
     /// When the time of what is over.
     due: BTreeSet<(Millis, Arc<str>, Arc<str>)>,
     used: u64,
-    /// What all may keep together for whom the same pays.
-    budget: Arc<Budget>,
+    account: Arc<Account>,
     revision: u64,
+}
+
+/// What all may keep together for whom the same pays.
+pub(crate) struct Account {
+    budget: Arc<Budget>,
+    /// What they keep, as long as somebody has it.
+    rooms: Mutex<Vec<Weak<Mutex<Room>>>>,
+}
+
+impl Account {
+    /// Room for so many bytes.
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            budget: Budget::new(limit),
+            rooms: Mutex::default(),
+        })
+    }
+
+    fn enter(&self, room: &Arc<Mutex<Room>>) {
+        let mut rooms = lock(&self.rooms);
+        rooms.retain(|room| room.strong_count() > 0);
+        rooms.push(Arc::downgrade(room));
+    }
+
+    /// Takes away what nobody can see any more, a little of each room. Says whether there was something. Whoever holds a room must let
+    /// go of it before.
+    fn sweep(&self) -> bool {
+        let rooms: Vec<_> = lock(&self.rooms).iter().filter_map(Weak::upgrade).collect();
+        let now = now();
+        let swept = rooms.iter().map(|room| lock(room).sweep(now));
+        swept.sum::<usize>() > 0
+    }
 }
 
 impl Memory {
     /// An empty one with room for so many bytes.
     #[cfg(test)]
     pub(crate) fn new(limit: u64) -> Self {
-        Self::within(Budget::new(limit))
+        Self::within(Account::new(limit))
     }
 
-    /// An empty one that has room as long as the budget has.
-    pub(crate) fn within(budget: Arc<Budget>) -> Self {
-        Self(Arc::new(Mutex::new(Room {
+    /// An empty one that has room as long as the account has.
+    pub(crate) fn within(account: Arc<Account>) -> Self {
+        let room = Arc::new(Mutex::new(Room {
             buckets: HashMap::new(),
             due: BTreeSet::new(),
             used: 0,
-            budget,
+            account: Arc::clone(&account),
             // Versions of a room that is gone must mean nothing in this one.
             revision: fastrand::u64(..),
-        })))
+        }));
+        account.enter(&room);
+        Self(room)
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here can fail halfway.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store for Memory {
@@ -66,8 +104,7 @@ struct MemoryBucket {
 
 impl MemoryBucket {
     fn lock(&self) -> MutexGuard<'_, Room> {
-        // Nothing in here can fail halfway.
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.room)
     }
 
     fn read<T>(&self, read: impl FnOnce(&InRoom<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -77,7 +114,26 @@ impl MemoryBucket {
         })
     }
 
-    fn change<T>(
+    /// Changes something. Where there is no room for that, what is over in any room of the same account makes some, a little at a time,
+    /// and others go in between.
+    async fn change<T>(
+        &self,
+        mut change: impl FnMut(&mut InRoom<'_>) -> Result<T, Fault> + Send,
+    ) -> Result<T, Fault> {
+        loop {
+            match self.change_once(&mut change) {
+                Err(Fault::Full(_)) if self.sweep_account() => tokio::task::yield_now().await,
+                done => return done,
+            }
+        }
+    }
+
+    fn sweep_account(&self) -> bool {
+        let account = Arc::clone(&self.lock().account);
+        account.sweep()
+    }
+
+    fn change_once<T>(
         &self,
         change: impl FnOnce(&mut InRoom<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -142,10 +198,10 @@ impl Room {
     fn charge(&mut self, used: u64) -> Result<(), Fault> {
         match used.checked_sub(self.used) {
             Some(more) => {
-                let taken = self.budget.take(more);
+                let taken = self.account.budget.take(more);
                 taken.map_err(|full| entries::full(full.most))?;
             }
-            None => self.budget.release(self.used - used),
+            None => self.account.budget.release(self.used - used),
         }
         self.used = used;
         Ok(())
@@ -153,7 +209,7 @@ impl Room {
 
     fn take(&mut self, name: &Arc<str>, key: &str) {
         let freed = self.unlink(name, key);
-        self.budget.release(freed);
+        self.account.budget.release(freed);
         self.used -= freed;
     }
 
@@ -175,17 +231,18 @@ impl Room {
         counted
     }
 
-    /// Takes away what nobody can see any more, a little at a time.
-    fn sweep(&mut self, now: Millis) {
-        for _ in 0..SWEPT {
+    /// Takes away what nobody can see any more, a little at a time. Says how much.
+    fn sweep(&mut self, now: Millis) -> usize {
+        for swept in 0..SWEPT {
             match self.due.first() {
                 Some((expires, ..)) if *expires <= now => {}
-                _ => return,
+                _ => return swept,
             }
             if let Some((_, bucket, key)) = self.due.pop_first() {
                 self.take(&bucket, &key);
             }
         }
+        SWEPT
     }
 
     /// The next entries of a bucket, from a key on: those that are there, by their keys, and the last that was looked at.
@@ -205,7 +262,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.budget.release(self.used);
+        self.account.budget.release(self.used);
     }
 }
 
@@ -224,11 +281,12 @@ impl Bucket for MemoryBucket {
     }
 
     async fn set(&self, key: &str, value: Bytes, how: SetOptions) -> Result<(), Fault> {
-        self.change(|shelf| entries::set(shelf, key, value, how))
+        let set = |shelf: &mut InRoom<'_>| entries::set(shelf, key, value.clone(), how);
+        self.change(set).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Fault> {
-        self.change(|shelf| shelf.remove(key))
+        self.change(|shelf| shelf.remove(key)).await
     }
 
     async fn exists(&self, key: &str) -> Result<bool, Fault> {
@@ -254,6 +312,7 @@ impl Bucket for MemoryBucket {
 
     async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
         self.change(|shelf| entries::increment(shelf, key, delta, sign))
+            .await
     }
 
     async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
@@ -261,7 +320,8 @@ impl Bucket for MemoryBucket {
     }
 
     async fn swap(&self, key: &str, value: Bytes, expected: Expected) -> Result<Swap, Fault> {
-        self.change(|shelf| entries::swap(shelf, key, value, &expected))
+        let swap = |shelf: &mut InRoom<'_>| entries::swap(shelf, key, value.clone(), &expected);
+        self.change(swap).await
     }
 
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -272,11 +332,15 @@ impl Bucket for MemoryBucket {
     }
 
     async fn set_many(&self, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
-        self.change(|shelf| entries::set_many(shelf, pairs))
+        // What was set before there was no room is not set again.
+        let mut left = pairs.as_slice();
+        self.change(|shelf| entries::set_many(shelf, &mut left))
+            .await
     }
 
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
         self.change(|shelf| entries::delete_many(shelf, &keys))
+            .await
     }
 }
 
@@ -304,8 +368,8 @@ mod tests {
     /// Each name that a workload shared by brought as much room as it may have in all.
     #[tokio::test]
     async fn rooms_that_count_together_keep_no_more_than_one_may() {
-        let budget = Budget::new(10_000);
-        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&budget)));
+        let account = Account::new(10_000);
+        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&account)));
         let [one, other] = rooms.each_ref().map(|room| room.bucket("b"));
         let value = |bytes| Bytes::from(vec![0; bytes]);
         let how = SetOptions::default();
@@ -319,7 +383,38 @@ mod tests {
         other.delete("k").await.unwrap();
         one.set("k", value(7000), how).await.unwrap();
         drop((rooms, one, other));
-        assert_eq!(budget.used(), 0);
+        assert_eq!(account.budget.used(), 0);
+    }
+
+    /// Whoever has no room finds it where what is over takes it, also in more than one sweep, and where nobody writes any more.
+    #[tokio::test]
+    async fn what_is_over_in_one_room_keeps_no_other_of_the_same_account_full() {
+        let account = Account::new(100_000);
+        let rooms = [(); 2].map(|()| Memory::within(Arc::clone(&account)));
+        let [one, other] = rooms.each_ref().map(|room| room.bucket("b"));
+        let soon = SetOptions {
+            ttl: Some(Duration::from_millis(50)),
+            if_absent: false,
+        };
+        let value = |bytes| Bytes::from(vec![0; bytes]);
+        let mut last = String::new();
+        for n in 0..400 {
+            last = format!("{n:03}");
+            one.set(&last, value(100), soon).await.unwrap();
+        }
+        while one.exists(&last).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        let how = SetOptions::default();
+        let pairs = ["j", "k"].map(|key| (key.to_owned(), value(45_000)));
+        other.set_many(pairs.to_vec()).await.unwrap();
+        // What is not over stays, whoever wants the room.
+        one.set("k", value(9000), how).await.unwrap();
+        let full = one.set("more", value(9000), how).await;
+        assert!(matches!(full, Err(Fault::Full(_))), "{full:?}");
+        for key in ["j", "k"] {
+            assert_eq!(other.get(key).await, Ok(Some(value(45_000))));
+        }
     }
 
     /// It held the lock, and the thread, until it had been through everything.

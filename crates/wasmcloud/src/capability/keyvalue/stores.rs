@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::memory::Memory;
+use super::memory::{Account, Memory};
 #[cfg(feature = "keyvalue-nats")]
 use super::nats;
 #[cfg(feature = "keyvalue-redb")]
@@ -11,7 +11,6 @@ use super::redb::Disk;
 #[cfg(feature = "keyvalue-redis")]
 use super::redis::{Server, ServerUrl};
 use super::{KeyValueOptions, Store};
-use crate::capability::budget::Budget;
 #[cfg(feature = "keyvalue-nats")]
 use crate::capability::nats::NatsUrl;
 use crate::capability::shared::Shared;
@@ -58,24 +57,25 @@ pub(super) struct Stores {
     rooms: Rooms,
     #[cfg(feature = "keyvalue-redb")]
     disk: tokio::sync::OnceCell<Arc<Disk>>,
+    // Of each tenant, so that no other waits for what it asks for, nor loses calls with its connection.
     #[cfg(feature = "keyvalue-redis")]
-    servers: Shared<ServerUrl, Server>,
+    servers: Shared<(ServerUrl, Tenant), Server>,
     #[cfg(feature = "keyvalue-nats")]
-    clusters: Shared<NatsUrl, nats::Server>,
+    clusters: Shared<(NatsUrl, Tenant), nats::Server>,
 }
 
 /// What is kept in memory, and by whom it is paid for.
 #[derive(Default)]
 struct Rooms {
     tenants: Shared<Tenant, Memory>,
-    payers: Shared<Payer, Budget>,
+    payers: Shared<Payer, Account>,
 }
 
 impl Rooms {
     fn room(&self, tenant: &Tenant, limit: u64) -> Arc<Memory> {
-        let budget = || self.payers.get(&tenant.payer(), || Budget::new(limit));
+        let account = || self.payers.get(&tenant.payer(), || Account::new(limit));
         self.tenants
-            .get(tenant, || Arc::new(Memory::within(budget())))
+            .get(tenant, || Arc::new(Memory::within(account())))
     }
 }
 
@@ -113,13 +113,13 @@ impl Stores {
             Place::Disk => self.on_disk(tenant).await,
             #[cfg(feature = "keyvalue-redis")]
             Place::Redis { url, prefix } => {
-                let server = self.server(url);
+                let server = self.server(url, tenant);
                 server.may_connect().await?;
                 Ok(Arc::new(server.tenant(tenant, prefix)))
             }
             #[cfg(feature = "keyvalue-nats")]
             Place::Nats { url, prefix, wish } => {
-                let server = self.cluster(url);
+                let server = self.cluster(url, tenant);
                 server.begin().await?;
                 let store = server.tenant(tenant, prefix, *wish);
                 store.begin().await?;
@@ -167,20 +167,30 @@ impl Stores {
     }
 
     #[cfg(feature = "keyvalue-redis")]
-    fn server(&self, url: &ServerUrl) -> Arc<Server> {
-        let make = || Server::new(url.clone(), self.dial.for_workload(), &self.options);
-        self.servers.get(url, make)
+    fn server(&self, url: &ServerUrl, tenant: &Tenant) -> Arc<Server> {
+        let dial = || self.dial.for_workload();
+        let make = || Server::new(about(tenant), url.clone(), dial(), &self.options);
+        self.servers.get(&(url.clone(), tenant.clone()), make)
     }
 
     #[cfg(feature = "keyvalue-nats")]
-    fn cluster(&self, url: &NatsUrl) -> Arc<nats::Server> {
-        let make = || nats::Server::new(url.clone(), self.dial.clone());
-        self.clusters.get(url, make)
+    fn cluster(&self, url: &NatsUrl, tenant: &Tenant) -> Arc<nats::Server> {
+        let (url, dial) = (url.clone(), self.dial.clone());
+        let key = (url.clone(), tenant.clone());
+        let make = || nats::Server::new(about(tenant), url, dial, &self.options);
+        self.clusters.get(&key, make)
     }
+}
+
+/// Whose connection it is, for the log.
+#[cfg(any(feature = "keyvalue-nats", feature = "keyvalue-redis"))]
+fn about(tenant: &Tenant) -> String {
+    format!("keys and values of {tenant}")
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
     use crate::capability::tenant::testing::tenant;
 
@@ -189,7 +199,7 @@ mod tests {
         let rooms = Rooms::default();
         let payer = |kind, name| {
             let payer = tenant("a", kind, name).payer();
-            rooms.payers.get(&payer, || Budget::new(1000))
+            rooms.payers.get(&payer, || Account::new(1000))
         };
         let shared = ["one", "two"].map(|name| payer("shared", name));
         let own = ["one", "two"].map(|name| payer("workload", name));
@@ -203,6 +213,26 @@ mod tests {
         let rooms = Rooms::default();
         let room = |name| rooms.room(&tenant("a", "shared", name), 1000);
         let all = [room("one"), room("one"), room("two")];
+        assert!(Arc::ptr_eq(&all[0], &all[1]));
+        assert!(!Arc::ptr_eq(&all[0], &all[2]));
+    }
+
+    /// Over the same connection, one that asks for much keeps all others waiting.
+    #[cfg(all(feature = "keyvalue-nats", feature = "keyvalue-redis"))]
+    #[test]
+    fn each_tenant_has_a_connection_of_its_own() {
+        use crate::net::resolve::SystemResolver;
+        use crate::policy::EgressPolicy;
+        let resolver = Arc::new(SystemResolver::default());
+        let dial = Dial::new(EgressPolicy::default(), resolver);
+        let stores = Stores::new(KeyValueOptions::default(), None, dial);
+        let tenants = ["one", "one", "two"].map(|name| tenant("a", "shared", name));
+        let url = "redis://127.0.0.1".parse().unwrap();
+        let all = tenants.each_ref().map(|it| stores.server(&url, it));
+        assert!(Arc::ptr_eq(&all[0], &all[1]));
+        assert!(!Arc::ptr_eq(&all[0], &all[2]));
+        let url = "nats://127.0.0.1".parse().unwrap();
+        let all = tenants.each_ref().map(|it| stores.cluster(&url, it));
         assert!(Arc::ptr_eq(&all[0], &all[1]));
         assert!(!Arc::ptr_eq(&all[0], &all[2]));
     }

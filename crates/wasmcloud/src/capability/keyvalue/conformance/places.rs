@@ -126,6 +126,11 @@ fn dial() -> Dial {
     )
 }
 
+/// Whose connection to a server it is.
+fn about() -> String {
+    "a test".to_owned()
+}
+
 fn tenant(name: &str) -> crate::capability::tenant::Tenant {
     use crate::workload::manifest;
     let text = format!(

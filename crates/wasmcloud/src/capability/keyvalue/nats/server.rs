@@ -1,5 +1,6 @@
-//! One connection to a server, or to several that are one cluster, shared by all workloads that name it by the same URL. It comes
-//! back by itself.
+//! A connection to a server, or to several that are one cluster. It comes back by itself.
+//!
+//! Each tenant has one of its own: a server sends in order, and cuts off whoever takes too slowly what was asked for.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use tokio::time::{Instant, timeout};
 
 use super::room::{Room, Wish};
 use super::{OnNats, names};
-use crate::capability::keyvalue::Fault;
 use crate::capability::keyvalue::complaint::Complaint;
+use crate::capability::keyvalue::{Fault, KeyValueOptions};
 use crate::capability::nats::{Link, Live, NatsError, NatsUrl};
 use crate::capability::tenant::Tenant;
 use crate::net::dial::{Dial, DialError, NamedBy};
@@ -21,9 +22,12 @@ const PATIENT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long until what is over is looked for, where nobody has come upon it.
 const SWEEP: Duration = Duration::from_secs(300);
+/// What an answer has in it besides a value and its key.
+const BESIDES: usize = 64 << 10;
 
 /// A server.
 pub(in super::super) struct Server {
+    about: String,
     url: NatsUrl,
     dial: Dial,
     /// Once it is there, it looks for the server by itself.
@@ -32,6 +36,8 @@ pub(in super::super) struct Server {
     until: tokio::sync::Mutex<Instant>,
     complaint: Complaint,
     times: Times,
+    /// How long an answer may be.
+    largest: usize,
 }
 
 /// How long things take.
@@ -53,18 +59,32 @@ impl Default for Times {
 }
 
 impl Server {
-    pub(in super::super) fn new(url: NatsUrl, dial: Dial) -> Arc<Self> {
-        Self::with_times(url, dial, Times::default())
+    /// `about` says in the log whose it is.
+    pub(in super::super) fn new(
+        about: String,
+        url: NatsUrl,
+        dial: Dial,
+        options: &KeyValueOptions,
+    ) -> Arc<Self> {
+        Self::with_times(about, url, dial, options, Times::default())
     }
 
-    pub(in super::super) fn with_times(url: NatsUrl, dial: Dial, times: Times) -> Arc<Self> {
+    pub(in super::super) fn with_times(
+        about: String,
+        url: NatsUrl,
+        dial: Dial,
+        options: &KeyValueOptions,
+        times: Times,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            about,
             url,
             dial,
             link: OnceLock::new(),
             until: tokio::sync::Mutex::new(Instant::now()),
             complaint: Complaint::default(),
             times,
+            largest: largest(options),
         })
     }
 
@@ -122,8 +142,14 @@ impl Server {
         if Instant::now() < *until {
             return Err(NatsError::Away);
         }
-        let (by, patient) = (NamedBy::Workload, self.times.patient);
-        let opened = Link::open(&self.dial, &self.url, by, "keys and values", patient);
+        let opened = Link::open_within(
+            &self.dial,
+            &self.url,
+            NamedBy::Workload,
+            &self.about,
+            self.times.patient,
+            self.largest,
+        );
         match opened.await {
             Ok(link) => Ok(self.link.get_or_init(|| link)),
             Err(error) => {
@@ -150,8 +176,16 @@ impl Server {
 
     /// Tells the log.
     pub(super) fn complain(&self, fault: &Fault) {
-        self.complaint.about("a key-value server", fault);
+        self.complaint.about(&self.about, fault);
     }
+}
+
+/// How long an answer may be: what is on its way to a workload counts by the longest value that there may be.
+fn largest(options: &KeyValueOptions) -> usize {
+    // Who leads a cluster answers in base64; keys are escaped, and may be there twice.
+    let value = options.value_bytes.div_ceil(3).saturating_mul(4);
+    let keys = options.key_bytes.saturating_mul(8);
+    value.saturating_add(keys).saturating_add(BESIDES)
 }
 
 pub(super) fn away() -> Fault {

@@ -1,11 +1,13 @@
 //! Keys and values in one file of the host's data folder, for all tenants. What a call has said was written is on the disk, also if
 //! the host is killed.
 //!
-//! A thread of its own writes: all changes that wait go into one transaction, so that they share what it costs to reach the disk.
+//! A thread of its own writes: all changes that wait go into one transaction, so that they share what it costs to reach the disk. Of each
+//! tenant, no more than a part of that waits.
 
 mod tables;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod writer;
 
 use std::fs::DirBuilder;
@@ -16,15 +18,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase as _};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::tables::{Address, Reading, Writing};
+use self::turns::Turns;
 use self::writer::Writer;
 use super::complaint::Complaint;
 use super::entries::{self, Shelf};
-use super::limited::LISTINGS;
 use super::listing::{Page, Wanted};
 use super::{Bucket, Entry, Expected, Fault, SetOptions, Sign, Store, Swap};
 use crate::capability::shared::Shared;
@@ -41,8 +42,8 @@ const CACHE: usize = 64 << 20;
 pub(crate) struct Disk {
     file: Arc<DiskFile>,
     writer: Writer,
-    /// The turns to list, of the tenants that somebody has open.
-    turns: Shared<Arc<str>, Semaphore>,
+    /// Those of the tenants that somebody has open.
+    turns: Shared<Arc<str>, Turns>,
 }
 
 /// How a file is opened.
@@ -103,10 +104,9 @@ impl Disk {
         OnDisk::of(self, tenant.to_string().into())
     }
 
-    /// The turns of a tenant to list: the same for everybody who has it open.
-    fn turns(&self, tenant: &Arc<str>) -> Arc<Semaphore> {
-        self.turns
-            .get(tenant, || Arc::new(Semaphore::new(LISTINGS)))
+    /// The turns of a tenant: the same for everybody who has it open.
+    fn turns(&self, tenant: &Arc<str>) -> Arc<Turns> {
+        self.turns.get(tenant, Arc::default)
     }
 }
 
@@ -177,7 +177,7 @@ async fn blocking<T: Send + 'static>(
 pub(crate) struct OnDisk {
     disk: Arc<Disk>,
     tenant: Arc<str>,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl OnDisk {
@@ -203,7 +203,7 @@ impl Store for OnDisk {
 struct DiskBucket {
     disk: Arc<Disk>,
     address: Arc<Address>,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl DiskBucket {
@@ -211,20 +211,29 @@ impl DiskBucket {
         &self,
         read: impl FnOnce(&Reading<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
+        let turn = self.turns.read().await;
         let file = Arc::clone(&self.disk.file);
         let address = Arc::clone(&self.address);
         blocking(move || {
+            let _turn = turn;
             let done = file.read(&address, read);
             done.inspect_err(|fault| file.failed(fault))
         })
         .await
     }
 
+    /// Carries out a change that brings so many bytes.
     async fn change<T: Send + 'static>(
         &self,
+        bytes: usize,
         change: impl FnOnce(&mut Writing<'_, '_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.disk.writer.write(&self.address, change).await
+        let turn = self.turns.write(bytes).await;
+        let change = self.disk.writer.write(&self.address, move |shelf| {
+            let _turn = turn;
+            change(shelf)
+        });
+        change.await
     }
 }
 
@@ -237,14 +246,14 @@ impl Bucket for DiskBucket {
     }
 
     async fn set(&self, key: &str, value: Bytes, how: SetOptions) -> Result<(), Fault> {
-        let key = key.to_owned();
-        self.change(move |shelf| entries::set(shelf, &key, value, how))
+        let (key, bytes) = (key.to_owned(), value.len());
+        self.change(bytes, move |shelf| entries::set(shelf, &key, value, how))
             .await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Fault> {
         let key = key.to_owned();
-        self.change(move |shelf| shelf.remove(&key)).await
+        self.change(0, move |shelf| shelf.remove(&key)).await
     }
 
     async fn exists(&self, key: &str) -> Result<bool, Fault> {
@@ -254,12 +263,10 @@ impl Bucket for DiskBucket {
     }
 
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
-        // It is never closed.
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = self.turns.list().await;
         let left = CancellationToken::new();
         let _caller = left.clone().drop_guard();
         self.read(move |shelf| {
-            // A thread does not end with the caller, so the turn is that of the thread.
             let _turn = turn;
             shelf.list(wanted, &left)
         })
@@ -268,8 +275,8 @@ impl Bucket for DiskBucket {
 
     async fn increment(&self, key: &str, delta: i64, sign: Sign) -> Result<i64, Fault> {
         let key = key.to_owned();
-        self.change(move |shelf| entries::increment(shelf, &key, delta, sign))
-            .await
+        let count = move |shelf: &mut Writing<'_, '_>| entries::increment(shelf, &key, delta, sign);
+        self.change(0, count).await
     }
 
     async fn current(&self, key: &str) -> Result<Option<Entry>, Fault> {
@@ -279,9 +286,9 @@ impl Bucket for DiskBucket {
     }
 
     async fn swap(&self, key: &str, value: Bytes, expected: Expected) -> Result<Swap, Fault> {
-        let key = key.to_owned();
-        self.change(move |shelf| entries::swap(shelf, &key, value, &expected))
-            .await
+        let (key, bytes) = (key.to_owned(), value.len());
+        let swap = move |shelf: &mut Writing<'_, '_>| entries::swap(shelf, &key, value, &expected);
+        self.change(bytes, swap).await
     }
 
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -293,12 +300,17 @@ impl Bucket for DiskBucket {
     }
 
     async fn set_many(&self, pairs: Vec<(String, Bytes)>) -> Result<(), Fault> {
-        self.change(move |shelf| entries::set_many(shelf, pairs))
-            .await
+        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
+        let bytes = bytes.sum();
+        self.change(bytes, move |shelf| {
+            entries::set_many(shelf, &mut pairs.as_slice())
+        })
+        .await
     }
 
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), Fault> {
-        self.change(move |shelf| entries::delete_many(shelf, &keys))
+        let bytes = keys.iter().map(String::len).sum();
+        self.change(bytes, move |shelf| entries::delete_many(shelf, &keys))
             .await
     }
 }

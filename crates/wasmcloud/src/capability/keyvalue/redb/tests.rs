@@ -1,4 +1,4 @@
-//! A disk that has no room left, and has some again.
+//! Who waits for whom; and a disk that has no room left, and has some again.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,13 +8,15 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use super::super::limited::LISTINGS;
 use super::super::listing::Mark;
+use super::turns::{READS, WRITES};
 use super::*;
 
 /// A file on a disk that can be full.
@@ -120,7 +122,7 @@ async fn a_full_disk_loses_nothing_and_is_used_again_when_it_has_room() {
                 }
             }
         };
-        let count = tokio::time::timeout(Duration::from_secs(60), back).await;
+        let count = tokio::time::timeout(PATIENCE, back).await;
         // One that failed may have reached the disk after all, if only to be told of too late.
         let count = count.unwrap();
         assert!(count >= acknowledged, "{count} of {acknowledged}");
@@ -128,6 +130,14 @@ async fn a_full_disk_loses_nothing_and_is_used_again_when_it_has_room() {
         let found = bucket.get("n").await.unwrap().unwrap();
         assert_eq!(found, count.to_string());
     }
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn open(folder: &Path) -> Arc<Disk> {
+    let disk = Disk::open(folder.join("kv"), 1 << 30).await;
+    Arc::new(disk.unwrap())
 }
 
 fn everything() -> Wanted {
@@ -138,8 +148,7 @@ fn everything() -> Wanted {
 #[tokio::test]
 async fn a_listing_has_its_turn_until_its_thread_has_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::open(folder.path().join("kv"), 1 << 30).await;
-    let disk = Arc::new(disk.unwrap());
+    let disk = open(folder.path()).await;
     let store = OnDisk::of(&disk, "t".into());
     assert!(Arc::ptr_eq(
         &store.turns,
@@ -153,20 +162,112 @@ async fn a_listing_has_its_turn_until_its_thread_has_ended() {
             assert!(listing.now_or_never().is_none());
         }
         drop(listings);
-        assert_eq!(store.turns.available_permits(), 0);
+        assert_eq!(store.turns.listings.available_permits(), 0);
         drop(held);
     }
-    let ended = store.turns.acquire_many(2);
-    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    let ended = store.turns.listings.acquire_many(2);
+    let ended = tokio::time::timeout(PATIENCE, ended).await;
     drop(ended.unwrap().unwrap());
     bucket.list(everything()).await.unwrap();
 }
 
 #[tokio::test]
+async fn a_tenant_has_no_more_threads_to_read_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path()).await;
+    let store = OnDisk::of(&disk, "t".into());
+    let bucket = store.bucket("b");
+    {
+        let held = disk.file.slot();
+        let reads = (0..=READS).map(|_| bucket.exists("k"));
+        for read in &mut reads.collect::<Vec<_>>() {
+            assert!(read.now_or_never().is_none());
+        }
+        // Nobody waits for them any more, and the threads are still there.
+        assert_eq!(store.turns.reads.available_permits(), 0);
+        drop(held);
+    }
+    let ended = store.turns.reads.acquire_many(READS);
+    let ended = tokio::time::timeout(PATIENCE, ended).await;
+    drop(ended.unwrap().unwrap());
+    assert_eq!(bucket.exists("k").await, Ok(false));
+}
+
+/// Keeps the writer from going on until this is dropped.
+fn held_up(disk: &Arc<Disk>) -> std::sync::mpsc::Sender<()> {
+    let (ends, end) = std::sync::mpsc::channel();
+    let address = Arc::new(Address::of("held", "up"));
+    let hold = disk.writer.write(&address, move |_| {
+        // Nothing is ever sent.
+        Ok(end.recv().is_err())
+    });
+    assert!(Box::pin(hold).now_or_never().is_none());
+    ends
+}
+
+/// One that asks for more and more has its turns, and then the others have theirs.
+#[tokio::test]
+async fn whoever_has_much_to_write_keeps_no_neighbour_waiting() {
+    const MANY: usize = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path()).await;
+    let [busy, calm] = ["busy", "calm"].map(|it| OnDisk::of(&disk, it.into()).bucket("b"));
+    let ends = held_up(&disk);
+    let (asked, done) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let counting = (0..MANY).map(|_| {
+        let (busy, asked, done) = (Arc::clone(&busy), Arc::clone(&asked), Arc::clone(&done));
+        tokio::spawn(async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            busy.increment("n", 1, Sign::Any).await.unwrap();
+            done.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    let counting: Vec<_> = counting.collect();
+    while asked.load(Ordering::SeqCst) < MANY {
+        tokio::task::yield_now().await;
+    }
+    drop(ends);
+    calm.increment("n", 1, Sign::Any).await.unwrap();
+    let before = done.load(Ordering::SeqCst);
+    assert!(before < MANY / 2, "{before} of {MANY} came before it");
+    for count in counting {
+        count.await.unwrap();
+    }
+    let all = i64::try_from(MANY).unwrap();
+    assert_eq!(busy.increment("n", 0, Sign::Any).await, Ok(all));
+}
+
+/// A change keeps its turn until it is made, also where nobody waits for it any more; one that is large has several.
+#[tokio::test]
+async fn no_more_changes_of_a_tenant_wait_than_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path()).await;
+    let store = OnDisk::of(&disk, "t".into());
+    let bucket = store.bucket("b");
+    let turns = &store.turns.writes;
+    let ends = held_up(&disk);
+    let large = Bytes::from(vec![0; 1 << 20]);
+    let set = bucket.set("k", large, SetOptions::default());
+    assert!(set.now_or_never().is_none());
+    assert_eq!(turns.available_permits(), WRITES as usize - 5);
+    for _ in 0..WRITES {
+        let delete = bucket.delete("n");
+        assert!(delete.now_or_never().is_none());
+        // A task that never waits is not given everything that there is.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(turns.available_permits(), 0);
+    drop(ends);
+    let next = tokio::time::timeout(PATIENCE, bucket.delete("n")).await;
+    next.unwrap().unwrap();
+    assert_eq!(bucket.exists("k").await, Ok(true));
+    assert_eq!(turns.available_permits(), WRITES as usize);
+}
+
+#[tokio::test]
 async fn a_listing_that_nobody_waits_for_goes_no_further() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::open(folder.path().join("kv"), 1 << 30).await;
-    let disk = Arc::new(disk.unwrap());
+    let disk = open(folder.path()).await;
     let bucket = OnDisk::of(&disk, "t".into()).bucket("b");
     bucket.increment("n", 1, Sign::Any).await.unwrap();
     let (left, address) = (CancellationToken::new(), Address::of("t", "b"));
@@ -194,8 +295,7 @@ mod roles {
     }
 
     async fn bucket(folder: &Path) -> Arc<dyn Bucket> {
-        let disk = Disk::open(folder.join("kv"), 1 << 30).await.unwrap();
-        OnDisk::of(&Arc::new(disk), "t".into()).bucket("b")
+        OnDisk::of(&open(folder).await, "t".into()).bucket("b")
     }
 
     /// Counts until it is killed, and says how far it is.
@@ -279,9 +379,7 @@ mod roles {
                     tokio::task::yield_now().await;
                 }
             };
-            tokio::time::timeout(Duration::from_secs(60), back)
-                .await
-                .unwrap();
+            tokio::time::timeout(PATIENCE, back).await.unwrap();
             for n in 0..kept {
                 let found = bucket.get(&n.to_string()).await.unwrap();
                 assert_eq!(found, Some(value(n)), "{n} of {kept}");
@@ -318,8 +416,7 @@ async fn a_host_that_is_killed_loses_nothing_that_was_acknowledged() {
         host.wait().unwrap();
         // What it had said by then, though nobody had read it yet.
         let acknowledged = counts.last().unwrap_or(before + 20);
-        let disk = Disk::open(folder.path().join("kv"), 1 << 30).await.unwrap();
-        let bucket = OnDisk::of(&Arc::new(disk), "t".into()).bucket("b");
+        let bucket = OnDisk::of(&open(folder.path()).await, "t".into()).bucket("b");
         before = bucket.increment("n", 0, Sign::Any).await.unwrap();
         let lost = acknowledged - before;
         assert!((-1..=0).contains(&lost), "{before} of {acknowledged}");

@@ -7,10 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::DiskFile;
 use super::tables::{Address, Tables, Writing};
+use super::turns::WRITES;
 use crate::capability::keyvalue::Fault;
 
-/// How many changes may wait, and how many share a transaction.
-const WAITING: usize = 256;
+/// How many changes may wait, and how many share a transaction: those of several tenants.
+const WAITING: usize = 4 * WRITES as usize;
 
 /// Tells whoever waits for a change how the transaction went.
 type Tell = Box<dyn FnOnce(Result<(), Fault>) + Send>;

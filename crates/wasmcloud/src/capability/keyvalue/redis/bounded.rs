@@ -95,6 +95,10 @@ pub(super) struct Bounded<S> {
     allowed: VecDeque<usize>,
     /// How many replies came before anything was asked: the client takes them for those to the next commands.
     early: usize,
+    /// How many bytes of what came last are whole replies.
+    whole: usize,
+    /// Why nothing more is read.
+    refused: Option<Refused>,
 }
 
 impl<S> Bounded<S> {
@@ -106,6 +110,8 @@ impl<S> Bounded<S> {
             replies: Values::default(),
             allowed: VecDeque::new(),
             early: 0,
+            whole: 0,
+            refused: None,
         }
     }
 
@@ -124,13 +130,18 @@ impl<S> Bounded<S> {
     }
 
     /// Looks at what is answered.
-    fn answer(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
-        while !bytes.is_empty() {
+    fn answer(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        let mut left = bytes;
+        self.whole = 0;
+        while !left.is_empty() {
             let most = self.allowed.front().copied().unwrap_or(SMALL);
-            let (ended, rest) = self.replies.read(bytes, most)?;
-            bytes = rest;
-            if ended && self.allowed.pop_front().is_none() {
-                self.early += 1;
+            let (ended, rest) = self.replies.read(left, most)?;
+            left = rest;
+            if ended {
+                self.whole = bytes.len() - left.len();
+                if self.allowed.pop_front().is_none() {
+                    self.early += 1;
+                }
             }
         }
         Ok(())
@@ -144,10 +155,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(refused) = this.refused {
+            return Poll::Ready(Err(refused.into()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(this.answer(came).map_err(io::Error::from))
+        let Err(refused) = this.answer(came) else {
+            return Poll::Ready(Ok(()));
+        };
+        this.refused = Some(refused);
+        if this.whole == 0 {
+            return Poll::Ready(Err(refused.into()));
+        }
+        // The client takes an error for the reply to its oldest command: those that have one get it first.
+        buf.set_filled(before + this.whole);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -310,6 +333,8 @@ impl Values {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     const VALUE: usize = 100_000;
@@ -427,6 +452,23 @@ mod tests {
         ] {
             let told = told(&get, std::slice::from_ref(&reply));
             assert_eq!(told, Err(Refused::Odd), "{reply:?}");
+        }
+    }
+
+    /// The client is told of the error in the place of the reply that it is about.
+    #[tokio::test]
+    async fn replies_before_one_that_is_refused_are_read() {
+        let good = value(VALUE / 2);
+        let came = [&good[..], &good, b"$99999999999\r\nx"].concat();
+        let sizes = connection().sizes;
+        let mut connection = Bounded::new(&came[..], sizes);
+        connection.ask(&command(&[b"GET", b"k"]).repeat(4)).unwrap();
+        let mut read = vec![0; came.len()];
+        let length = connection.read(&mut read).await.unwrap();
+        assert!(read[..length] == [&good[..], &good].concat());
+        for _ in 0..2 {
+            let refused = connection.read(&mut read).await.unwrap_err();
+            assert_eq!(refused.to_string(), Refused::TooLong.to_string());
         }
     }
 

@@ -71,6 +71,31 @@ impl RedisBucket {
         self.server.ask(again, &command).await
     }
 
+    /// One page, for which it goes through all keys of the server, whose own order means nothing.
+    async fn page(&self, wanted: Wanted) -> Result<Page, Fault> {
+        let pattern = format!("{}{}*", literal(&self.prefix), literal(wanted.prefix()));
+        let mut picker = wanted.picker();
+        let mut cursor = 0_u64;
+        // Cursors are those of one process.
+        let mut server = self.server.steady().await?;
+        loop {
+            let mut scan = self.command("SCAN", cursor);
+            scan.arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+            let (next, keys): (u64, Vec<Vec<u8>>) = server.ask(&scan).await?;
+            for key in keys {
+                let damaged = |_| Fault::Other("a key on the server is no text".to_owned());
+                let key = String::from_utf8(key).map_err(damaged)?;
+                if let Some(key) = key.strip_prefix(&self.prefix) {
+                    picker.offer(key);
+                }
+            }
+            if next == 0 {
+                return Ok(picker.finish());
+            }
+            cursor = next;
+        }
+    }
+
     async fn script<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -204,26 +229,11 @@ impl Bucket for RedisBucket {
         self.ask(exists, Again::Once).await
     }
 
-    /// Every page goes through all keys of the server, whose own order means nothing.
     async fn list(&self, wanted: Wanted) -> Result<Page, Fault> {
-        let pattern = format!("{}{}*", literal(&self.prefix), literal(wanted.prefix()));
-        let mut picker = wanted.picker();
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = self.command("SCAN", cursor);
-            scan.arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.ask(scan, Again::Never).await?;
-            for key in keys {
-                let damaged = |_| Fault::Other("a key on the server is no text".to_owned());
-                let key = String::from_utf8(key).map_err(damaged)?;
-                if let Some(key) = key.strip_prefix(&self.prefix) {
-                    picker.offer(key);
-                }
-            }
-            if next == 0 {
-                return Ok(picker.finish());
-            }
-            cursor = next;
+        match self.page(wanted.clone()).await {
+            // The server may have been started again, and would go on in another order: so it begins anew.
+            Err(Fault::Unavailable(_)) => self.page(wanted).await,
+            done => done,
         }
     }
 

@@ -1,4 +1,7 @@
-//! One connection to a server, shared by all workloads that name it by the same URL. It comes back by itself.
+//! A connection to a server. It comes back by itself.
+//!
+//! Each tenant has one of its own: answers come in the order of questions, so whoever asks for much keeps all waiting that ask over the
+//! same connection.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -33,6 +36,7 @@ pub(super) enum Again {
 
 /// A server.
 pub(in super::super) struct Server {
+    about: String,
     url: ServerUrl,
     dial: Dial,
     live: Mutex<Live>,
@@ -61,15 +65,18 @@ struct Patience {
 }
 
 impl Server {
+    /// `about` says in the log whose it is.
     pub(in super::super) fn new(
+        about: String,
         url: ServerUrl,
         dial: Dial,
         options: &KeyValueOptions,
     ) -> Arc<Self> {
-        Self::with_patience(url, dial, options, PATIENT)
+        Self::with_patience(about, url, dial, options, PATIENT)
     }
 
     pub(in super::super) fn with_patience(
+        about: String,
         url: ServerUrl,
         dial: Dial,
         options: &KeyValueOptions,
@@ -78,6 +85,7 @@ impl Server {
         let (host, port) = (url.host(), url.port());
         let reach = Reach::new("redis", dial.clone(), host, port, NamedBy::Workload);
         Arc::new_cyclic(|me| Self {
+            about,
             url,
             dial,
             live: Mutex::default(),
@@ -143,35 +151,29 @@ impl Server {
         again: Again,
         command: &Cmd,
     ) -> Result<Result<T, RedisError>, Fault> {
-        let (generation, mut connection) = self.connection().await?;
-        let answer = command.query_async(&mut connection).await;
-        match &answer {
-            Err(error) if error.is_io_error() => {
-                let refused = self.failed(generation, error);
-                if again == Again::Never || error.is_timeout() || refused {
-                    return Ok(answer);
-                }
-            }
-            _ => return Ok(answer),
-        }
-        let (generation, mut connection) = self.connection().await?;
-        let answer = command.query_async(&mut connection).await;
-        if let Err(error) = &answer
-            && error.is_io_error()
-        {
-            self.failed(generation, error);
+        let answer = self.steady().await?.answer(command).await;
+        if again == Again::Once && answer.as_ref().is_err_and(is_broken) {
+            return Ok(self.steady().await?.answer(command).await);
         }
         Ok(answer)
     }
 
-    /// A connection has failed. Says whether that was because of what the server answers: it would answer the same again.
-    fn failed(&self, generation: u64, error: &RedisError) -> bool {
+    /// The connection, to ask several things over it that belong together.
+    pub(super) async fn steady(&self) -> Result<Steady<'_>, Fault> {
+        let (generation, connection) = self.connection().await?;
+        Ok(Steady {
+            server: self,
+            generation,
+            connection,
+        })
+    }
+
+    /// A connection has failed.
+    fn failed(&self, generation: u64, error: &RedisError) {
         self.lost(generation);
-        let refused = Refused::of(error).is_some();
-        if refused {
-            self.complaint.about("a key-value server", &fault(error));
+        if Refused::of(error).is_some() {
+            self.complaint.about(&self.about, &fault(error));
         }
-        refused
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -216,7 +218,7 @@ impl Server {
                 patience.next = (patience.next * 2).min(BACKOFF.1);
                 let fault = failed.map_or(Err(Fault::Timeout), |it| it.map(drop)).err();
                 let told = fault.unwrap_or(Fault::Timeout);
-                self.complaint.about("a key-value server", &told);
+                self.complaint.about(&self.about, &told);
                 match &told {
                     Fault::Denied => self.reach.refuses("access is denied"),
                     Fault::Timeout => self.reach.refuses("it does not answer"),
@@ -267,6 +269,35 @@ impl Server {
         });
         Ok((generation, connection))
     }
+}
+
+/// One connection, which leads to the same process of the server as long as it does not fail.
+pub(super) struct Steady<'a> {
+    server: &'a Server,
+    generation: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Steady<'_> {
+    /// Asks the server something.
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Fault> {
+        let answer = self.answer(command).await;
+        answer.map_err(|error| fault(&error))
+    }
+
+    async fn answer<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
+        let answer = command.query_async(&mut self.connection).await;
+        answer.inspect_err(|error: &RedisError| {
+            if error.is_io_error() {
+                self.server.failed(self.generation, error);
+            }
+        })
+    }
+}
+
+/// Whether the connection broke before there was an answer, and not because of the answer: the server would give the same again.
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout() && Refused::of(error).is_none()
 }
 
 /// A connection, with TLS or without.

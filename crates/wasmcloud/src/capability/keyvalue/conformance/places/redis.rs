@@ -12,8 +12,12 @@ use super::super::faults::survives;
 use super::*;
 use crate::capability::keyvalue::listing::Page;
 use crate::capability::keyvalue::redis::{Server, ServerUrl};
+use crate::capability::keyvalue::stores::{Place, Stores};
 use crate::net::trust::Authorities;
 use crate::policy::EgressPolicy;
+
+/// What is told of an answer that is longer than it may be.
+const TOO_LONG: &str = "the server answers with more than was asked for";
 
 fn server(url: &str) -> Arc<Server> {
     by(url, dial())
@@ -21,13 +25,14 @@ fn server(url: &str) -> Arc<Server> {
 
 fn by(url: &str, dial: Dial) -> Arc<Server> {
     let url = url.parse::<ServerUrl>().unwrap();
-    Server::new(url, dial, &KeyValueOptions::default())
+    Server::new(about(), url, dial, &KeyValueOptions::default())
 }
 
 /// One that is waited for no longer than this.
 fn hurried(url: &str, patient: Duration) -> Arc<Server> {
     let url = url.parse::<ServerUrl>().unwrap();
-    Server::with_patience(url, dial(), &KeyValueOptions::default(), patient)
+    let options = KeyValueOptions::default();
+    Server::with_patience(about(), url, dial(), &options, patient)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,7 +355,7 @@ async fn endless(begin: &'static [u8]) -> (String, JoinHandle<usize>) {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let served = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        until_asked(&mut stream).await;
+        until_asked(&mut stream, "GET").await.unwrap();
         stream.write_all(begin).await.unwrap();
         let more = vec![b'x'; 1 << 16];
         let mut taken = 0;
@@ -362,17 +367,21 @@ async fn endless(begin: &'static [u8]) -> (String, JoinHandle<usize>) {
     (url, served)
 }
 
-async fn until_asked(stream: &mut TcpStream) {
+/// Greets, until a command comes, and what it is about. Tells what came; `None`: whoever connected is gone.
+async fn until_asked(stream: &mut TcpStream, command: &str) -> Option<String> {
     let (mut said, mut greeted) = (Vec::<u8>::new(), 0);
+    let command = format!("\r\n{command}\r\n");
     loop {
-        assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+        let came = stream.read_buf(&mut said).await.ok();
+        came.filter(|came| *came > 0)?;
         let text = String::from_utf8_lossy(&said);
         let greetings = text.matches("SETINFO").count();
         let answers = "+OK\r\n".repeat(greetings - greeted);
         stream.write_all(answers.as_bytes()).await.unwrap();
         greeted = greetings;
-        if text.contains("\r\nGET\r\n") {
-            return;
+        let about = text.split_once(&command);
+        if about.is_some_and(|(_, about)| about.matches("\r\n").count() >= 2) {
+            return Some(text.into_owned());
         }
     }
 }
@@ -390,10 +399,109 @@ async fn an_answer_without_end_ends_the_connection_before_it_is_held() {
         let bucket = server(&url).tenant(&tenant("one"), "").bucket("b");
         let told = tokio::time::timeout(PATIENCE, bucket.get("k")).await;
         let told = told.unwrap().unwrap_err();
-        let wanted = "the server answers with more than was asked for";
-        assert_eq!(told, Fault::Other(wanted.to_owned()));
+        assert_eq!(told, Fault::Other(TOO_LONG.to_owned()));
         let taken = tokio::time::timeout(PATIENCE, served).await;
         let taken = taken.unwrap().unwrap();
         assert!(taken < 32 << 20, "{taken} bytes were taken");
     }
+}
+
+/// Another program gives the key `long` of the tenant `one` a value that is longer than any may be.
+async fn lengthen(redis: &Redis) {
+    let client = ::redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let value = vec![7_u8; 2 * KeyValueOptions::default().value_bytes];
+    let mut set = ::redis::cmd("SET");
+    set.arg("default/workload/one/b/long").arg(&*value);
+    set.query_async::<String>(&mut connection).await.unwrap();
+}
+
+/// The connection ends, and what else is under way on it and may be asked again is.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_value_that_is_too_long_fails_alone() {
+    let redis = Redis::start();
+    let way = Proxy::to(redis.port());
+    let server = server(&format!("redis://127.0.0.1:{}", way.port()));
+    let [one, other] = ["one", "other"].map(|it| server.tenant(&tenant(it), "").bucket("b"));
+    set(&*other, "k", "v").await;
+    lengthen(&redis).await;
+    let all = Wanted::named(Mark::of(&["b"]), None, None).unwrap();
+    way.set(Way::Held);
+    let asked = async { way.set(Way::Open) };
+    let (before, long, value, there, entry, values, gone, page, ()) = tokio::join!(
+        other.get("k"),
+        one.get("long"),
+        other.get("k"),
+        other.exists("k"),
+        other.current("k"),
+        other.get_many(vec!["k".to_owned()]),
+        other.delete("none"),
+        other.list(all),
+        asked
+    );
+    assert_eq!(long, Err(Fault::Other(TOO_LONG.to_owned())));
+    assert_eq!(before, Ok(Some(bytes("v"))));
+    assert_eq!(value, Ok(Some(bytes("v"))));
+    assert_eq!(there, Ok(true));
+    assert_eq!(entry.unwrap().unwrap().value, "v");
+    assert_eq!(values, Ok(vec![Some(bytes("v"))]));
+    assert_eq!(gone, Ok(()));
+    assert_eq!(page.unwrap().keys, ["k"]);
+}
+
+/// Not even one that is never asked again: each tenant has a connection of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_one_tenant_asks_for_ends_a_call_of_another() {
+    let redis = Redis::start();
+    let way = Proxy::to(redis.port());
+    let stores = Stores::new(KeyValueOptions::default(), None, dial());
+    let place = Place::Redis {
+        url: format!("redis://127.0.0.1:{}", way.port()).parse().unwrap(),
+        prefix: String::new(),
+    };
+    let bucket = async |name: &str| {
+        let store = stores.open(&place, &tenant(name)).await.unwrap();
+        store.bucket("b")
+    };
+    let (one, other) = (bucket("one").await, bucket("other").await);
+    set(&*one, "n", "1").await;
+    set(&*other, "n", "1").await;
+    lengthen(&redis).await;
+    way.set(Way::Held);
+    let asked = async { way.set(Way::Open) };
+    let (long, counted, ()) =
+        tokio::join!(one.get("long"), other.increment("n", 1, Sign::Any), asked);
+    assert_eq!(long, Err(Fault::Other(TOO_LONG.to_owned())));
+    assert_eq!(counted, Ok(2));
+}
+
+/// It would go on in another order, and leave keys out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_begins_anew_where_the_server_was_started_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        until_asked(&mut stream, "SCAN").await.unwrap();
+        stream.write_all(b"*2\r\n$1\r\n7\r\n*0\r\n").await.unwrap();
+        let on = until_asked(&mut stream, "SCAN").await.unwrap();
+        drop(stream);
+        loop {
+            // Some who connect only look whether it is there.
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let Some(anew) = until_asked(&mut stream, "SCAN").await else {
+                continue;
+            };
+            let key = "default/workload/one/b/k";
+            let page = format!("*2\r\n$1\r\n0\r\n*1\r\n${}\r\n{key}\r\n", key.len());
+            stream.write_all(page.as_bytes()).await.unwrap();
+            break [on, anew];
+        }
+    });
+    let bucket = server(&url).tenant(&tenant("one"), "").bucket("b");
+    let listed = tokio::time::timeout(PATIENCE, names(&*bucket, "")).await;
+    assert_eq!(listed.unwrap(), ["k"]);
+    let [on, anew] = served.await.unwrap();
+    assert!(on.contains("\r\nSCAN\r\n$1\r\n7\r\n"), "{on}");
+    assert!(anew.contains("\r\nSCAN\r\n$1\r\n0\r\n"), "{anew}");
 }
