@@ -1,5 +1,8 @@
-//! Connections to NATS servers that manifests name: through the egress policy, and back by themselves when they are lost.
+//! Connections to NATS servers that manifests name: through the egress policy, with an end to what servers may say, and back by
+//! themselves when they are lost.
 
+mod frames;
+mod greeting;
 #[cfg_attr(
     not(all(
         feature = "blobstore-nats",
@@ -9,17 +12,15 @@
     allow(dead_code, reason = "each capability needs a part of it")
 )]
 mod link;
+mod relay;
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 #[cfg(feature = "messaging-nats")]
 pub(crate) use link::Feed;
@@ -30,7 +31,8 @@ pub(crate) use link::Feed;
 ))]
 pub(crate) use link::{Link, Live};
 
-use crate::net::dial::{Dial, DialError};
+use self::frames::Refused;
+use crate::net::dial::DialError;
 
 /// How long a start waits for a server, and how long connecting to one address may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -102,6 +104,12 @@ pub(crate) enum NatsError {
     Unauthorized,
     #[error("TLS to the server cannot be set up: {0}")]
     Tls(String),
+    /// What it says is more than anybody here would take, or makes no sense. It may be another one the next time.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The client does not get to its relay.
+    #[error("the machine has no connection within itself: {0}")]
+    Inside(io::Error),
     /// For now.
     #[error("it cannot be reached")]
     Away,
@@ -113,7 +121,7 @@ impl NatsError {
         match self {
             Self::Dial(error) => matches!(error, DialError::Denied { .. }),
             Self::Url(_) | Self::Unauthorized | Self::Tls(_) => true,
-            Self::Away => false,
+            Self::Refused(_) | Self::Inside(_) | Self::Away => false,
         }
     }
 }
@@ -125,31 +133,14 @@ fn is_refusal(kind: ConnectErrorKind) -> bool {
     )
 }
 
-/// Everything but where the servers are, and what becomes of it when they are lost.
-fn options(dial: &Dial, servers: &[ServerAddr]) -> Result<ConnectOptions, NatsError> {
-    let mut options = ConnectOptions::new()
+/// Everything but where the server is, and what becomes of it when it is lost.
+fn options() -> ConnectOptions {
+    ConnectOptions::new()
         .name("wasmcloud")
         .ignore_discovered_servers()
         .ping_interval(PING)
         .subscription_capacity(CAPACITY)
-        .reconnect_delay_callback(|_| FIRST_PAUSE);
-    let user = servers
-        .iter()
-        .find_map(|server| Some((server.username()?, server.password())));
-    options = match user {
-        Some((user, Some(password))) => {
-            options.user_and_password(user.to_owned(), password.to_owned())
-        }
-        Some((token, None)) => options.token(token.to_owned()),
-        None => options,
-    };
-    if servers.iter().any(ServerAddr::tls_required) {
-        let names = servers.iter().map(ServerAddr::host);
-        options = options
-            .require_tls(true)
-            .tls_client_config(tls(dial, names).map_err(NatsError::Tls)?);
-    }
-    Ok(options)
+        .reconnect_delay_callback(|_| FIRST_PAUSE)
 }
 
 /// How long until the next attempt.
@@ -181,78 +172,6 @@ fn unquoted(event: &Event) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
-}
-
-/// TLS to servers that are connected to by their addresses: their certificates are for their names.
-fn tls<'a>(dial: &Dial, names: impl Iterator<Item = &'a str>) -> Result<ClientConfig, String> {
-    let names: Result<Vec<_>, _> = names
-        .map(|name| ServerName::try_from(name.to_owned()))
-        .collect();
-    let named = Named {
-        names: names.map_err(|error| error.to_string())?,
-        verifier: dial.authorities().verifier()?,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(named))
-        .with_no_client_auth())
-}
-
-/// Checks certificates as usual, for names of its own.
-#[derive(Debug)]
-struct Named {
-    names: Vec<ServerName<'static>>,
-    verifier: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for Named {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut last = rustls::Error::General("there is no name".to_owned());
-        for name in &self.names {
-            let verified =
-                self.verifier
-                    .verify_server_cert(certificate, intermediates, name, ocsp, now);
-            match verified {
-                Ok(verified) => return Ok(verified),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A connection to NATS servers that comes back by itself, wherever their names lead by then.
 //!
-//! The client library looks for a server it has lost where it was, and nowhere else: it knows addresses, which the egress policy has
-//! seen, and no names. So it tries each of them once more and gives up; then names are looked up anew, and another client takes over.
+//! A client knows one relay, and the relay looks for a server it has lost where its servers were: it knows addresses, which the egress
+//! policy has seen. It tries each of them once more and gives up; then names are looked up anew, and another client takes over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,8 +16,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::greeting::Login;
+use super::relay::{Inside, Place, Relay, Target};
 use super::{NatsError, NatsUrl, PATIENCE, TELL, options, pause};
 use crate::net::dial::{Dial, DialError, NamedBy};
+
+/// How long a message of a server may be, with its headers, where nothing else is said: no server can be told to take a longer one from
+/// its clients. What it makes up itself may be, such as the names of very many blobs.
+const LARGEST: usize = 64 << 20;
+/// How long a connection has to last, so that nothing is made of its end.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// A connection, shared by its clones. It ends with the last of them.
 #[derive(Clone)]
@@ -30,6 +38,8 @@ pub(crate) struct Link {
 pub(crate) struct Live {
     pub(crate) client: Client,
     pub(crate) context: Context,
+    /// The relay by which it has its server.
+    inside: Inside,
     /// Cancelled when it has given up.
     gone: CancellationToken,
 }
@@ -42,6 +52,8 @@ struct Shared {
     about: String,
     /// How long an answer of JetStream may take.
     patience: Duration,
+    /// How long a message may be, with its headers.
+    largest: usize,
     /// The last client that there was. It tells, too, when that has found its server again.
     live: watch::Sender<Option<Arc<Live>>>,
     /// How many clients there were.
@@ -76,12 +88,26 @@ impl Link {
         about: &str,
         patience: Duration,
     ) -> Result<Self, NatsError> {
+        Self::open_within(dial, url, by, about, patience, LARGEST).await
+    }
+
+    /// The same for whoever takes no messages but those that are at most so long, with their headers: a server that sends a longer one
+    /// loses the connection.
+    pub(crate) async fn open_within(
+        dial: &Dial,
+        url: &NatsUrl,
+        by: NamedBy,
+        about: &str,
+        patience: Duration,
+        largest: usize,
+    ) -> Result<Self, NatsError> {
         let shared = Arc::new(Shared {
             dial: dial.for_workload(),
             url: url.clone(),
             by,
             about: about.to_owned(),
             patience,
+            largest,
             live: watch::Sender::new(None),
             clients: AtomicU64::new(0),
             feeds: tokio::sync::Mutex::default(),
@@ -133,10 +159,10 @@ impl Link {
         live.map(|live| live.context.clone())
     }
 
-    /// How many bytes a message may have, as the server has said last; 0 of one that has said nothing yet.
+    /// How many bytes a message may have, as the server has said last, and as far as it is believed; 0 of one that has said nothing yet.
     pub(crate) fn max_payload(&self) -> usize {
         let live = self.shared.live.borrow().clone();
-        live.map_or(0, |live| live.client.server_info().max_payload)
+        live.map_or(0, |live| live.client.max_payload())
     }
 
     /// Another one whenever it has been connected anew.
@@ -150,7 +176,7 @@ impl Link {
         (clients, connects)
     }
 
-    /// Subscribes, from now on or from when the server is there.
+    /// Subscribes, from now on or from when the server is there. If it is, it is about to know when this returns.
     pub(crate) async fn subscribe(&self, subject: String, group: Option<String>) -> Feed {
         let (sender, subscribers) = mpsc::unbounded_channel();
         let wish = Arc::new(Wish {
@@ -162,8 +188,12 @@ impl Link {
         feeds.retain(|feed| feed.strong_count() > 0);
         feeds.push(Arc::downgrade(&wish));
         let live = self.shared.live.borrow().clone();
-        if let Some(live) = live {
+        if let Some(live) = &live {
             wish.subscribe(&live.client).await;
+        }
+        drop(feeds);
+        if let Some(live) = live.filter(|it| it.is_there()) {
+            let _ = timeout(PATIENCE, live.flush()).await;
         }
         Feed {
             wish: Some(wish),
@@ -174,11 +204,16 @@ impl Link {
 
     /// Why nothing can be sent now, in words for whoever runs the workload.
     pub(crate) fn trouble(&self) -> Option<String> {
-        if self.live().is_some() {
+        let live = self.shared.live.borrow().clone();
+        if live.as_ref().is_some_and(|it| it.is_there()) {
             return None;
         }
-        let trouble = self.shared.trouble().0.clone();
-        let why = trouble.unwrap_or_else(|| NatsError::Away.to_string());
+        let told = self.shared.trouble().0.clone();
+        // It is told when the client has given up, which it is about to.
+        let refused = live.and_then(|live| live.inside.refused());
+        let why = told
+            .or_else(|| Some(refused?.to_string()))
+            .unwrap_or_else(|| NatsError::Away.to_string());
         Some(format!("nats at {}: {why}", self.shared.url.places()))
     }
 }
@@ -188,21 +223,30 @@ impl Live {
     pub(crate) fn is_there(&self) -> bool {
         self.client.connection_state() == State::Connected && !self.gone.is_cancelled()
     }
+
+    /// Returns when what was sent is on its way to the server, or never will be.
+    async fn flush(&self) {
+        // A client that has ended sends nothing more.
+        let _ = self.client.flush().await;
+        self.inside.flushed().await;
+    }
 }
 
 impl Shared {
     async fn connect(self: &Arc<Self>) -> Result<Arc<Live>, NatsError> {
-        let servers = self.url.servers()?;
-        let addresses = self.addresses(&servers).await?;
+        let target = self.target().await?;
+        let places = u32::try_from(target.places.len()).unwrap_or(u32::MAX);
+        let (relay, inside) = Relay::open(target).await?;
         let gone = CancellationToken::new();
         // Dropped with the client's last task, whatever ends it.
         let guard = gone.clone().drop_guard();
         let (me, about) = (Arc::downgrade(self), self.about.clone());
         let told = Mutex::default();
-        let options = options(&self.dial, &servers)?
-            // Once more where it was; see above.
-            .max_reconnects(addresses.len().max(1))
-            .connection_timeout(PATIENCE)
+        let options = options()
+            .token(inside.secret.clone())
+            // Once more by the same relay, which tries all places meanwhile; see above.
+            .max_reconnects(1_usize)
+            .connection_timeout(PATIENCE.saturating_mul(places.saturating_add(1)))
             .event_callback(move |event| {
                 let _ = &guard;
                 super::tell(&about, &event, &told);
@@ -213,31 +257,51 @@ impl Shared {
                 }
                 std::future::ready(())
             });
-        let attempts = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        // In a task of its own: the client reckons with what a server says, and panics where that is out of range.
-        let connecting = AbortOnDropHandle::new(tokio::spawn(options.connect(addresses)));
-        // It has a limit for each address, but not for finding out that it may not.
-        let connected = timeout(PATIENCE.saturating_mul(attempts.max(1)) * 2, connecting).await;
+        tokio::spawn(relay.run(gone.clone()));
+        // In a task of its own: the client panics on some of what servers can say.
+        let connecting = tokio::spawn(options.connect(inside.address.clone()));
+        let connected = timeout(PATIENCE, AbortOnDropHandle::new(connecting)).await;
         let client = match connected {
             Ok(Ok(Ok(client))) => client,
             Ok(Ok(Err(error))) if super::is_refusal(error.kind()) => {
                 return Err(NatsError::Unauthorized);
             }
-            Ok(_) | Err(_) => return Err(NatsError::Away),
+            Ok(_) | Err(_) => return Err(inside.refused().map_or(NatsError::Away, Into::into)),
         };
         let context = ContextBuilder::new().timeout(self.patience);
         Ok(Arc::new(Live {
             context: context.build(client.clone()),
             client,
+            inside,
             gone,
         }))
     }
 
+    /// Where the servers are now, and how they are spoken to.
+    async fn target(&self) -> Result<Target, NatsError> {
+        let servers = self.url.servers()?;
+        let tls = servers.iter().any(ServerAddr::tls_required);
+        if tls {
+            // Where nobody is trusted, waiting is of no use.
+            let trusted = self.dial.authorities().client();
+            trusted.map(drop).map_err(NatsError::Tls)?;
+        }
+        Ok(Target {
+            dial: self.dial.clone(),
+            by: self.by,
+            places: self.places(&servers).await?,
+            tls,
+            login: Login::of(&servers),
+            largest: self.largest,
+        })
+    }
+
     /// Where the servers are now. Some of them may be nowhere, as long as others are somewhere.
-    async fn addresses(&self, servers: &[ServerAddr]) -> Result<Vec<ServerAddr>, NatsError> {
-        let (mut addresses, mut lost) = (Vec::new(), None);
+    async fn places(&self, servers: &[ServerAddr]) -> Result<Vec<Place>, NatsError> {
+        let (mut places, mut lost) = (Vec::new(), None);
         for server in servers {
-            let found = self.dial.addresses(server.host(), server.port(), self.by);
+            let host = server.host();
+            let found = self.dial.addresses(host, server.port(), self.by);
             let found = match found.await {
                 Ok(found) => found,
                 // A name that leads where it must not is wrong, whatever the others are.
@@ -247,14 +311,14 @@ impl Shared {
                     continue;
                 }
             };
-            for address in found {
-                let address = format!("nats://{address}").parse::<ServerAddr>();
-                addresses.push(address.map_err(|_| super::NatsUrlError)?);
-            }
+            places.extend(found.into_iter().map(|at| Place {
+                host: host.to_owned(),
+                at,
+            }));
         }
         match lost {
-            Some(error) if addresses.is_empty() => Err(error.into()),
-            _ => Ok(addresses),
+            Some(error) if places.is_empty() => Err(error.into()),
+            _ => Ok(places),
         }
     }
 
@@ -288,11 +352,19 @@ impl Shared {
 
 /// Connects whenever there is no connection.
 async fn keep(shared: Arc<Shared>, mut live: Option<Arc<Live>>) {
+    let mut attempts = 0;
     loop {
         if let Some(live) = live.take() {
+            let since = Instant::now();
             live.gone.cancelled().await;
+            if let Some(refused) = live.inside.refused() {
+                shared.failed(&refused.into());
+            }
+            // What never lasts counts as one more attempt, or it would be tried all the time.
+            if since.elapsed() >= STEADY {
+                attempts = 0;
+            }
         }
-        let mut attempts = 0;
         let found = loop {
             attempts += 1;
             sleep(pause(attempts)).await;
