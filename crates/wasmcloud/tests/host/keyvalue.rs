@@ -69,6 +69,7 @@ macro_rules! says {
 }
 
 mod bad_input;
+mod through_guest;
 
 fn nats() -> Nats {
     Nats::launch()
@@ -201,18 +202,25 @@ pub(crate) async fn keep_p3() {
         set("plain", b, k, "\"w\"", "some(3600000)", "false")
     );
     assert_eq!(set, "ok");
-    assert_eq!(says!(host, "shop", exists(b, k)), "ok(true)");
+    assert_eq!(says!(host, "shop", exists("plain", b, k)), "ok(true)");
     let pairs = "[(\"p1\", \"1\"), (\"q\", \"2\"), (\"p2\", \"3\")]";
     assert_eq!(
-        says!(host, "shop", many(b, pairs)),
+        says!(host, "shop", many("plain", b, pairs)),
         "ok([some((\"p1\", \"1\")), some((\"q\", \"2\")), some((\"p2\", \"3\"))])"
     );
-    let listed = says!(host, "shop", list(b, "some(\"p\")", "none"));
+    let listed = says!(host, "shop", list("plain", b, "some(\"p\")", "none"));
     assert_eq!(listed, "ok(([\"p1\", \"p2\"], none))");
     // A cursor is what a page ended with, and no key.
-    let listed = says!(host, "shop", list(b, "some(\"p\")", "some(\"p1\")"));
+    let listed = says!(
+        host,
+        "shop",
+        list("plain", b, "some(\"p\")", "some(\"p1\")")
+    );
     assert_eq!(listed, "err(\"invalid-argument\")");
-    assert_eq!(says!(host, "shop", delete_many(b, "[\"p1\", \"q\"]")), "ok");
+    assert_eq!(
+        says!(host, "shop", delete_many("plain", b, "[\"p1\", \"q\"]")),
+        "ok"
+    );
     assert_eq!(says!(host, "shop", delete(b, k)), "ok");
     assert_eq!(
         says!(host, "shop", count("plain", b, "\"n\"", "-5")),
@@ -238,18 +246,18 @@ async fn a_cursor_of_the_asynchronous_package_is_good_for_its_own_listing_only()
                 "[{}]",
                 pairs.join(", ").replace("(\"k", &format!("(\"{keys}"))
             );
-            let set = says!(host, "shop", many(bucket, &pairs));
+            let set = says!(host, "shop", many("plain", bucket, &pairs));
             assert!(set.starts_with("ok("), "{set}");
         }
     }
-    let page = says!(host, "shop", list("\"b\"", "none", "none"));
+    let page = says!(host, "shop", list("plain", "\"b\"", "none", "none"));
     let (_, cursor) = page.rsplit_once("], ").unwrap();
     let cursor = cursor.strip_suffix("))").unwrap();
-    let rest = says!(host, "shop", list("\"b\"", "none", cursor));
+    let rest = says!(host, "shop", list("plain", "\"b\"", "none", cursor));
     assert!(rest.starts_with("ok(([\"l0300\","), "{rest}");
     assert!(rest.ends_with("\"l0699\"], none))"), "{rest}");
     for (bucket, prefix) in [("\"other\"", "none"), ("\"b\"", "some(\"l\")")] {
-        let refused = says!(host, "shop", list(bucket, prefix, cursor));
+        let refused = says!(host, "shop", list("plain", bucket, prefix, cursor));
         assert_eq!(refused, "err(\"invalid-argument\")", "{bucket} {prefix}");
     }
 }
@@ -259,22 +267,26 @@ async fn a_swap_is_made_only_where_it_should_be() {
     let host = host().await;
     host.run("shop", &asynchronous(json!({}), json!({}))).await;
     let (b, k) = ("\"b\"", "\"k\"");
-    assert_eq!(says!(host, "shop", current(b, k)), "ok(none)");
-    let swap = says!(host, "shop", swap(b, k, "\"2\"", "(none, some(\"1\"))"));
+    assert_eq!(says!(host, "shop", current("plain", b, k)), "ok(none)");
+    let swap = says!(
+        host,
+        "shop",
+        swap("plain", b, k, "\"2\"", "(none, some(\"1\"))")
+    );
     assert_eq!(swap, "ok(some(\"nothing\"))");
     says!(host, "shop", set("plain", b, k, "\"1\"", "none", "false"));
-    let found = says!(host, "shop", current(b, k));
+    let found = says!(host, "shop", current("plain", b, k));
     let version = found
         .strip_prefix("ok(some((\"1\", ")
         .and_then(|it| it.strip_suffix(")))"));
     let require = format!("(some({}), none)", version.unwrap());
     assert_eq!(
-        says!(host, "shop", swap(b, k, "\"2\"", &require)),
+        says!(host, "shop", swap("plain", b, k, "\"2\"", &require)),
         "ok(none)"
     );
-    let swap = says!(host, "shop", swap(b, k, "\"3\"", &require));
+    let swap = says!(host, "shop", swap("plain", b, k, "\"3\"", &require));
     assert_eq!(swap, "ok(some(\"2\"))");
-    let swap = says!(host, "shop", swap(b, k, "\"3\"", "(none, none)"));
+    let swap = says!(host, "shop", swap("plain", b, k, "\"3\"", "(none, none)"));
     assert_eq!(swap, "err(\"invalid-argument\")");
 }
 

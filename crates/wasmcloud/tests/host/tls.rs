@@ -166,6 +166,23 @@ async fn a_connection_that_is_cut_is_an_error() {
     }
 }
 
+/// What its directions take, a connector has only with a place: it took it before it had one.
+#[tokio::test]
+async fn a_connector_without_a_place_is_told_so_and_no_trap() {
+    let authority = Authority::new();
+    let host = host(&authority).await;
+    let api = component("api", test_guests::TLS_P3);
+    host.run("tls", &spec([api], [http()])).await;
+    let full =
+        "the workload has 256 connections with TLS, as many as it may: end some of them first";
+    let before = "`send` and `receive` have to be set up before `connect`";
+    assert_eq!(
+        told(&host, &format!("crowd,256,{NAME}")).await,
+        format!("{full}; {full}; {before}")
+    );
+    host.stop_finds_nothing_running("tls").await;
+}
+
 #[tokio::test]
 async fn directions_are_set_up_once_and_before_there_is_a_connection() {
     let authority = Authority::new();

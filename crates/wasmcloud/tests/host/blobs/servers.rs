@@ -1,10 +1,20 @@
-//! Blobs on servers: those that are not there yet, that are full, and what passes through the host.
+//! Blobs on servers: those that are not there yet, that are full or go in the middle, and what passes through the host.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use test_servers::{Nats, Proxy, S3, Way};
 
 use super::{Guest, P2, P3, on_nats, on_s3, reaching, script};
 use crate::support::{TestHost, within};
+
+/// A NATS server behind a way that can be cut.
+fn nats_behind(server: &Nats) -> (Proxy, Value) {
+    let proxy = Proxy::to(server.port());
+    let mut kept = on_nats(server);
+    kept["url"] = json!(format!("nats://127.0.0.1:{}", proxy.port()));
+    (proxy, kept)
+}
 
 /// A server of S3 behind a way that can be cut.
 fn behind(server: &S3) -> (Proxy, Value) {
@@ -85,5 +95,65 @@ async fn copies_and_moves_on_s3_do_not_pass_through_the_host() {
         assert!(passed < 1 << 20, "{passed} bytes");
         assert_eq!(script(&host, "delete,c").await, ["ok"]);
         host.stop("blobs").await;
+    }
+}
+
+/// Half of what was asked for is not what was asked for: nobody may take it for the object.
+async fn breaks_off(guest: Guest, host: &TestHost, proxy: &Proxy, kept: Value) {
+    /// What all bytes of the object come to: each is a 1.
+    const SIZE: u64 = 32 << 20;
+    host.run("blobs", &guest.spec("localhost", kept.clone(), kept))
+        .await;
+    assert_eq!(script(host, "create,c;fill,c,o,32").await, ["c", "ok"]);
+    // Slow enough that the end is far when the way is cut.
+    proxy.set(Way::Slow(Duration::from_millis(1)));
+    let before = proxy.passed();
+    let cutting = async {
+        while proxy.passed() < before + (1 << 20) {
+            tokio::task::yield_now().await;
+        }
+        proxy.set(Way::Cut);
+    };
+    let both = async { tokio::join!(host.get("/run?sum,c,o"), cutting) };
+    let (answer, ()) = within(both).await;
+    match guest.namespace {
+        // The stream says so.
+        "wasi" => {
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert!(answer.body.starts_with("error: "), "{}", answer.body);
+            let told = "LastOperationFailed";
+            assert!(answer.body.contains(told), "{}", answer.body);
+        }
+        // The stream has no way to, so the guest comes to its end.
+        _ => {
+            assert_eq!(answer.status, 500, "{}", answer.body);
+            assert!(answer.body.contains("the store "), "{}", answer.body);
+        }
+    }
+    proxy.set(Way::Open);
+    let whole = SIZE.to_string();
+    until_back(host, "size,c,o", &whole).await;
+    let told = script(host, "sum,c,o;delete,c").await;
+    assert_eq!(told, [whole.as_str(), "ok"]);
+    host.stop_finds_nothing_running("blobs").await;
+}
+
+#[tokio::test]
+async fn a_read_from_s3_that_breaks_off_passes_for_nothing_whole() {
+    let server = S3::start();
+    let host = reaching().await;
+    for guest in [P2, P3] {
+        let (proxy, kept) = behind(&server);
+        breaks_off(guest, &host, &proxy, kept).await;
+    }
+}
+
+#[tokio::test]
+async fn a_read_from_nats_that_breaks_off_passes_for_nothing_whole() {
+    let server = Nats::launch();
+    let host = reaching().await;
+    for guest in [P2, P3] {
+        let (proxy, kept) = nats_behind(&server);
+        breaks_off(guest, &host, &proxy, kept).await;
     }
 }

@@ -1,34 +1,7 @@
 //! What makes no sense, is too much, or is somebody else's, in every place where keys and values are kept: an error, and no trap.
 
+use super::through_guest::{Keeper, Package, everywhere};
 use super::*;
-
-/// Every place, in a host of small limits.
-struct Everywhere {
-    host: TestHost,
-    places: [(&'static str, Value); 4],
-    _folder: TempDir,
-    _servers: (Redis, Nats),
-}
-
-async fn everywhere() -> Everywhere {
-    let folder = tempfile::tempdir().unwrap();
-    let (redis, nats) = (Redis::start(), nats());
-    let host = host_with(|config| {
-        config.data_dir = Some(folder.path().to_owned());
-        config.keyvalue.value_bytes = 100;
-    });
-    Everywhere {
-        host: host.await,
-        places: [
-            ("memory", json!({ "backend": "memory" })),
-            ("disk", json!({ "backend": "redb" })),
-            ("redis", json!({ "backend": "redis", "url": redis.url() })),
-            ("nats", json!({ "backend": "nats", "url": nats.url() })),
-        ],
-        _folder: folder,
-        _servers: (redis, nats),
-    }
-}
 
 #[tokio::test]
 async fn keys_are_any_text_and_values_have_an_end() {
@@ -115,27 +88,23 @@ async fn counters_have_ends_everywhere() {
     }
 }
 
+const PACKAGES: [(&str, Package); 2] = [("two", Package::Wasi), ("three", Package::Wasmcloud)];
+
 #[tokio::test]
 async fn a_cursor_is_good_for_its_own_bucket_everywhere() {
     let all = everywhere().await;
-    let host = &all.host;
     for (name, place) in &all.places {
-        host.run(name, &wasi(place.clone(), json!({}))).await;
-        assert_eq!(says!(host, name, fill("\"b\"", "\"a\"", "900")), "ok");
-        assert_eq!(says!(host, name, fill("\"b\"", "\"c\"", "200")), "ok");
-        let page = says!(host, name, list("\"b\"", "none"));
-        let inside = page
-            .strip_prefix("ok((")
-            .and_then(|page| page.strip_suffix("))"));
-        let (keys, cursor) = inside.unwrap().split_once(", ").unwrap();
-        let other = says!(host, name, list("\"other\"", cursor));
-        assert_eq!(
-            other, "err(\"the cursor is not of this bucket, or of another listing\")",
-            "{name}"
-        );
-        let rest = 1100 - keys.parse::<u32>().unwrap();
-        let page = says!(host, name, list("\"b\"", cursor));
-        assert_eq!(page, format!("ok(({rest}, none))"), "{name}");
+        for (of, package) in PACKAGES {
+            let at = format!("{name}-{of}");
+            let keeper = Keeper::run(&all.host, at.clone(), package, place).await;
+            keeper.fill("b", "a", 900).await;
+            keeper.fill("b", "c", 200).await;
+            let (keys, cursor) = keeper.page("b", "none").await.unwrap();
+            let told = keeper.page("other", &cursor).await;
+            assert_eq!(told, Err(keeper.foreign_cursor().to_owned()), "{at}");
+            let (rest, next) = keeper.page("b", &cursor).await.unwrap();
+            assert_eq!((keys.len() + rest.len(), &*next), (1100, "none"), "{at}");
+        }
     }
 }
 
@@ -143,34 +112,40 @@ async fn a_cursor_is_good_for_its_own_bucket_everywhere() {
 #[tokio::test]
 async fn nobody_reaches_the_data_of_another() {
     let all = everywhere().await;
-    let host = &all.host;
     for (name, place) in &all.places {
-        let (red, blue) = (format!("{name}-red"), format!("{name}-blue"));
-        for workload in [&red, &blue] {
-            host.run(workload, &wasi(place.clone(), json!({}))).await;
+        for (of, package) in PACKAGES {
+            let workload = |who: &str| format!("{name}-{of}-{who}");
+            let run = |who: &str| Keeper::run(&all.host, workload(who), package, place);
+            let (red, blue) = (run("red").await, run("blue").await);
+            let set = red.set("b", "k", "of red").await;
+            assert_eq!(set, "ok", "{}", red.workload);
+            finds_nothing_of(&blue, &red.workload).await;
+            let kept = red.get("b", "k").await;
+            assert_eq!(kept, "ok(some(\"of red\"))", "{}", red.workload);
         }
-        let set = says!(host, &red, set("plain", "\"b\"", "\"k\"", "\"of red\""));
-        assert_eq!(set, "ok");
-        let buckets = [
-            "b".to_owned(),
-            format!("../{red}/b"),
-            format!("default/workload/{red}/b"),
-            format!("wasmcloud__default__workload__{red}.b"),
-            format!("$KV.wasmcloud__default__workload__{red}.b"),
-            "*".to_owned(),
-            ">".to_owned(),
-        ];
-        for bucket in buckets {
-            let bucket = format!("\"{bucket}\"");
-            for key in ["\"k\"", "\"../b/k\"", "\"b.k\"", "\"*\""] {
-                let got = says!(host, &blue, get("plain", &bucket, key));
-                assert_eq!(got, "ok(none)", "{name} {bucket} {key}");
-                assert_eq!(says!(host, &blue, delete("plain", &bucket, key)), "ok");
-            }
-            let listed = says!(host, &blue, list(&bucket, "none"));
-            assert_eq!(listed, "ok((0, none))", "{name} {bucket}");
+    }
+}
+
+async fn finds_nothing_of(blue: &Keeper<'_>, red: &str) {
+    let buckets = [
+        "b".to_owned(),
+        format!("../{red}/b"),
+        format!("default/workload/{red}/b"),
+        format!("wasmcloud__default__workload__{red}.b"),
+        format!("$KV.wasmcloud__default__workload__{red}.b"),
+        "*".to_owned(),
+        ">".to_owned(),
+    ];
+    for bucket in buckets {
+        for key in ["k", "../b/k", "b.k", "*"] {
+            let got = blue.get(&bucket, key).await;
+            assert_eq!(got, "ok(none)", "{red} {bucket} {key}");
+            assert_eq!(blue.delete(&bucket, key).await, "ok");
         }
-        let kept = says!(host, &red, get("plain", "\"b\"", "\"k\""));
-        assert_eq!(kept, "ok(some(\"of red\"))", "{name}");
+        let (keys, next) = blue.page(&bucket, "none").await.unwrap();
+        assert!(
+            keys.is_empty() && next == "none",
+            "{red} {bucket}: {keys:?}"
+        );
     }
 }

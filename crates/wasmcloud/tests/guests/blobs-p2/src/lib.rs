@@ -2,8 +2,10 @@
 //! begins with `@` goes to the store with the label.
 //!
 //! `create,C` `open,C` `exists,C` `delete,C` `put,C,O,TEXT` `late,C,O,TEXT` (written before it is known where it goes)
-//! `leave,C,O,TEXT` (never finished) `get,C,O,FROM,TO` `all,C,O` (at once) `list,C` `rm,C,O,O…` `has,C,O` `size,C,O` `clear,C`
-//! `copy,C,O,C,O` `move,C,O,C,O` `fill,C,O,MIB` `sum,C,O` `name,C,LENGTH` (a name of so many bytes)
+//! `leave,C,O,TEXT` (never finished) `get,C,O,FROM,TO` (what is no number is the largest one) `all,C,O` (at once) `list,C` `rm,C,O,O…`
+//! `has,C,O` `size,C,O` `info,C,O` `clear,C` `copy,C,O,C,O` `move,C,O,C,O` `fill,C,O,MIB` `sum,C,O` `name,C,LENGTH` (a name of so many
+//! bytes) `over,C,O,MIB` (what is read of the object when everything was written over it, and not finished yet; its bytes tell their
+//! places) `places,C,O,FROM,TO` (how many bytes of it came, and how many of them are not in their place)
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
@@ -13,6 +15,9 @@ use wasi::blobstore::types::{IncomingValue, ObjectId, OutgoingValue};
 use wasi::io::streams::{OutputStream, StreamError};
 
 wit_bindgen::generate!({ path: "../wit", world: "blobs-p2", generate_all });
+
+/// How much is written and read at once.
+const PIECE: usize = 1 << 16;
 
 struct Handler;
 
@@ -72,11 +77,7 @@ fn run(command: &str) -> Result<String, String> {
             assert_eq!(size, bytes.len() as u64);
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
-        ["all", c, o] => {
-            let value = container(c)?.get_data(o, 0, u64::MAX)?;
-            let bytes = IncomingValue::incoming_value_consume_sync(value)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
+        ["all", c, o] => all(&container(c)?, o),
         ["list", c] => list(&container(c)?),
         ["rm", c, o] => done(container(c)?.delete_object(o)),
         ["rm", c, ref names @ ..] => {
@@ -87,18 +88,17 @@ fn run(command: &str) -> Result<String, String> {
         ["size", c, o] => container(c)?
             .object_info(o)
             .map(|info| info.size.to_string()),
+        ["info", c, o] => container(c)?.object_info(o).map(|info| {
+            let recent = info.created_at > 1_700_000_000;
+            format!("{} {} {} {recent}", info.name, info.container, info.size)
+        }),
         ["clear", c] => done(container(c)?.clear()),
         ["copy", c, o, to, name] => done(store!(copy_object(&id(c, o), &id(to, name)))),
         ["move", c, o, to, name] => done(store!(move_object(&id(c, o), &id(to, name)))),
         ["fill", c, o, mib] => fill(&container(c)?, o, number(mib)),
-        ["sum", c, o] => {
-            let value = container(c)?.get_data(o, 0, u64::MAX)?;
-            let mut sum = 0;
-            read(value, |piece| {
-                sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>()
-            })?;
-            Ok(sum.to_string())
-        }
+        ["sum", c, o] => sum(&container(c)?, o),
+        ["over", c, o, mib] => over(&container(c)?, o, number(mib)),
+        ["places", c, o, from, to] => places(&container(c)?, o, number(from), number(to)),
         ["name", c, length] => {
             let name = "n".repeat(number(length) as usize);
             done(put(&container(c)?, &name, "x", false))
@@ -133,19 +133,77 @@ fn put(container: &Container, name: &str, text: &str, late: bool) -> Result<(), 
     written.map_err(|error| format!("{error:?}"))
 }
 
+/// All bytes together.
+fn sum(container: &Container, name: &str) -> Result<String, String> {
+    let value = container.get_data(name, 0, u64::MAX)?;
+    let mut sum = 0;
+    read(value, |piece| {
+        sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+    })?;
+    Ok(sum.to_string())
+}
+
+/// How many bytes come, and how many of them are not in their place.
+fn places(container: &Container, name: &str, from: u64, to: u64) -> Result<String, String> {
+    let value = container.get_data(name, from, to)?;
+    let (mut place, mut wrong) = (from, 0);
+    read(value, |piece| wrong += misplaced(&mut place, piece))?;
+    Ok(format!("{} {wrong}", place - from))
+}
+
+/// At once.
+fn all(container: &Container, name: &str) -> Result<String, String> {
+    let value = container.get_data(name, 0, u64::MAX)?;
+    let bytes = IncomingValue::incoming_value_consume_sync(value)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn fill(container: &Container, name: &str, mib: u64) -> Result<String, String> {
+    let value = pour(container, name, mib, |_| vec![1; PIECE])?;
+    OutgoingValue::finish(value)?;
+    Ok("ok".to_owned())
+}
+
+fn over(container: &Container, name: &str, mib: u64) -> Result<String, String> {
+    let value = pour(container, name, mib, |place| pattern(place, PIECE))?;
+    let found = match container.has_object(name)? {
+        true => all(container, name)?,
+        false => "nothing".to_owned(),
+    };
+    OutgoingValue::finish(value)?;
+    Ok(found)
+}
+
+/// Writes so many MiB, each piece as its place wants it, and leaves it to others to finish it, which says what went wrong.
+fn pour(
+    container: &Container,
+    name: &str,
+    mib: u64,
+    piece: impl Fn(u64) -> Vec<u8>,
+) -> Result<OutgoingValue, String> {
     let value = OutgoingValue::new_outgoing_value();
     let body = value.outgoing_value_write_body().map_err(|()| "no body")?;
     container.write_data(name, &value)?;
-    let piece = vec![1; 1 << 16];
-    for _ in 0..mib * 16 {
-        if write(&body, &piece).is_err() {
+    for index in 0..mib * 16 {
+        if write(&body, &piece(index * PIECE as u64)).is_err() {
             break;
         }
     }
-    drop(body);
-    OutgoingValue::finish(value)?;
-    Ok("ok".to_owned())
+    Ok(value)
+}
+
+/// Bytes that tell their places.
+fn pattern(from: u64, length: usize) -> Vec<u8> {
+    let places = (from..).take(length);
+    places.map(|place| (place % 251) as u8).collect()
+}
+
+/// How many bytes of a piece are not in their place, which goes on behind it.
+fn misplaced(place: &mut u64, piece: &[u8]) -> usize {
+    let wanted = pattern(*place, piece.len());
+    *place += piece.len() as u64;
+    let both = wanted.iter().zip(piece);
+    both.filter(|(wanted, found)| wanted != found).count()
 }
 
 /// Writes all of `bytes`, waiting whenever the host takes no more for now.
@@ -166,7 +224,7 @@ fn write(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
 fn read(value: IncomingValue, mut take: impl FnMut(&[u8])) -> Result<(), String> {
     let stream = IncomingValue::incoming_value_consume_async(value)?;
     loop {
-        match stream.blocking_read(1 << 16) {
+        match stream.blocking_read(PIECE as u64) {
             Ok(piece) => take(&piece),
             Err(StreamError::Closed) => return Ok(()),
             Err(error) => return Err(format!("{error:?}")),

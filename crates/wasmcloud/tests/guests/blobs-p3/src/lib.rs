@@ -1,12 +1,16 @@
 //! `/run?SCRIPT`: the answer is a line for each command. The commands are those of the guest `blobs-p2`, through
 //! `wasmcloud:blobstore`.
 
+use futures_util::future::join;
 use wasi::http0_3_0::types::{ErrorCode, Fields, Request, Response};
 use wasmcloud::blobstore::container::Container;
 use wasmcloud::blobstore::types::{Error, ObjectId};
 use wit_bindgen::{StreamReader, StreamResult, spawn_local};
 
 wit_bindgen::generate!({ path: "../wit", world: "blobs-p3", generate_all });
+
+/// How much is written and read at once.
+const PIECE: usize = 1 << 16;
 
 struct Handler;
 
@@ -62,18 +66,9 @@ async fn run(command: &str) -> Result<String, Error> {
         ["put" | "late", c, o, text] => done(put(container(c).await?, o, text).await),
         ["get", c, o, from, to] => {
             let container = container(c).await?;
-            let stream = container
-                .get_data(o.to_owned(), number(from), number(to))
-                .await?;
-            Ok(String::from_utf8_lossy(&stream.collect().await).into_owned())
+            read_text(&container, o, number(from), number(to)).await
         }
-        ["all", c, o] => {
-            let stream = container(c)
-                .await?
-                .get_data(o.to_owned(), 0, u64::MAX)
-                .await?;
-            Ok(String::from_utf8_lossy(&stream.collect().await).into_owned())
-        }
+        ["all", c, o] => all(&container(c).await?, o).await,
         ["list", c] => {
             let mut names = container(c).await?.list_objects().await?.collect().await;
             names.sort();
@@ -92,16 +87,20 @@ async fn run(command: &str) -> Result<String, Error> {
             let info = container(c).await?.object_info(o.to_owned()).await;
             info.map(|info| info.size.to_string())
         }
+        ["info", c, o] => {
+            let info = container(c).await?.object_info(o.to_owned()).await?;
+            let recent = info.created_at > 1_700_000_000_000_000_000;
+            let told = format!("{} {} {} {recent}", info.name, info.container, info.size);
+            Ok(told)
+        }
         ["clear", c] => done(container(c).await?.clear().await),
         ["copy", c, o, to, name] => done(store!(copy_object(id(c, o), id(to, name)))),
         ["move", c, o, to, name] => done(store!(move_object(id(c, o), id(to, name)))),
-        ["fill", c, o, mib] => done(fill(container(c).await?, o, number(mib)).await),
-        ["sum", c, o] => {
-            let stream = container(c)
-                .await?
-                .get_data(o.to_owned(), 0, u64::MAX)
-                .await?;
-            Ok(sum(stream).await.to_string())
+        ["fill", c, o, mib] => done(fill(&container(c).await?, o, number(mib)).await),
+        ["sum", c, o] => sum(&container(c).await?, o).await,
+        ["over", c, o, mib] => over(&container(c).await?, o, number(mib)).await,
+        ["places", c, o, from, to] => {
+            places(&container(c).await?, o, number(from), number(to)).await
         }
         ["name", c, length] => {
             let name = "n".repeat(number(length) as usize);
@@ -120,25 +119,95 @@ async fn put(container: Container, name: &str, text: &str) -> Result<(), Error> 
     container.write_data(name.to_owned(), reader).await
 }
 
-async fn fill(container: Container, name: &str, mib: u64) -> Result<(), Error> {
-    let (mut writer, reader) = wit_stream::new();
-    spawn_local(async move {
-        for _ in 0..mib * 16 {
-            if !writer.write_all(vec![1; 1 << 16]).await.is_empty() {
-                return;
-            }
-        }
-    });
-    container.write_data(name.to_owned(), reader).await
+/// All bytes together.
+async fn sum(container: &Container, name: &str) -> Result<String, Error> {
+    let stream = container.get_data(name.to_owned(), 0, u64::MAX).await?;
+    let mut sum = 0;
+    read(stream, |piece| {
+        sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+    })
+    .await;
+    Ok(sum.to_string())
 }
 
-async fn sum(mut stream: StreamReader<u8>) -> u64 {
-    let (mut sum, mut buffer) = (0, Vec::with_capacity(1 << 16));
+/// How many bytes come, and how many of them are not in their place.
+async fn places(container: &Container, name: &str, from: u64, to: u64) -> Result<String, Error> {
+    let stream = container.get_data(name.to_owned(), from, to).await?;
+    let (mut place, mut wrong) = (from, 0);
+    read(stream, |piece| wrong += misplaced(&mut place, piece)).await;
+    Ok(format!("{} {wrong}", place - from))
+}
+
+async fn read_text(container: &Container, name: &str, from: u64, to: u64) -> Result<String, Error> {
+    let stream = container.get_data(name.to_owned(), from, to).await?;
+    Ok(String::from_utf8_lossy(&stream.collect().await).into_owned())
+}
+
+async fn all(container: &Container, name: &str) -> Result<String, Error> {
+    read_text(container, name, 0, u64::MAX).await
+}
+
+async fn fill(container: &Container, name: &str, mib: u64) -> Result<(), Error> {
+    pour(container, name, mib, |_| vec![1; PIECE], async {}).await
+}
+
+async fn over(container: &Container, name: &str, mib: u64) -> Result<String, Error> {
+    let found = async {
+        match container.has_object(name.to_owned()).await? {
+            true => all(container, name).await,
+            false => Ok("nothing".to_owned()),
+        }
+    };
+    let piece = |place| pattern(place, PIECE);
+    pour(container, name, mib, piece, found).await?
+}
+
+/// Writes so many MiB, each piece as its place wants it, and does something else before it is finished.
+async fn pour<T>(
+    container: &Container,
+    name: &str,
+    mib: u64,
+    piece: impl Fn(u64) -> Vec<u8>,
+    before_the_end: impl Future<Output = T>,
+) -> Result<T, Error> {
+    let (mut writer, reader) = wit_stream::new();
+    let pouring = async {
+        for index in 0..mib * 16 {
+            let left = writer.write_all(piece(index * PIECE as u64)).await;
+            if !left.is_empty() {
+                break;
+            }
+        }
+        let done = before_the_end.await;
+        drop(writer);
+        done
+    };
+    let writing = container.write_data(name.to_owned(), reader);
+    let (written, done) = join(writing, pouring).await;
+    written.map(|()| done)
+}
+
+/// Bytes that tell their places.
+fn pattern(from: u64, length: usize) -> Vec<u8> {
+    let places = (from..).take(length);
+    places.map(|place| (place % 251) as u8).collect()
+}
+
+/// How many bytes of a piece are not in their place, which goes on behind it.
+fn misplaced(place: &mut u64, piece: &[u8]) -> usize {
+    let wanted = pattern(*place, piece.len());
+    *place += piece.len() as u64;
+    let both = wanted.iter().zip(piece);
+    both.filter(|(wanted, found)| wanted != found).count()
+}
+
+async fn read(mut stream: StreamReader<u8>, mut take: impl FnMut(&[u8])) {
+    let mut buffer = Vec::with_capacity(PIECE);
     loop {
         let (result, mut piece) = stream.read(buffer).await;
-        sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        take(&piece);
         if result == StreamResult::Dropped {
-            return sum;
+            return;
         }
         piece.clear();
         buffer = piece;

@@ -60,6 +60,16 @@ impl Guest for Shelf {
         Ok((page.keys.len() as u32, page.cursor))
     }
 
+    fn keys(
+        way: Way,
+        bucket: String,
+        cursor: Option<u64>,
+    ) -> Result<(Vec<String>, Option<u64>), String> {
+        by!(way, bucket, |open| open
+            .list_keys(cursor)
+            .map(|page| (page.keys, page.cursor)))
+    }
+
     fn fill(bucket: String, prefix: String, count: u32) -> Result<(), String> {
         let open = told!(store::open(&bucket), store)?;
         let pairs: Vec<_> = (0..count)

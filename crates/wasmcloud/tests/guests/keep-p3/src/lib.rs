@@ -63,17 +63,18 @@ impl Guest for Rack {
         bucket.delete(key).await.map_err(told)
     }
 
-    async fn exists(bucket: String, key: String) -> Result<bool, String> {
-        let bucket = open(Way::Plain, bucket).await?;
+    async fn exists(way: Way, bucket: String, key: String) -> Result<bool, String> {
+        let bucket = open(way, bucket).await?;
         bucket.exists(key).await.map_err(told)
     }
 
     async fn list(
+        way: Way,
         bucket: String,
         prefix: Option<String>,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), String> {
-        let bucket = open(Way::Plain, bucket).await?;
+        let bucket = open(way, bucket).await?;
         let page = bucket.list_keys(prefix, cursor).await.map_err(told)?;
         Ok((page.keys, page.cursor))
     }
@@ -83,19 +84,24 @@ impl Guest for Rack {
         atomics::increment(&bucket, key, delta).await.map_err(told)
     }
 
-    async fn current(bucket: String, key: String) -> Result<Option<(String, String)>, String> {
-        let bucket = open(Way::Plain, bucket).await?;
+    async fn current(
+        way: Way,
+        bucket: String,
+        key: String,
+    ) -> Result<Option<(String, String)>, String> {
+        let bucket = open(way, bucket).await?;
         let found = cas::current(&bucket, key).await.map_err(told)?;
         Ok(found.map(|entry| (text(entry.value), entry.version)))
     }
 
     async fn swap(
+        way: Way,
         bucket: String,
         key: String,
         value: String,
         required: Required,
     ) -> Result<Option<String>, String> {
-        let bucket = open(Way::Plain, bucket).await?;
+        let bucket = open(way, bucket).await?;
         let options = CasOptions {
             require_version: required.0,
             require_value: required.1.map(String::into_bytes),
@@ -109,10 +115,11 @@ impl Guest for Rack {
     }
 
     async fn many(
+        way: Way,
         bucket: String,
         pairs: Vec<(String, String)>,
     ) -> Result<Vec<Option<(String, String)>>, String> {
-        let bucket = open(Way::Plain, bucket).await?;
+        let bucket = open(way, bucket).await?;
         let keys = pairs.iter().map(|(key, _)| key.clone()).collect();
         let pairs = pairs.into_iter().map(|(key, value)| (key, value.into()));
         let set = batch::set_many(&bucket, pairs.collect()).await;
@@ -122,8 +129,8 @@ impl Guest for Rack {
         Ok(found.into_iter().map(|found| found.map(pair)).collect())
     }
 
-    async fn delete_many(bucket: String, keys: Vec<String>) -> Result<(), String> {
-        let bucket = open(Way::Plain, bucket).await?;
+    async fn delete_many(way: Way, bucket: String, keys: Vec<String>) -> Result<(), String> {
+        let bucket = open(way, bucket).await?;
         batch::delete_many(&bucket, keys).await.map_err(told)
     }
 }

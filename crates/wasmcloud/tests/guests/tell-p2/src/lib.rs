@@ -14,6 +14,7 @@ impl exports::wasmcloud::messaging0_2_0::handler::Guest for Handler {
         match message.subject.rsplit('.').next() {
             Some("trap") => panic!("told to trap"),
             Some("fail") => Err("told to fail".to_owned()),
+            Some("ramble") => Err("on and on ".repeat(100 << 10)),
             Some("spin") => loop {
                 std::hint::spin_loop();
             },

@@ -29,6 +29,7 @@ impl exports::wasmcloud::messaging0_3_0::handler::Guest for Handler {
             Some("reject") => Err(Error::Reject),
             Some("retry") => Err(Error::Retry),
             Some("fail") => Err(Error::Other("told to fail".to_owned())),
+            Some("ramble") => Err(Error::Other("on and on ".repeat(100 << 10))),
             Some("hang") => loop {
                 yield_async().await;
             },

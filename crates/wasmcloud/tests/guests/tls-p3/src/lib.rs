@@ -47,6 +47,7 @@ async fn run(command: &str) -> Result<String, String> {
             done.map(|()| "connected".to_owned()).map_err(words_of)
         }
         ["twice", name] => twice(name).await,
+        ["crowd", count, name] => crowd(count.parse().expect("a number"), name).await,
         _ => Err(format!("unknown: {command}")),
     }
 }
@@ -93,6 +94,23 @@ async fn twice(name: &str) -> Result<String, String> {
     let again = again.await.map_err(words_of).unwrap_err();
     let done = Connector::connect(connector, name.to_owned()).await;
     Ok(format!("{again}; {}", done.map_err(words_of).unwrap_err()))
+}
+
+/// With so many connectors there is no place for another one, until one of them goes.
+async fn crowd(count: usize, name: &str) -> Result<String, String> {
+    let mut crowd: Vec<Connector> = (0..count).map(|_| Connector::new()).collect();
+    let connector = Connector::new();
+    let (_writer, cleartext) = wit_stream::new();
+    let (mut nothing, sent) = connector.send(cleartext);
+    let (result, _) = nothing.read(Vec::with_capacity(1)).await;
+    assert_eq!(result, StreamResult::Dropped);
+    let sent = sent.await.map_err(words_of).unwrap_err();
+    let done = Connector::connect(connector, name.to_owned()).await;
+    let done = done.map_err(words_of).unwrap_err();
+    crowd.pop();
+    let next = Connector::connect(Connector::new(), name.to_owned()).await;
+    let next = next.map_err(words_of).unwrap_err();
+    Ok(format!("{sent}; {done}; {next}"))
 }
 
 async fn connect(port: &str) -> Result<TcpSocket, String> {
