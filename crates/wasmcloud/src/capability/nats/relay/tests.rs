@@ -1,6 +1,7 @@
 //! A relay between a client and a server that say what a test wants.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use futures::poll;
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 
