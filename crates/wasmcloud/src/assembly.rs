@@ -35,7 +35,7 @@ use crate::capability::sockets::{SocketOptions, Sockets};
 #[cfg(feature = "tls")]
 use crate::capability::tls::Tls;
 use crate::capability::wasi::{VolumeOptions, Wasi};
-use crate::engine::plan::{Offers, Worlds};
+use crate::engine::plan::Offers;
 use crate::engine::{Engine, EngineOptions, LinkPlan, Machine, inspect, plan, remove_leftovers};
 use crate::host::{
     self, ComponentPlugin, ComponentPluginError, Graces, HostIdentity, LocalHost, PluginComponent,
@@ -400,22 +400,14 @@ pub async fn validate(
         let (plugin, source) = (wasi.id(), Arc::new(error));
         StartError::Plugin { plugin, source }
     }));
-    let mut worlds = Worlds::new();
-    let settings = errors.len();
     let inspect = |bytes: &[u8], _| inspect(bytes);
-    for (same, looked) in host::look_at_all(fetch.as_ref(), request, inspect).await {
-        match looked {
-            Ok(looked) => {
-                let world = || Arc::clone(&looked.inspected.world);
-                worlds.extend(same.iter().map(|it| (it.name.clone(), world())));
-            }
-            Err(error) => errors.push(error),
-        }
-    }
+    let (components, missing) = host::look_at_all(fetch.as_ref(), request, inspect).await;
     // Without all worlds, a plan would only repeat in other words that some are missing.
-    if errors.len() > settings {
+    if !missing.is_empty() {
+        errors.extend(missing);
         return Err(errors);
     }
+    let worlds = host::worlds(&components);
     match plan(workload, &worlds, &Offers::of(&plugins)) {
         Ok(plan) if errors.is_empty() => return Ok(plan),
         Ok(_) => {}

@@ -205,7 +205,8 @@ mod tests {
         lock.write(&format!("\u{1b}[2J{}", "x".repeat(1000)))
             .unwrap();
         let message = Lock::take(&project).unwrap_err().message();
-        assert!(message.contains("(\\u{1b}[2Jx"), "{message}");
-        assert_eq!(message.matches('x').count(), 196, "{message}");
+        // The folder may have such letters in its name, too.
+        let (_, words) = message.split_once("(\\u{1b}[2J").unwrap();
+        assert_eq!(words.matches('x').count(), 196, "{message}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use test_servers::Registry;
 
 use crate::image_support::{ADA, as_ada, json, keys, login_file, run, wash};
@@ -177,20 +178,20 @@ fn plugins_of_a_host_and_who_calls_them_are_compiled_ahead() {
         told["workloads"].clone()
     };
     let first = compile();
-    let of = |nth: usize| {
+    let of = |told: &Value, nth: usize| {
+        let of = &told[nth];
         (
-            first[nth]["workload"].clone(),
-            first[nth]["compiled"].clone(),
+            of["workload"].clone(),
+            of["compiled"].clone(),
+            of["cached"].clone(),
         )
     };
     // Its calls and what it runs by itself are one artifact.
-    assert_eq!(of(0), ("plugin clerk".into(), 1.into()), "{first}");
-    assert_eq!(of(1), ("default:shop".into(), 1.into()), "{first}");
+    assert_eq!(of(&first, 0), ("plugin clerk".into(), 1.into(), 0.into()));
+    assert_eq!(of(&first, 1), ("default:shop".into(), 1.into(), 0.into()));
     let again = compile();
-    assert!(
-        again[0]["compiled"] == 0 && again[1]["compiled"] == 0,
-        "{again}"
-    );
+    assert_eq!(of(&again, 0), ("plugin clerk".into(), 0.into(), 1.into()));
+    assert_eq!(of(&again, 1), ("default:shop".into(), 0.into(), 1.into()));
 }
 
 /// So that nobody else may read it.

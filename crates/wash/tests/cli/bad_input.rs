@@ -32,6 +32,26 @@ fn a_missing_image_is_shown_in_the_manifest() {
     ");
 }
 
+/// It is looked for once, and missing wherever it is named.
+#[test]
+fn an_image_that_two_components_want_is_missed_by_both() {
+    let sandbox = with_manifest(
+        "  components:\n  - {name: one, image: ./none.wasm}\n  - {name: two, image: ./none.wasm}\n",
+    );
+    for command in ["inspect", "compile"] {
+        let missed = sandbox.run(&[command, "workload.yaml", "--output", "json"]);
+        let errors = missed.json()["errors"].clone();
+        for (nth, name) in ["one", "two"].iter().enumerate() {
+            let told = errors[nth]["message"].as_str().unwrap();
+            assert!(
+                told.starts_with(&format!("component `{name}`: ")),
+                "{errors}"
+            );
+            assert_eq!(errors[nth]["line"], 6 + nth, "{errors}");
+        }
+    }
+}
+
 #[test]
 fn a_text_file_and_a_cut_off_component_are_named() {
     let sandbox = with_manifest(

@@ -128,17 +128,7 @@ impl<'a> Compiler<'a> {
     ) -> (Components, Vec<StartError>) {
         let known = self.engine.clone();
         let inspect = move |bytes: &[u8], digest| known.inspect_known(bytes, digest);
-        let (mut components, mut errors) = (Components::new(), Vec::new());
-        for (same, looked) in host::look_at_all(fetch, request, inspect).await {
-            match looked {
-                Ok(looked) => {
-                    let named = same.iter().map(|component| component.name.clone());
-                    components.extend(named.map(|name| (name, looked.inspected.clone())));
-                }
-                Err(error) => errors.push(error),
-            }
-        }
-        (components, errors)
+        host::look_at_all(fetch, request, inspect).await
     }
 
     async fn units<'m>(
@@ -147,16 +137,16 @@ impl<'a> Compiler<'a> {
         components: &Components,
     ) -> Result<Compiled, StartError> {
         let mut done = Compiled::default();
-        // Several entries may be one artifact, which was then compiled a moment ago.
+        // Several units may be one artifact, which was then compiled a moment ago.
         let mut seen = BTreeSet::new();
         for (flavour, members) in units {
-            if !seen.insert(format!("{flavour:?} {members:?}")) {
-                continue;
-            }
-            let cached = self.engine.compile(flavour, members, components).await;
-            match cached.map_err(|error| StartError::Prepare(Arc::new(error)))? {
-                true => done.cached += 1,
-                false => done.compiled += 1,
+            let compiled = self.engine.compile(flavour, members, components).await;
+            let (artifact, from_disk) =
+                compiled.map_err(|error| StartError::Prepare(Arc::new(error)))?;
+            match (seen.insert(artifact), from_disk) {
+                (false, _) => {}
+                (true, true) => done.cached += 1,
+                (true, false) => done.compiled += 1,
             }
         }
         Ok(done)

@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// Compiles what [`Engine::prepare`] would, into the cache on disk, and links nothing: whoever answers need not be there yet.
-    /// Returns whether it was in the cache already.
+    /// Returns which artifact it is, and whether it was in the cache already.
     ///
     /// # Errors
     /// When the members do not fit each other, or do not compile.
@@ -193,12 +193,12 @@ impl Engine {
         flavour: Flavour,
         members: &[Member],
         components: &Components,
-    ) -> Result<bool, PrepareError> {
+    ) -> Result<(Digest, bool), PrepareError> {
         let unit = Unit::new(flavour, members, components)?;
         self.work(unit, |engine, unit| {
             let running = engine.0.engines.get(unit.flavour);
             let Running { engine: of, .. } = running.map_err(PrepareError::NoEngine)?;
-            Ok(engine.compiled(of, unit)?.from_disk)
+            Ok((unit.key, engine.compiled(of, unit)?.from_disk))
         })
         .await
     }

@@ -75,6 +75,15 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The same of another component that has the same image.
+    pub(super) fn of(&self, name: &ComponentName) -> Self {
+        let mut error = self.clone();
+        if let Self::Fetch { component, .. } | Self::Inspect { component, .. } = &mut error {
+            component.clone_from(name);
+        }
+        error
+    }
+
     /// The places in the manifest that are to blame, each with a message and what to do: for an excerpt of the file.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {

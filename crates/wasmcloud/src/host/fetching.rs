@@ -42,19 +42,29 @@ pub(super) struct Arrived {
 }
 
 /// Components of one image, and what came of it.
-pub(crate) type Arrival<'a> = (Vec<&'a Component>, Result<Looked, StartError>);
+type Arrival<'a> = (Vec<&'a Component>, Result<Looked, StartError>);
 
-/// Fetches and looks at the components of a workload, a few at a time, and each image once, in the order of the manifest.
-pub(crate) async fn look_at_all<'a, I>(
-    fetch: &'a dyn Fetch,
-    request: &'a StartRequest,
+/// Fetches and looks at the components of a workload, a few at a time, and each image once. Returns what there is, and everything that
+/// is wrong, in the order of the manifest.
+pub(crate) async fn look_at_all<I>(
+    fetch: &dyn Fetch,
+    request: &StartRequest,
     inspect: I,
-) -> Vec<Arrival<'a>>
+) -> (Components, Vec<StartError>)
 where
     I: Fn(&[u8], Option<Digest>) -> Result<Inspected, InspectError> + Clone + Send + 'static,
 {
-    let looks = stream::iter(looks(fetch, request, inspect));
-    looks.buffered(FETCHES).collect().await
+    let (mut components, mut errors) = (Components::new(), Vec::new());
+    let mut looks = stream::iter(looks(fetch, request, inspect)).buffered(FETCHES);
+    while let Some((same, looked)) = looks.next().await {
+        for Component { name, .. } in same {
+            match &looked {
+                Ok(looked) => drop(components.insert(name.clone(), looked.inspected.clone())),
+                Err(error) => errors.push(error.of(name)),
+            }
+        }
+    }
+    (components, errors)
 }
 
 /// The same for a start: gives up at the first thing that is wrong, and compiles ahead.
