@@ -1,6 +1,6 @@
 //! Blobs: read whole and checked, put in their place, and never given to who could not have downloaded them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Inner;
 use super::error::StoreErrorKind;
 use super::folder::{read_small, remove};
-use super::lock;
+use super::lock::{self, Lockable};
 use super::pin::Pin;
 use crate::workload::{Digest, Reference};
 
@@ -90,7 +90,7 @@ impl Inner {
     pub(super) fn place(
         &self,
         path: &Path,
-        file: File,
+        file: Lockable,
         digest: &Digest,
         from: &Reference,
     ) -> Result<Pin, StoreErrorKind> {
@@ -134,7 +134,7 @@ impl Inner {
         let mut new = self.folder.new_file()?;
         new.write_all(bytes)?;
         let (file, path) = new.into_parts();
-        let pin = self.place(&path, file, digest, from)?;
+        let pin = self.place(&path, Lockable::of(file), digest, from)?;
         // There is nothing to remove in its old place.
         let _ = path.keep();
         Ok(pin)

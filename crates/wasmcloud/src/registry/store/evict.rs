@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use super::Inner;
 use super::error::StoreErrorKind;
 use super::folder::{Change, is_new, remove};
-use super::lock;
+use super::lock::{self, Lockable};
 use super::record::Record;
 use crate::workload::{Digest, Reference};
 
@@ -200,7 +200,7 @@ impl Inner {
         };
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            file => file?,
+            file => Lockable::of(file?),
         };
         if !lock::try_exclusive(&file)? {
             return Ok(false);
@@ -243,7 +243,7 @@ impl Inner {
 /// Whether somebody holds it. If that cannot be told, somebody may.
 pub(super) fn is_in_use(path: &Path) -> bool {
     match File::open(path) {
-        Ok(file) => !lock::try_exclusive(&file).unwrap_or(false),
+        Ok(file) => !lock::try_exclusive(&Lockable::of(file)).unwrap_or(false),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

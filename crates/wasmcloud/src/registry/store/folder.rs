@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 use super::error::StoreErrorKind;
-use super::lock;
+use super::lock::{self, Lockable};
 use crate::workload::{Digest, Reference};
 
 /// The version of the layout below, raised when an older version would misread what a later one writes.
@@ -48,7 +48,7 @@ pub(super) struct Folder {
 /// Held while entries of the folder are changed: nobody else changes any then, in no process.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
-    _file: File,
+    _file: Lockable,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -115,6 +115,7 @@ impl Folder {
             .truncate(false)
             .mode(0o600)
             .open(self.root.join(LOCK))?;
+        let file = Lockable::of(file);
         lock::exclusive(&file)?;
         Ok(Change {
             _file: file,

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,23 +14,55 @@ pub(super) const BRIEF: Duration = Duration::from_secs(30);
 /// The pauses between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
+/// An open file whose lock goes when it is dropped. Closing it alone would not do: a child that was begun just now has a copy of it
+/// until it runs its program, and the lock is that of all copies.
+#[derive(Debug)]
+pub(super) struct Lockable(File);
+
+impl Lockable {
+    pub(super) const fn of(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Deref for Lockable {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for Lockable {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Lockable {
+    fn drop(&mut self) {
+        // It goes with the last copy, then.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Locks it for us alone, or says that somebody else has it.
-pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
+pub(super) fn try_exclusive(file: &Lockable) -> io::Result<bool> {
     taken(file.try_lock())
 }
 
 /// Locks it together with others who do.
-pub(super) fn shared(file: &File) -> Result<(), StoreErrorKind> {
+pub(super) fn shared(file: &Lockable) -> Result<(), StoreErrorKind> {
     wait_for(BRIEF, || taken(file.try_lock_shared()))
 }
 
 /// Locks it for us alone, once nobody else has it.
-pub(super) fn exclusive(file: &File) -> Result<(), StoreErrorKind> {
+pub(super) fn exclusive(file: &Lockable) -> Result<(), StoreErrorKind> {
     wait_for(BRIEF, || try_exclusive(file))
 }
 
 /// Whether the path leads to this very file. While we waited for its lock it may have been removed or replaced.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_at(file: &Lockable, path: &Path) -> io::Result<bool> {
     let there = match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
@@ -65,4 +98,25 @@ fn wait_for(
         pause = (pause * 2).min(PAUSES.1);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// A program that was begun meanwhile has it for a moment: caches took what nobody used any more for used.
+    #[test]
+    fn a_lock_goes_with_its_file_although_a_child_has_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let open = || Lockable::of(File::create(&path).unwrap());
+        let (file, other) = (open(), open());
+        assert!(try_exclusive(&file).unwrap());
+        assert!(!try_exclusive(&other).unwrap());
+        let copy = file.try_clone().unwrap();
+        drop(file);
+        assert!(try_exclusive(&other).unwrap());
+        drop(copy);
+    }
 }

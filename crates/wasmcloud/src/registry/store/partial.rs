@@ -4,7 +4,7 @@
 //! had the first ones of.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{StoreError, StoreErrorKind};
 use super::folder::remove;
-use super::lock;
+use super::lock::{self, Lockable};
 use super::pin::Pin;
 use super::{Inner, Store};
 use crate::workload::{Digest, Reference};
@@ -263,6 +263,7 @@ impl Inner {
             .truncate(false)
             .mode(0o600)
             .open(&path)?;
+        let file = Lockable::of(file);
         // Opened anew each time: what it leads to becomes the blob when it is whole.
         if !lock::try_exclusive(&file)? || !lock::is_at(&file, &path)? {
             return Ok(Tried::Busy);
@@ -291,7 +292,7 @@ impl Inner {
 #[derive(Debug)]
 struct Writer {
     path: PathBuf,
-    file: File,
+    file: Lockable,
     hasher: Sha256,
     len: u64,
     size: u64,

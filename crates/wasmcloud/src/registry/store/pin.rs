@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::error::StoreErrorKind;
-use super::lock;
+use super::lock::{self, Lockable};
 use crate::workload::Digest;
 
 /// How often a blob may be replaced under our feet.
@@ -17,7 +17,7 @@ const TRIES: usize = 8;
 
 /// Held while something runs that was made from a blob. As long as anybody holds one, in any process, the blob stays in the cache.
 #[derive(Clone, Debug)]
-pub(crate) struct Pin(Arc<File>);
+pub(crate) struct Pin(Arc<Lockable>);
 
 impl Pin {
     /// How many bytes the blob has.
@@ -42,7 +42,7 @@ impl Pin {
 
 /// The pins of this process: a thousand workloads from one blob hold one file open, not a thousand.
 #[derive(Debug, Default)]
-pub(super) struct Pins(Mutex<HashMap<Digest, Weak<File>>>);
+pub(super) struct Pins(Mutex<HashMap<Digest, Weak<Lockable>>>);
 
 impl Pins {
     /// Pins a blob, if it is there.
@@ -55,7 +55,7 @@ impl Pins {
         for _ in 0..TRIES {
             let file = match File::open(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                file => file?,
+                file => Lockable::of(file?),
             };
             if !file.metadata()?.is_file() {
                 return Ok(None);
@@ -70,7 +70,7 @@ impl Pins {
     }
 
     /// A pin of a file that is locked together with others.
-    pub(super) fn keep(&self, digest: &Digest, file: File) -> Pin {
+    pub(super) fn keep(&self, digest: &Digest, file: Lockable) -> Pin {
         let pin = Pin(Arc::new(file));
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|_, pin| pin.strong_count() > 0);

@@ -173,9 +173,9 @@ impl Bad {
             pull(&images, &self.image, Always).await.unwrap().bytes,
             self.component
         );
-        // Somebody who is just letting go of it may still hold it.
         let store = images.store().unwrap();
-        while store.prune(store::Prune::All).await.unwrap().kept_in_use > 0 {}
+        let pruned = store.prune(store::Prune::All).await.unwrap();
+        assert_eq!(pruned.kept_in_use, 0);
         let at = format!("{}/app: ", self.faulty.address());
         error.strip_prefix(&at).unwrap().to_owned()
     }
