@@ -220,7 +220,7 @@ fn ago(time: SystemTime) -> String {
 
 async fn pruned(caches: &Caches, prune: Prune, ui: &Ui) -> Result<(), Failure> {
     let pruned = caches.images.prune(prune).await.map_err(failed)?;
-    let compiled = caches.compiled(|cache| cache.prune(prune_compiled(prune)))?;
+    let compiled = caches.compiled(|cache| cache.prune(prune))?;
     let value = || {
         json!({
             "blobs": pruned.blobs,
@@ -254,15 +254,6 @@ fn pruned_to_json(pruned: &compiled::Pruned) -> Value {
         "leftovers": pruned.leftovers,
         "bytes": pruned.bytes,
     })
-}
-
-/// The same of what was compiled.
-fn prune_compiled(prune: Prune) -> compiled::Prune {
-    match prune {
-        Prune::All => compiled::Prune::All,
-        Prune::Unused { since } => compiled::Prune::Unused { since },
-        Prune::ToSize(most) => compiled::Prune::ToSize(most),
-    }
 }
 
 async fn verify(caches: &Caches, ui: &Ui) -> Result<(), Failure> {

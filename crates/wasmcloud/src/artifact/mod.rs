@@ -4,6 +4,7 @@ mod file;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -145,4 +146,19 @@ pub enum FetchErrorKind {
     /// Reading failed.
     #[error("{0}")]
     Io(#[source] std::io::Error),
+}
+
+/// What is to go from a cache, as far as it is not in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prune {
+    /// Everything.
+    All,
+    /// What was not used for this long.
+    Unused {
+        /// How long.
+        since: Duration,
+    },
+    /// Downloads that broke off, where there are such, and then what was not used for the longest time, until the rest has no more bytes
+    /// than these.
+    ToSize(u64),
 }

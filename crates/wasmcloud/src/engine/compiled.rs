@@ -14,6 +14,7 @@ use super::cache::{NEW, about, check_private, content, folder_name, is_of_anothe
 use super::config::{Flavour, code};
 use super::worlds;
 use crate::artifact::Digest;
+pub use crate::artifact::Prune;
 
 /// After this long, nobody is expected to go back to the version, or the processor, that something was compiled for.
 const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -41,20 +42,6 @@ pub struct Listing {
     pub stale: usize,
     /// The bytes of those.
     pub stale_bytes: u64,
-}
-
-/// What is to go from a cache folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prune {
-    /// Everything.
-    All,
-    /// What was not used for this long. A host uses it when it starts what was compiled.
-    Unused {
-        /// How long.
-        since: Duration,
-    },
-    /// What was not used for the longest time, until the rest has no more bytes than these.
-    ToSize(u64),
 }
 
 /// What went.

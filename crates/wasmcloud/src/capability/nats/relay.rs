@@ -192,7 +192,10 @@ impl Relay {
             let ended = tokio::select! {
                 ended = session.run(&mut asked) => ended,
                 never = door.turn_all_away() => match never {},
-                () = parted(&gone) => return,
+                () = gone.cancelled() => {
+                    let _ = timeout(PARTING, session.run(&mut asked)).await;
+                    return;
+                }
             };
             if let Err(why) = ended {
                 // The client must not be quicker to notice than those who ask why.
@@ -214,12 +217,6 @@ impl Relay {
         // The client tries once more, and is not to find anybody else.
         gone.run_until_cancelled(door.turn_all_away()).await;
     }
-}
-
-/// The client is gone, and what it has said last has had its time.
-async fn parted(gone: &CancellationToken) {
-    gone.cancelled().await;
-    sleep(PARTING).await;
 }
 
 /// Where the client comes in.

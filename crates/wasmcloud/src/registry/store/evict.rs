@@ -16,26 +16,13 @@ use super::error::StoreErrorKind;
 use super::folder::{Change, is_new, remove};
 use super::lock::{self, Lockable};
 use super::record::Record;
+use crate::artifact::Prune;
 use crate::workload::{Digest, Reference};
 
 /// After this long, nobody is expected to go on with a download.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Downloads that broke off have one part of so many of the cache, all together.
 const PARTS: u64 = 4;
-
-/// What is to go from the cache, as far as it is not in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prune {
-    /// Everything.
-    All,
-    /// What was not used for this long.
-    Unused {
-        /// How long.
-        since: Duration,
-    },
-    /// Downloads that broke off, and then what was not used for the longest time, until the rest has no more bytes than these.
-    ToSize(u64),
-}
 
 /// What went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -34,8 +34,9 @@ use partial::Turns;
 use pin::Pins;
 use proof::Salt;
 
+pub use crate::artifact::Prune;
 pub use error::{StoreError, StoreErrorKind};
-pub use evict::{Prune, Pruned};
+pub use evict::Pruned;
 pub(crate) use partial::{Download, Partial};
 pub(crate) use pin::Pin;
 pub(crate) use proof::Proof;

@@ -1,5 +1,7 @@
 //! Pulls messages from a consumer: as many as somebody has places for, whatever happens to the server, the stream and the consumer.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::Pulls;
@@ -138,21 +140,20 @@ impl Puller {
     /// Waits after trouble. What comes meanwhile is taken, so that it does not pile up in the client. Where a server sends more than it was
     /// asked for, nobody listens any more.
     async fn rest(&mut self, inbox: &mut Inbox, pause: Duration) {
-        let over = sleep(pause);
-        tokio::pin!(over);
-        loop {
-            if self.flooded {
-                *inbox = Inbox::over(&self.shared.link).await;
-                (self.flooded, self.open, self.late) = (false, 0, 0);
-            }
-            tokio::select! {
-                () = &mut over => return,
-                Some(message) = inbox.feed.next() => {
+        let take_all = async {
+            loop {
+                if self.flooded {
+                    *inbox = Inbox::over(&self.shared.link).await;
+                    (self.flooded, self.open, self.late) = (false, 0, 0);
+                }
+                match inbox.feed.next().await {
                     // The trouble is known.
-                    let _ = self.take(message);
+                    Some(message) => drop(self.take(message)),
+                    None => pending().await,
                 }
             }
-        }
+        };
+        let _: Result<Infallible, _> = timeout(pause, take_all).await;
     }
 
     /// Pulls until nobody wants more. It may be dropped at any time.

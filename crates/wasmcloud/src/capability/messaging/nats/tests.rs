@@ -203,18 +203,20 @@ async fn who_is_too_busy_says_so() {
     tokio::time::timeout(PATIENCE, asked).await.unwrap();
 }
 
+/// Asks somebody who answers over another connection: of whom the server may hear a moment later than of the question.
+async fn ask(asker: &dyn Broker, time: Duration) -> Result<Message, MessagingError> {
+    loop {
+        let asked = asker.request("a".parse().unwrap(), "x".into(), time).await;
+        if !matches!(asked, Err(MessagingError::NobodyThere)) {
+            return asked;
+        }
+    }
+}
+
 /// What is asked of somebody else, and the verdict that this comes to.
 async fn asked(asker: &dyn Broker, answers: &mut dyn Subscription, verdict: Verdict) -> String {
     let hour = Duration::from_secs(3600);
-    // Two connections: the server may hear the question first, and of who answers a moment later.
-    let asking = async {
-        loop {
-            let asked = asker.request("a".parse().unwrap(), "x".into(), hour).await;
-            if !matches!(asked, Err(MessagingError::NobodyThere)) {
-                return asked;
-            }
-        }
-    };
+    let asking = ask(asker, hour);
     let settling = async { answers.next().await.unwrap().settle.settle(verdict).await };
     let both = async { tokio::join!(asking, settling) };
     let (asked, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
@@ -308,17 +310,7 @@ async fn an_error_with_a_body_is_an_answer() {
         let told = service.publish_with_headers(reply_to, headers, "in full".into());
         told.await.unwrap();
     };
-    let asking = async {
-        loop {
-            let asked = nats
-                .request("a".parse().unwrap(), "x".into(), PATIENCE)
-                .await;
-            if !matches!(asked, Err(MessagingError::NobodyThere)) {
-                return asked;
-            }
-        }
-    };
-    let both = async { tokio::join!(asking, serving) };
+    let both = async { tokio::join!(ask(&nats, PATIENCE), serving) };
     let (answer, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
     assert_eq!(answer.unwrap().body, "in full");
 }

@@ -132,15 +132,20 @@ async fn what_has_no_end_is_not_held_and_another_server_is_spoken_to() {
         (b"PING", "it sends a line of more than 65536 bytes"),
         (b"INFO ", "it sends a line of more than 1048576 bytes"),
     ] {
-        let mut pretender = Pretender::start(move |it| lets_in_and_goes_on(it, begin)).await;
-        let (names, link, mut feed) = heard_from(&pretender).await;
-        until_told(&link, why).await;
-        let taken = pretender.next().await;
-        assert!(taken < MUCH, "{taken} bytes were taken");
-        let _way = takes_over(&server, &pretender, &names);
-        is_heard(&link, &mut feed).await;
-        assert_eq!(link.trouble(), None);
+        let pretender = Pretender::start(move |it| lets_in_and_goes_on(it, begin)).await;
+        is_not_held(pretender, why, &server).await;
     }
+}
+
+/// It says more and more, of which little is taken, and another one that comes in its place is spoken to.
+async fn is_not_held(mut pretender: Pretender, why: &str, server: &Nats) {
+    let (names, link, mut feed) = heard_from(&pretender).await;
+    until_told(&link, why).await;
+    let taken = pretender.next().await;
+    assert!(taken < MUCH, "{taken} bytes were taken");
+    let _way = takes_over(server, &pretender, &names);
+    is_heard(&link, &mut feed).await;
+    assert_eq!(link.trouble(), None);
 }
 
 /// Before there is a client.
@@ -155,13 +160,8 @@ async fn a_server_that_goes_on_and_on_about_itself_is_not_held_either() {
         ),
         (b"MSG a 1 99999999999\r\n", "what it says is not understood"),
     ] {
-        let mut pretender = Pretender::start(move |it| goes_on(it, begin)).await;
-        let (names, link, mut feed) = heard_from(&pretender).await;
-        until_told(&link, why).await;
-        let taken = pretender.next().await;
-        assert!(taken < MUCH, "{taken} bytes were taken");
-        let _way = takes_over(&server, &pretender, &names);
-        is_heard(&link, &mut feed).await;
+        let pretender = Pretender::start(move |it| goes_on(it, begin)).await;
+        is_not_held(pretender, why, &server).await;
     }
 }
 
